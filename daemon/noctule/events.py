@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from time import monotonic as monotonic_now
+from time import time as wall_now
 from types import TracebackType
 from typing import Any
 
@@ -37,8 +38,8 @@ class Event:
     message: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     level: int = 6
-    time: float = field(default_factory=time.time)
-    monotonic: float = field(default_factory=time.monotonic)
+    time: float = field(default_factory=wall_now)
+    monotonic: float = field(default_factory=monotonic_now)
     seq: int = field(default_factory=lambda: next(_sequence))
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""Every setting Noctule has: the one table that drives the file, the checks, `config show` and reload.
+
+A section is a dataclass; its docstring is the section's comment in the shipped file. To add a setting, add a
+`key(...)` line; `scripts/render_config` rewrites config/noctule.toml from this table and a test compares them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noctule.config.keys import key
+
+
+@dataclass
+class Service:
+    """The service as a whole."""
+
+    state_dir: Path = key(Path("/var/lib/noctule"), "Where timers and other lasting state are kept.")
+    models: list[Path] = key(
+        [Path("/var/lib/noctule/models"), Path("/usr/share/noctule/models")],
+        "Folders searched, in order, for a model given by name.",
+    )
+    verbosity: str = key(
+        "info", "Least important messages shown.", live=True, choices=("error", "warning", "notice", "info", "debug")
+    )
+    log_words: bool = key(
+        False, "Write what was said and answered to the journal. Off: words never leave memory.", live=True
+    )
+    stop_timeout: float = key(
+        1.5, "Seconds that parts get to finish when the service stops.", minimum=0.1, maximum=60.0
+    )
+
+
+@dataclass
+class Lm:
+    """The language model that turns requests into actions and answers."""
+
+    enabled: bool = key(True, "Run a language model at all.")
+    model: str = key("noctule-tiny", "A model's name in the model folders, or the path of a package.", minimum=1)
+    threads: int = key(2, "Processor cores the model may use.", minimum=1, maximum=64)
+    weight_cache: bool = key(
+        True, "Keep the unpacked weights in a file under the state folder: less memory, faster starts."
+    )
+    context: int = key(0, "Most tokens kept in mind, 0 for what the model allows.", minimum=0, maximum=1_048_576)
+    when_full: str = key(
+        "refuse",
+        "A conversation longer than the context is refused, or slides on and forgets its oldest part.",
+        live=True,
+        choices=("refuse", "slide"),
+    )
+    max_tokens: int = key(256, "Longest answer, in tokens.", live=True, minimum=1, maximum=65536)
+    max_prompt: int = key(4096, "Longest request, in characters.", live=True, minimum=1, maximum=1_000_000)
+    temperature: float = key(
+        -1.0,
+        "Randomness: 0 always picks the likeliest token, -1 keeps the model's own setting.",
+        live=True,
+        minimum=-1,
+        maximum=5,
+    )
+    top_k: int = key(
+        -1,
+        "Choose among this many likeliest tokens, 0 for all, -1 for the model's own setting.",
+        live=True,
+        minimum=-1,
+        maximum=1_048_576,
+    )
+    seed: int = key(0, "Start of the random numbers, so that the same requests give the same answers.", minimum=0)
+    queue: int = key(8, "Requests that may wait; further ones are refused at once.", minimum=1, maximum=1024)
+    timeout: float = key(60.0, "Seconds after which an answer is cut off.", live=True, minimum=0.1, maximum=3600)
+
+
+@dataclass
+class Api:
+    """The control socket, for the noctule command and programs on this board."""
+
+    socket: Path = key(Path("/run/noctule/control.sock"), "Where the control socket is.")
+    group: str = key("noctule", "Members of this group may use the socket, as may root.")
+    max_clients: int = key(64, "Connections served at once; further ones get an error.", minimum=1, maximum=4096)
+    max_body: int = key(65536, "Largest request, in bytes.", minimum=256, maximum=16_777_216)
+    read_timeout: float = key(5.0, "Seconds a client may take to send its request.", minimum=0.1, maximum=300)
+
+
+@dataclass
+class Actions:
+    """What the assistant may do when asked."""
+
+    allow: list[str] = key(
+        ["time", "date", "timer", "snapshot", "clip", "status", "volume", "mute", "help", "stop", "command"],
+        "Kinds of action that may be taken; others are refused in words.",
+        live=True,
+    )
+    max_timers: int = key(32, "Timers that may run at once.", live=True, minimum=1, maximum=1000)
+    mixer: str = key("", "ALSA mixer control for the volume, empty for the first of Master, PCM, Speaker.", live=True)
+
+
+@dataclass
+class Command:
+    """A command of your own: one section [commands.NAME] each."""
+
+    phrases: list[str] = key([], "What you say to run it.", live=True, minimum=1, maximum=100)
+    run: list[str] = key([], "Program and arguments; no shell reads them.", live=True, minimum=1, maximum=100)
+    timeout: float = key(10.0, "Seconds it may run.", live=True, minimum=0.1, maximum=3600)
+    reply: str = key("Done.", "What is answered when it succeeds.", live=True, maximum=500)
+
+
+@dataclass
+class Supervision:
+    """How parts that fail are brought back."""
+
+    restarts: int = key(
+        5, "Restarts of one part within the window before it is left degraded.", minimum=1, maximum=100
+    )
+    window: float = key(60.0, "Length of that window, in seconds.", minimum=1, maximum=3600)
+    retry: float = key(30.0, "Seconds between attempts to bring back a degraded part.", minimum=0.1, maximum=3600)
+    stall: float = key(15.0, "Seconds without work after which a part counts as frozen.", minimum=1, maximum=600)
+
+
+@dataclass
+class Config:
+    """All sections. `commands` maps the NAME of each [commands.NAME] to its section."""
+
+    service: Service = field(default_factory=Service)
+    lm: Lm = field(default_factory=Lm)
+    api: Api = field(default_factory=Api)
+    actions: Actions = field(default_factory=Actions)
+    supervision: Supervision = field(default_factory=Supervision)
+    commands: dict[str, Command] = field(default_factory=dict)
+
+    def get(self, dotted: str) -> Any:
+        """The value at "section.key" or "section.NAME.key"."""
+        value: Any = self
+        for part in dotted.split("."):
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
+        return value
+
+
+#: section name -> its class
+SECTIONS: dict[str, type[Any]] = {
+    "service": Service,
+    "lm": Lm,
+    "api": Api,
+    "actions": Actions,
+    "supervision": Supervision,
+}
+#: section name -> class of each named sub-section ([commands.NAME])
+TABLES: dict[str, type[Any]] = {"commands": Command}

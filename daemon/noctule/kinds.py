@@ -1,0 +1,80 @@
+"""Every kind of event, with the MESSAGE_ID and the help that `journalctl -x` shows. L0: data only.
+
+A MESSAGE_ID, once shipped, keeps its meaning for ever: people filter on it. It is derived from the kind's name, so
+that it cannot be mistyped, and a test holds the list of shipped ones.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+_SPACE = uuid.UUID("6d3f1c0a-52a5-4c57-9a54-7a0b3e1f9e55")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """name: dotted; title: the catalog's subject; help: what it means and what to do."""
+
+    name: str
+    title: str
+    help: str
+
+    @property
+    def message_id(self) -> str:
+        """32 hex digits, as journald wants them."""
+        return uuid.uuid5(_SPACE, self.name).hex
+
+
+_ALL = (
+    Kind("service.starting", "Noctule is starting", "The models named in the configuration are being loaded."),
+    Kind("service.ready", "Noctule is ready", "Every enabled part is loaded, warmed up and at work."),
+    Kind("service.stopping", "Noctule is stopping", "It was asked to stop; parts get a moment to finish."),
+    Kind("service.stopped", "Noctule has stopped", "Every part has ended."),
+    Kind("service.overdue", "A part did not stop in time", "It was left behind so that the service could end."),
+    Kind("service.drops", "Events were dropped", "A listener was too slow; nothing else is affected."),
+    Kind("config.reloaded", "The configuration was reloaded", "Keys that need a restart are named in the entry."),
+    Kind(
+        "config.rejected",
+        "The new configuration has mistakes",
+        "The old one stays in force. `noctule config check` names every mistake with its file and line.",
+    ),
+    Kind("config.applied", "A setting was changed", "It is in force now."),
+    Kind("config.restart", "A setting needs a restart", "Type: systemctl restart noctule"),
+    Kind("part.started", "A part has started", "The entry names it."),
+    Kind("part.failed", "A part has failed", "It will be restarted; the entry says why it failed."),
+    Kind(
+        "part.degraded",
+        "A part is out of order",
+        "It failed too often, or what it needs is missing. The service stays up without it and tries again;"
+        " `noctule status` says why.",
+    ),
+    Kind("part.recovered", "A part works again", "It was out of order before."),
+    Kind(
+        "part.frozen",
+        "A part is frozen",
+        "It has done no work for too long, so the watchdog is no longer fed and systemd will restart the service.",
+    ),
+    Kind("lm.loaded", "A language model was loaded", "Its files and its golden answers were verified."),
+    Kind("lm.refused", "A language model was refused", "The entry says what is wrong with it."),
+    Kind("ask.received", "A request has come", "Its words are logged only with service.log_words."),
+    Kind("ask.answered", "A request was answered", "The entry has the token counts and times."),
+    Kind("ask.failed", "A request could not be answered", "The entry says why."),
+    Kind("ask.refused", "A request was refused", "The queue was full, or the request was not acceptable."),
+    Kind("action.done", "An action was taken", "The entry names it and whether it succeeded."),
+    Kind("action.failed", "An action failed", "The entry says why."),
+    Kind("timer.set", "A timer was set", "It survives a restart."),
+    Kind("timer.cancelled", "A timer was cancelled", "It will not fire."),
+    Kind("timer.fired", "A timer has fired", "Its time is over."),
+    Kind("state.set_aside", "A damaged state file was set aside", "It was renamed; the service went on without it."),
+    Kind("api.refused", "A connection was refused", "The entry says who and why."),
+)
+
+#: kind name -> Kind
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+
+
+def catalog() -> str:
+    """The message catalog for journalctl -x (see systemd.io/CATALOG)."""
+    entries = [f"-- {kind.message_id}\nSubject: {kind.title}\nDefined-By: Noctule\n\n{kind.help}\n" for kind in _ALL]
+    return "\n".join(entries)
