@@ -1,14 +1,13 @@
-"""What the installed service does under a real systemd. Runs as root inside `scripts/container`, standard library only.
+"""What the installed service does under a real systemd. Runs as root inside `scripts/container`.
 
-Each check is a function; the first line of its docstring is printed. The file is no pytest module on purpose: the
-container has only what a board has.
+Each check is a function; the first line of its docstring is printed. Standard library only, and no pytest module on
+purpose: the container has only what a board has.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -110,7 +109,7 @@ def check_answers() -> None:
 
 def check_socket() -> None:
     """the socket is 0660 for the group, and a stranger is refused"""
-    about = os.stat("/run/noctule/control.sock")
+    about = Path("/run/noctule/control.sock").stat()
     assert about.st_mode & 0o777 == 0o660, oct(about.st_mode)
     out = sh("runuser", "-u", "nobody", "--", "noctule", "status", ok=False)
     assert "Traceback" not in out, out
@@ -144,17 +143,17 @@ def check_reload() -> None:
 
 def check_watchdog() -> None:
     """a frozen model worker stops the pings, and systemd restarts the service"""
-    with drop_in("[Service]\nEnvironment=NOCTULE_DEBUG_FREEZE=lm\nWatchdogSec=8\n"):
-        with config("[supervision]\nstall = 2\n"):
-            sh("systemctl", "restart", UNIT, timeout=90)
-            pid, restarts, since = show("MainPID"), int(show("NRestarts")), cursor()
-            sh("systemctl", "kill", "--signal=USR2", "--kill-who=main", UNIT)
-            until("a restart by the watchdog", lambda: int(show("NRestarts")) > restarts, 60)
-            until("active again", lambda: show("ActiveState") == "active", 60)
-            assert show("MainPID") != pid
-            said = entries(since, NOCTULE_KIND="part.frozen")
-            assert said, "nobody said that a part froze"
-            print("  journal:", said[0]["MESSAGE"])
+    unit = "[Service]\nEnvironment=NOCTULE_DEBUG_FREEZE=lm\nWatchdogSec=8\n"
+    with drop_in(unit), config("[supervision]\nstall = 2\n"):
+        sh("systemctl", "restart", UNIT, timeout=90)
+        pid, restarts, since = show("MainPID"), int(show("NRestarts")), cursor()
+        sh("systemctl", "kill", "--signal=USR2", "--kill-who=main", UNIT)
+        until("a restart by the watchdog", lambda: int(show("NRestarts")) > restarts, 60)
+        until("active again", lambda: show("ActiveState") == "active", 60)
+        assert show("MainPID") != pid
+        said = entries(since, NOCTULE_KIND="part.frozen")
+        assert said, "nobody said that a part froze"
+        print("  journal:", said[0]["MESSAGE"])
     sh("systemctl", "reset-failed", UNIT)
     sh("systemctl", "restart", UNIT, timeout=90)
     sh("noctule", "ask", "what time is it")
@@ -216,7 +215,7 @@ def main() -> int:
         title = (check.__doc__ or check.__name__).splitlines()[0]
         try:
             check()
-        except Exception as error:
+        except (AssertionError, OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
             failed += 1
             print(f"FAILED: {title}\n  {error}")
             if not isinstance(error, AssertionError):
