@@ -298,7 +298,7 @@ def _nucleus(x: Floats, top: float, how: Sampling) -> tuple[Ids, float]:
         kept = _largest(x, _NUCLEUS)
         if mass(x[kept]) >= how.top_p * total:
             return kept, total
-        sample = np.sort(x[:: x.size // _SMALL])[::-1]
+        sample: Floats = np.sort(x[:: x.size // _SMALL])[::-1]
         sums = np.cumsum(_weights(sample, top, how.temperature))
         depth = int(np.searchsorted(sums, how.top_p * sums[-1]))
         while (depth := depth + depth // 16 + 16) < sample.size:
@@ -325,7 +325,8 @@ def _falling(values: Floats) -> Ids:
     rising = np.where(bits < 0, ~bits, bits ^ np.int32(-(2**31))).view(np.uint32)
     keys = (~rising).astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
     keys.sort()
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
+    order: Ids = (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
+    return order
 
 
 def _invert(p: Floats, uniform: float) -> int:
