@@ -15,7 +15,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from noctule import __version__
@@ -343,8 +342,3 @@ class Service:
             "journal": {"structured": self._journal.structured, "lost": self._journal.lost},
             "config": {"files": [str(path) for path in self._loaded.files], "needs_restart": self.pending()},
         }
-
-
-def default_socket() -> Path:
-    """Where a client looks when it was told nothing."""
-    return Path(os.environ.get("NOCTULE_SOCKET") or Config().api.socket)

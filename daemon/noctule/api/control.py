@@ -183,13 +183,15 @@ async def _follow(control: Control, lines: JsonLines) -> None:
     with control.bus.subscribe(EVENT_QUEUE, wake) as subscription:
         try:
             await lines.send({"kind": "stream.opened"})
-            while not stopping.done():
+            last = False
+            while not last:
                 waiting = asyncio.ensure_future(arrived.wait())
                 try:
                     await asyncio.wait({waiting, stopping}, timeout=control.heartbeat, return_when="FIRST_COMPLETED")
                 finally:
                     waiting.cancel()
-                if not arrived.is_set() and not stopping.done():
+                last = stopping.done()  # what was said before the end is still passed on
+                if not arrived.is_set() and not last:
                     await lines.send({"kind": "stream.heartbeat", "monotonic": control.clock.monotonic()})
                 arrived.clear()
                 for event in subscription.drain():
