@@ -95,6 +95,12 @@ class TextLM:
         return self._graph.context
 
     @property
+    def runtime(self) -> str:
+        """Name and version of the runtime the graph runs on."""
+        runtime = self._package.model.runtime
+        return f"{runtime.name} {runtime.version}"
+
+    @property
     def held(self) -> tuple[int, ...]:
         """Tokens the cache holds, for the next request to reuse."""
         return tuple(self._held)
