@@ -186,6 +186,8 @@ class TextLM:
                 finish = self._read(tokens, options)
             else:
                 logits = self._step(tokens[-1])
+                if options.on_logits is not None:
+                    options.on_logits(logits)
                 token = sampler.sample(logits, tokens, None if constraint is None else constraint.mask())
                 tokens.append(token)
                 if constraint is not None:
