@@ -204,6 +204,7 @@ class LanguageWorker:
             self.counts.answered += 1
             seconds = round(self._clock.monotonic() - started, 4)
             facts: dict[str, Any] = {k: v for k, v in answer.items() if isinstance(v, (str, int, float, bool))}
+            facts |= {f"{name}_tokens": count for name, count in answer.get("tokens", {}).items()}
             facts["seconds"] = seconds
             self._bus.publish("ask.answered", NAME, f"Answered a request in {seconds:.2f} s", **facts)
             _settle(ask.result, answer)
