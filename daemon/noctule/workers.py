@@ -192,7 +192,7 @@ class LanguageWorker:
                 raise CancelledError(ask._cancelled)
         except CancelledError as error:
             self.counts.cancelled += 1
-            self._failed(ask, error, level=6)
+            self._failed(ask, CancelledError(ask._cancelled) if ask._cancelled else error, level=6)
         except NoctuleError as error:
             self.counts.failed += 1
             self._failed(ask, error, level=4)
