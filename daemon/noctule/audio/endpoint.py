@@ -45,7 +45,7 @@ class Endpointer:
     """
 
     #: 10 ms frames over which the quietest is sought.
-    MEMORY = 150
+    MEMORY = 300
 
     def __init__(self, settings: EndpointSettings | None = None) -> None:
         self.settings = settings or EndpointSettings()
