@@ -18,7 +18,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class Control:
     timeout: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat: float = HEARTBEAT
+    #: routes of the organs (microphone, cameras).
+    extra: Sequence[web.RouteDef] = ()
 
 
 def routes(control: Control) -> list[web.RouteDef]:
@@ -253,7 +255,7 @@ class ControlServer:
         self._control = control
         self._group = group
         app = web.Application(client_max_size=max_body, middlewares=[json_errors(self._failed)])
-        app.add_routes(routes(control))
+        app.add_routes([*routes(control), *control.extra])
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         self.door = Door(self._admit, self._handler, raw_refusal, self._refused, max_clients, read_timeout)
         self._listener: asyncio.Server | None = None
