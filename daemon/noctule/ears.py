@@ -131,7 +131,10 @@ class Ears:
             while not stop.is_set() and not self.muted:
                 chunk = self._source.read(PATIENCE)
                 if chunk is None:
-                    self._watch_health()
+                    if self._source.steady:
+                        self._watch_health()
+                    else:
+                        part.beat()  # a pipe may be without a writer for as long as it likes
                     continue
                 if chunk.index != expected:
                     self.gaps += 1

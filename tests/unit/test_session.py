@@ -149,6 +149,7 @@ class Line:
     """A sound source whose every block the test hands over; None: an unplugged device."""
 
     name = "test line"
+    steady = True
 
     def __init__(self) -> None:
         self.blocks: queue.Queue[Chunk | type[EndOfSound] | None] = queue.Queue()

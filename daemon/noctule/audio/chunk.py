@@ -36,6 +36,10 @@ class SoundSource(Protocol):
     def name(self) -> str:
         """For people: "USB Microphone", "demo.wav"."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether sound must never pause, as a microphone's: then a pause is a fault."""
+
     def open(self) -> None:
         """Acquire the device. Raises DeviceError or InputError, one sentence."""
 

@@ -1,6 +1,6 @@
 """When a spoken command begins and ends. Energy against a tracked noise floor, in 10 ms frames.
 
-The floor follows the quietest energy of the last seconds (minimum statistics, after Martin, "Noise power spectral
+The floor follows the quietest frames of the last seconds (minimum statistics, after Martin, "Noise power spectral
 density estimation based on optimal smoothing and minimum statistics", 2001, reduced to one band). A frame is speech
 when it stands `margin` dB above the floor. A neural detector costs 18 ms of CPU for a second of sound (FACTS §5) and
 is not needed for this question: the wake word has already said that somebody speaks.
@@ -44,7 +44,9 @@ class Endpointer:
     nobody is being listened to; `begin` starts a new command.
     """
 
-    #: 10 ms frames over which the quietest is sought.
+    #: share of frames that even a steady talker leaves to the room.
+    QUANTILE = 0.1
+    #: 10 ms frames over which the quietest are sought.
     MEMORY = 300
 
     def __init__(self, settings: EndpointSettings | None = None) -> None:
@@ -61,8 +63,10 @@ class Endpointer:
 
     @property
     def floor(self) -> float:
-        """The noise floor in dB full scale."""
-        return min(self._recent) if self._recent else -90.0
+        """The noise floor in dB full scale: a low quantile, for the very minimum may be a hole of digital silence."""
+        if not self._recent:
+            return -90.0
+        return sorted(self._recent)[int(len(self._recent) * self.QUANTILE)]
 
     def observe(self, samples: Pcm) -> None:
         """Learn the floor from sound outside a command."""

@@ -44,6 +44,10 @@ class Microphone:
     def name(self) -> str:
         return self._name
 
+    @property
+    def steady(self) -> bool:
+        return True
+
     def open(self) -> None:
         self.close()
         module = self._module or portaudio.load()

@@ -38,6 +38,10 @@ class WavSource:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def steady(self) -> bool:
+        return False
+
     def open(self) -> None:
         self._reader = WavReader(self.path)
         self._chunks = self._cut(self._reader)
@@ -96,6 +100,10 @@ class PcmSource:
     @property
     def name(self) -> str:
         return str(self.path)
+
+    @property
+    def steady(self) -> bool:
+        return False
 
     def open(self) -> None:
         self.close()
