@@ -51,11 +51,11 @@ def run(options: argparse.Namespace) -> int:
         asyncio.run(service.run())
     except NoctuleError as error:
         return _refused(error, bus, journal)
-    if service.stuck:
-        # Python would wait for the threads that were left behind; everything of theirs is already given up.
-        sys.stderr.flush()
-        os._exit(0)
-    return 0
+    # Everything is stopped and closed. What is left are threads that did not stop in time, for which Python would
+    # wait, and the runtime's own destructors, which print to the log: leave without either.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _refused(error: NoctuleError, bus: Bus, journal: Journal) -> int:
