@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _stderr_lock = threading.RLock()
+#: how lines begin that TFLite, ALSA and JACK print for nobody in particular.
+_CHATTER = (
+    *("INFO:", "WARNING:", "ERROR:", "└", "See instructions:", "VERBOSE:"),
+    *("ALSA lib ", "Cannot connect to server", "jack server", "JackShm", "Expression '"),
+)
 
 
 @contextmanager
@@ -63,7 +68,7 @@ _closes_at_exit = False
 
 
 def _is_runtime_line(line: str) -> bool:
-    return not line.strip() or line.startswith(("INFO:", "WARNING:", "ERROR:", "└", "See instructions:", "VERBOSE:"))
+    return not line.strip() or line.startswith(_CHATTER)
 
 
 def explain(error: str, said: str) -> str:

@@ -57,9 +57,10 @@ def imports(tree: ast.AST) -> list[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             found.extend((alias.name, inner) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "absolute imports only"
+            assert node.level <= 1, "relative imports reach no further than the own folder"
             base = node.module or ""
-            found.extend((f"{base}.{alias.name}" if base == "noctule" else base, inner) for alias in node.names)
+            if node.level == 0:
+                found.extend((f"{base}.{alias.name}" if base == "noctule" else base, inner) for alias in node.names)
         inner = inner or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         inner = inner or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -22,6 +22,9 @@ VERBS = {
     "ask": "noctule.cli.ask",
     "tail": "noctule.cli.tail",
     "reload": "noctule.cli.reload",
+    "mute": "noctule.cli.mute",
+    "listen": "noctule.cli.listen",
+    "wake": "noctule.cli.wake",
     "config": "noctule.cli.config",
     "version": "noctule.cli.version",
 }
