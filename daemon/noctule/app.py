@@ -226,7 +226,7 @@ class Service:
         """The API's work is done by the event loop: each turn of it is a beat."""
         while True:
             part.beat()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(1.0, part.max_age / 4))
 
     # -- what the supervisor tells us (in its thread) ------------------------------------------------------------
 
