@@ -25,6 +25,7 @@ VERBS = {
     "mute": "noctule.cli.mute",
     "listen": "noctule.cli.listen",
     "wake": "noctule.cli.wake",
+    "doctor": "noctule.cli.doctor",
     "config": "noctule.cli.config",
     "version": "noctule.cli.version",
 }
