@@ -269,7 +269,7 @@ class ControlServer:
         self._group = group
         app = web.Application(client_max_size=max_body, middlewares=[json_errors(self._failed)])
         app.add_routes([*routes(control), *control.extra])
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.25)
         self.door = Door(self._admit, self._handler, raw_refusal, self._refused, max_clients, read_timeout)
         self._listener: asyncio.Server | None = None
         self._inode = 0
