@@ -50,7 +50,9 @@ def recipe_of(scheme: Scheme) -> list[dict[str, object]]:
     if scheme.head_bits != scheme.bits:
         manager.add_dynamic_config(HEADS, FULLY_CONNECTED, num_bits=scheme.head_bits, granularity=CHANNELS)
     if scheme.embedding_bits:
-        manager.add_dynamic_config(".*", EMBEDDING, num_bits=scheme.embedding_bits, granularity=CHANNELS)
+        # tflite-runtime looks up zeros in a table with a scale per row.
+        rows = qtyping.QuantGranularity.TENSORWISE if scheme.granularity == "TENSORWISE" else CHANNELS
+        manager.add_dynamic_config(".*", EMBEDDING, num_bits=scheme.embedding_bits, granularity=rows)
     recipe: list[dict[str, object]] = manager.get_quantization_recipe()
     return recipe
 
