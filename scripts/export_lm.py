@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -121,5 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def leave(status: int) -> None:
+    """Exit without the lines that the runtime's C++ side prints while the interpreter is torn down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

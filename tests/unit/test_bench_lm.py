@@ -80,7 +80,7 @@ def test_repeats_in_which_one_engine_is_missing_do_not_count() -> None:
 
 
 def test_share_of_bandwidth_is_bytes_over_time_over_bandwidth() -> None:
-    rows = lm_report.rows([sample("int8", 0, 10.0)], {"int8": 140_000_000}, {1: 20.0})
+    rows = lm_report.rows([sample("int8", 0, 10.0)], {"int8": 140_000_000}, {1: [20.0]})
     found = row(rows, "share of read bandwidth, int8")
     assert found.ours == pytest.approx(70.0)
     assert found.met is True
