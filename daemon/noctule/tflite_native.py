@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import threading
 import weakref
 from collections.abc import Mapping
@@ -128,7 +129,7 @@ class _Compiled:
     def __init__(self, library: Library, path: Path, threads: int, weight_cache: Path | None) -> None:
         self.library = library
         self.lock = threading.Lock()
-        self.model = library.make("LiteRtCreateModelFromFile", library.environment, str(path).encode())
+        self.model = library.make("LiteRtCreateModelFromFile", library.environment, os.fsencode(path))
         options = library.options(threads, weight_cache)
         try:
             self.handle = library.make("LiteRtCreateCompiledModel", library.environment, self.model, options)

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from fixtures.packages import graph
-from noctule import native_stderr, tflite
+from noctule import native_stderr, tflite, tflite_probe
 from noctule.errors import ModelError
 from noctule.tflite import LiteRt, LiteRtNative, Model, Runtime, TfliteRuntime
 from noctule.tflite_probe import probe_runtime
@@ -434,6 +434,37 @@ def test_a_child_that_dies_becomes_a_sentence(code: str, sentence: str) -> None:
     assert not found.ok
     assert sentence in found.sentence
     assert "\n" not in found.sentence
+
+
+def test_the_child_reports_what_it_found(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tflite_probe.main()
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["float32"] is True
+    assert answer["name"] == tflite.default_runtime().name
+
+    def none() -> Any:
+        raise ModelError("no TFLite runtime can be imported", "pip install ai-edge-litert")
+
+    monkeypatch.setattr(tflite, "default_runtime", none)
+    tflite_probe.main()
+    assert json.loads(capsys.readouterr().out) == {
+        "error": "no TFLite runtime can be imported (pip install ai-edge-litert)"
+    }
+
+
+@pytest.mark.parametrize(
+    ("float32", "int8", "ok", "sentence"),
+    [
+        (True, True, True, "r 1 works"),
+        (True, False, True, "r 1 works; it cannot compute int8 layers with a scale per channel"),
+        (False, True, False, "r 1 computes wrong numbers on this machine"),
+    ],
+)
+def test_wrong_answers_are_told_apart(float32: bool, int8: bool, ok: bool, sentence: str) -> None:
+    answer = json.dumps({"name": "r", "version": "1", "float32": float32, "int8": int8})
+    found = probe_runtime([sys.executable, "-c", f"print({answer!r})"])
+    assert (found.ok, found.int8) == (ok, int8)
+    assert found.sentence.startswith(sentence)
 
 
 def test_a_child_that_hangs_is_killed() -> None:
