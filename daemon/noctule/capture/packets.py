@@ -1,0 +1,150 @@
+"""Compressed video for clips: kept for some seconds (`Preroll`), made where a source has none (`Encoder`), and
+written to a file as it is (`write_clip`), without decoding."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.codec
+import av.packet
+
+from noctule.capture.avopen import explained
+from noctule.capture.colour import to_av, yuv420_of
+from noctule.capture.frame import Frame
+from noctule.capture.sources.base import Packet, Picture, StreamInfo
+from noctule.errors import DeviceError, UnavailableError
+
+_MICRO = Fraction(1, 1_000_000)
+#: pre-roll is bounded in bytes too, whatever the seconds.
+MAX_PREROLL_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class TimedPacket:
+    """A packet with the CLOCK_MONOTONIC seconds at which it arrived."""
+
+    packet: Packet
+    at: float
+
+
+class Preroll:
+    """The last packets of a source, at least `seconds` of them, always from a key frame on. Not thread-safe."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.stream: StreamInfo | None = None
+        self._packets: deque[TimedPacket] = deque()
+        self._bytes = 0
+
+    def describe(self, stream: StreamInfo) -> None:
+        """A new stream: what was kept of the old one cannot be in one file with it."""
+        if stream != self.stream:
+            self.stream = stream
+            self._packets.clear()
+            self._bytes = 0
+
+    def add(self, timed: TimedPacket) -> None:
+        if not self._packets and not timed.packet.key:
+            return  # nothing can be shown before a key frame
+        self._packets.append(timed)
+        self._bytes += len(timed.packet.data)
+        while self._droppable(timed.at):
+            self._drop_group()
+
+    def since(self, start: float) -> list[TimedPacket]:
+        """Packets from the last key frame at or before `start` (the first one kept when there is none)."""
+        packets = list(self._packets)
+        keys = [i for i, p in enumerate(packets) if p.packet.key and p.at <= start]
+        return packets[keys[-1] if keys else 0 :]
+
+    def _second_key(self) -> int | None:
+        return next((i for i, p in enumerate(self._packets) if i and p.packet.key), None)
+
+    def _droppable(self, now: float) -> bool:
+        second = self._second_key()
+        if second is None:
+            if self._bytes > MAX_PREROLL_BYTES:  # a key-frame interval larger than the bound: start anew
+                self._packets.clear()
+                self._bytes = 0
+            return False
+        return self._packets[second].at <= now - self.seconds or self._bytes > MAX_PREROLL_BYTES
+
+    def _drop_group(self) -> None:
+        for _ in range(self._second_key() or 0):
+            self._bytes -= len(self._packets.popleft().packet.data)
+
+
+class Encoder:
+    """H.264 of a source's pictures: libx264's fastest preset, no reordering, a key frame a second."""
+
+    def __init__(self, first: Picture, fps: float) -> None:
+        rate = Fraction(round((fps or 30) * 1000), 1000)
+        try:
+            context: Any = av.codec.CodecContext.create("libx264", "w")
+        except (av.error.FFmpegError, ValueError):
+            raise UnavailableError("this build of FFmpeg has no H.264 encoder, so clips cannot be made") from None
+        self.width, self.height = first.width & ~1, first.height & ~1
+        context.width, context.height = self.width, self.height
+        context.pix_fmt, context.time_base, context.framerate = "yuv420p", _MICRO, rate
+        context.gop_size = max(1, round(rate))
+        context.thread_count = 1
+        context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: the parameter sets go into the file's header
+        context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "26"}
+        with explained("the clip encoder", device=True):
+            context.open()
+        self._context = context
+        self._rotation = first.rotation
+        self._last = -1
+
+    def stream(self) -> StreamInfo:
+        extradata = bytes(self._context.extradata or b"")
+        return StreamInfo("h264", extradata, self.width, self.height, _MICRO, self._rotation)
+
+    def encode(self, picture: Picture) -> list[Packet]:
+        """Packets of one picture; [] for one that is not later than the last, or of another size."""
+        pts = round(picture.pts * 1_000_000)
+        if pts <= self._last or (picture.width & ~1, picture.height & ~1) != (self.width, self.height):
+            return []
+        self._last = pts
+        frame = Frame("", 0, picture.width, picture.height, picture.pix_fmt, tuple(picture.planes), picture.pts,
+                      picture.captured, picture.matrix, picture.full_range)
+        made = yuv420_of(to_av(frame), frame, self.width, self.height)
+        made.pts, made.time_base = pts, _MICRO
+        with explained("the clip encoder", device=True):
+            packets = self._context.encode(made)
+        return [Packet(bytes(p), p.pts, p.dts if p.dts is not None else p.pts, p.duration or 0, p.is_keyframe)
+                for p in packets]
+
+
+def write_clip(path: Path, stream: StreamInfo, packets: Sequence[Packet], container: str = "mp4") -> float:
+    """Write packets, the first a key frame, to `path` without decoding them; returns the seconds written.
+
+    Times start at 0. The caller makes the file appear atomically (see store.py).
+    """
+    if not packets:
+        raise DeviceError("there is nothing to put into the clip yet")
+    zero = min(p.dts for p in packets)
+    with explained(f"the clip {path.name}", device=True), av.open(str(path), "w", format=container) as out:
+        track: Any = out.add_stream(stream.codec, rate=30)
+        context = track.codec_context
+        context.width, context.height = stream.width, stream.height
+        context.time_base = stream.time_base
+        context.pix_fmt = "yuvj422p" if stream.codec == "mjpeg" else "yuv420p"
+        if stream.extradata:
+            context.extradata = stream.extradata
+        track.time_base = stream.time_base
+        for packet in packets:
+            made = av.packet.Packet(packet.data)
+            made.stream, made.time_base = track, stream.time_base
+            made.pts, made.dts, made.is_keyframe = packet.pts - zero, packet.dts - zero, packet.key
+            if packet.duration:
+                made.duration = packet.duration
+            out.mux_one(made)
+    span = max(p.pts + p.duration for p in packets) - min(p.pts for p in packets)
+    return float(span * stream.time_base)
