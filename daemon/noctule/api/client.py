@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from noctule.errors import (
     BusyError,
@@ -66,6 +66,22 @@ class Client:
         with self._answer(method, path, body) as response:
             while line := response.readline(MAX_ANSWER):
                 yield _object(line)
+
+    def fetch(self, path: str, method: str = "GET") -> tuple[bytes, Mapping[str, str]]:
+        """A whole answer that is not JSON (a picture), with its headers; an error object is raised."""
+        with self._answer(method, path, None) as response:
+            data = response.read()
+            if response.status >= 400:
+                _object(data)
+            return data, dict(response.headers)
+
+    @contextlib.contextmanager
+    def open_stream(self, path: str) -> Iterator[BinaryIO]:
+        """An endless answer to GET that is not JSON, for reading."""
+        with self._answer("GET", path, None) as response:
+            if response.status >= 400:
+                _object(response.read(MAX_ANSWER))
+            yield response
 
     def _one(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         with self._answer(method, path, body) as response:

@@ -147,7 +147,7 @@ class Runner:
         if self._described != stream:
             self._described = stream
             wire.send(self.sock, {
-                "t": "stream", "codec": stream.codec, "extradata": stream.extradata.hex(), "width": stream.width,
+                "t": "stream", "codec": stream.codec, "width": stream.width,
                 "height": stream.height, "rotation": stream.rotation,
                 "time_base": [stream.time_base.numerator, stream.time_base.denominator],
             })

@@ -88,7 +88,7 @@ def planes_of(av_frame: Any, pix_fmt: str) -> list[Picture]:
     planes = []
     for plane, (rows, row) in zip(av_frame.planes, shapes, strict=True):
         stride = plane.line_size
-        flat = np.frombuffer(plane, np.uint8)
+        flat: Picture = np.frombuffer(memoryview(plane), np.uint8)
         planes.append(np.lib.stride_tricks.as_strided(flat, (rows, row), (stride, 1), writeable=False))
     return planes
 
@@ -115,7 +115,8 @@ def to_av(frame: Frame) -> Any:
     made = av.VideoFrame(frame.width, frame.height, frame.pix_fmt)
     for plane, pixels in zip(made.planes, frame.planes, strict=True):
         rows, row = pixels.shape
-        target = np.lib.stride_tricks.as_strided(np.frombuffer(plane, np.uint8), (rows, row), (plane.line_size, 1))
+        flat: Picture = np.frombuffer(memoryview(plane), np.uint8)
+        target = np.lib.stride_tricks.as_strided(flat, (rows, row), (plane.line_size, 1))
         np.copyto(target, pixels)
     if frame.matrix in _AV_OF_MATRIX:
         made.colorspace = _AV_OF_MATRIX[frame.matrix]

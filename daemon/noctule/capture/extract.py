@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,13 @@ def _shot(pick: select.Pick[Decoded] | select.Pick[Frame], corrupt: bool) -> Sho
 def extract_live(feed: Feed, plan: Plan, seconds: float, timeout: float = 10.0) -> Iterator[Shot]:
     """The same from a live source, for `seconds`; times count from its first picture. Raises DeviceError with the
     reason when it stops giving pictures for `timeout` seconds."""
+    yield from choose(_live(feed, seconds, timeout), plan)
+
+
+def choose(frames: Iterator[Frame], plan: Plan) -> Iterator[Shot]:
+    """What `plan` chooses of any frames in order of time."""
     given = 0
-    for pick in _sequential(_live(feed, seconds, timeout), plan):
+    for pick in _sequential(frames, plan):
         shot = _shot(pick, plan.corrupt)
         if shot is None:
             continue
@@ -159,8 +164,6 @@ def _live(feed: Feed, seconds: float, timeout: float) -> Iterator[Frame]:
                 began, zero = time.monotonic(), frame.pts
             if time.monotonic() - began > seconds:
                 return
-            from dataclasses import replace
-
             yield replace(frame, pts=frame.pts - zero)
 
 

@@ -19,6 +19,7 @@ from fractions import Fraction
 from typing import Any
 
 from noctule.capture import wire
+from noctule.capture.discover import resolve
 from noctule.capture.frame import Frame
 from noctule.capture.packets import Preroll, TimedPacket
 from noctule.capture.presence import absence
@@ -74,7 +75,7 @@ class Feed:
         self.spec = spec
         self.patience = patience or Patience.of(spec)
         self._publish = publish or (lambda *_: None)
-        self._python, self._command = python or interpreter_for(spec), command
+        self._python, self._command = python, command
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
@@ -88,6 +89,8 @@ class Feed:
         self._paused = False
         self._marks: list[float] = []
         self.state, self.error = CLOSED, None
+        #: what `display` or `camera` stands for at the moment.
+        self.actual = spec
         self.about: dict[str, Any] = {}
         self.frames = self.restarts = self.torn = 0
 
@@ -189,7 +192,7 @@ class Feed:
         with self._lock:
             recent = [t for t in self._marks if t > now - 2.0]
             return {
-                "name": self.spec.name, "kind": self.spec.kind, "address": self.spec.label, "state": self.state,
+                "name": self.spec.name, "kind": self.actual.kind, "address": self.actual.label, "state": self.state,
                 "reason": self.error.message if self.error else "", "hint": self.error.hint if self.error else "",
                 "age_s": round(now - self._latest.at, 3) if self._latest else None,
                 "fps": round(len(recent) / 2.0, 1) if self.state == LIVE else 0.0, "frames": self.frames,
@@ -274,16 +277,21 @@ class Feed:
 
     def _session(self, stop: threading.Event, beat: Callable[[], None]) -> tuple[NoctuleError | None, bool]:
         """One life of a capture process: (why it ended or None when it was not wanted any more, frames came)."""
-        missing = absence(self.spec)
+        try:
+            actual = resolve(self.spec)
+        except NoctuleError as unresolved:
+            return unresolved, False
+        missing = absence(actual)
         if missing is not None:
             return missing, False
         with self._changed:
+            self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
         try:
-            process = CaptureProcess(self.spec, self._python, self._command)
-        except OSError as error:
-            return DeviceError(f"no capture process could be started: {error.strerror}"), False
+            process = CaptureProcess(actual, self._python or interpreter_for(actual), self._command)
+        except OSError as failed:
+            return DeviceError(f"no capture process could be started: {failed.strerror}"), False
         patience = 0.0
         with self._lock:
             self._process = process
@@ -360,8 +368,8 @@ class Feed:
             if message["t"] == "stream":
                 numerator, denominator = message["time_base"]
                 self._preroll.describe(StreamInfo(
-                    message["codec"], bytes.fromhex(message["extradata"]), message["width"], message["height"],
-                    Fraction(numerator, denominator), message["rotation"],
+                    message["codec"], message["width"], message["height"], Fraction(numerator, denominator),
+                    message["rotation"],
                 ))
             elif self._preroll.stream is not None:
                 packet = Packet(data, message["pts"], message["dts"], message["duration"], message["key"])

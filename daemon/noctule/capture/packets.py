@@ -3,8 +3,8 @@ written to a file as it is (`write_clip`), without decoding."""
 
 from __future__ import annotations
 
+import io
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,9 +18,11 @@ from noctule.capture.avopen import explained
 from noctule.capture.colour import to_av, yuv420_of
 from noctule.capture.frame import Frame
 from noctule.capture.sources.base import Packet, Picture, StreamInfo
-from noctule.errors import DeviceError, UnavailableError
+from noctule.errors import UnavailableError
 
 _MICRO = Fraction(1, 1_000_000)
+#: codec -> FFmpeg's name of its elementary stream, which tells a file's header what its packets are
+_RAW_FORMATS = {"h264": "h264", "hevc": "hevc", "mjpeg": "mjpeg", "av1": "obu"}
 #: pre-roll is bounded in bytes too, whatever the seconds.
 MAX_PREROLL_BYTES = 64 << 20
 
@@ -94,7 +96,6 @@ class Encoder:
         context.pix_fmt, context.time_base, context.framerate = "yuv420p", _MICRO, rate
         context.gop_size = max(1, round(rate))
         context.thread_count = 1
-        context.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: the parameter sets go into the file's header
         context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "26"}
         with explained("the clip encoder", device=True):
             context.open()
@@ -103,8 +104,7 @@ class Encoder:
         self._last = -1
 
     def stream(self) -> StreamInfo:
-        extradata = bytes(self._context.extradata or b"")
-        return StreamInfo("h264", extradata, self.width, self.height, _MICRO, self._rotation)
+        return StreamInfo("h264", self.width, self.height, _MICRO, self._rotation)
 
     def encode(self, picture: Picture) -> list[Packet]:
         """Packets of one picture; [] for one that is not later than the last, or of another size."""
@@ -122,29 +122,57 @@ class Encoder:
                 for p in packets]
 
 
-def write_clip(path: Path, stream: StreamInfo, packets: Sequence[Packet], container: str = "mp4") -> float:
-    """Write packets, the first a key frame, to `path` without decoding them; returns the seconds written.
+class ClipWriter:
+    """Writes packets, the first a key frame, to `path` as MP4 without decoding them. Times in the file start at 0.
 
-    Times start at 0. The caller makes the file appear atomically (see store.py).
+    The caller makes the file appear atomically (store.atomic_file). Raises DeviceError in words.
     """
-    if not packets:
-        raise DeviceError("there is nothing to put into the clip yet")
-    zero = min(p.dts for p in packets)
-    with explained(f"the clip {path.name}", device=True), av.open(str(path), "w", format=container) as out:
-        track: Any = out.add_stream(stream.codec, rate=30)
-        context = track.codec_context
-        context.width, context.height = stream.width, stream.height
-        context.time_base = stream.time_base
-        context.pix_fmt = "yuvj422p" if stream.codec == "mjpeg" else "yuv420p"
-        if stream.extradata:
-            context.extradata = stream.extradata
-        track.time_base = stream.time_base
-        for packet in packets:
-            made = av.packet.Packet(packet.data)
-            made.stream, made.time_base = track, stream.time_base
-            made.pts, made.dts, made.is_keyframe = packet.pts - zero, packet.dts - zero, packet.key
-            if packet.duration:
-                made.duration = packet.duration
-            out.mux_one(made)
-    span = max(p.pts + p.duration for p in packets) - min(p.pts for p in packets)
-    return float(span * stream.time_base)
+
+    def __init__(self, path: Path, stream: StreamInfo) -> None:
+        self._path, self._stream = path, stream
+        self._what = f"the clip {path.name}"
+        self._out: Any = None
+        self._track: Any = None
+        self._zero = self._end = self._begin = 0
+        self.packets = 0
+
+    def _begin_with(self, packet: Packet) -> None:
+        """Open the file for a stream that begins with this key frame, whose data holds the decoder's parameters."""
+        stream = self._stream
+        self._out = av.open(str(self._path), "w", format="mp4")
+        raw = _RAW_FORMATS.get(stream.codec)
+        if raw is None:
+            self._track = self._out.add_mux_stream(stream.codec, width=stream.width, height=stream.height)
+        else:
+            with av.open(io.BytesIO(packet.data), format=raw) as template:
+                self._track = self._out.add_stream_from_template(template.streams.video[0], opaque=True)
+        self._track.time_base = stream.time_base
+        if stream.rotation and hasattr(self._track, "set_display_rotation"):
+            self._track.set_display_rotation(-stream.rotation)
+
+    def add(self, packet: Packet) -> None:
+        if self._out is None:
+            if not packet.key:
+                return
+            with explained(self._what, device=True):
+                self._begin_with(packet)
+            self._zero, self._begin = packet.dts, packet.pts
+        made = av.packet.Packet(packet.data)
+        made.stream, made.time_base = self._track, self._stream.time_base
+        made.pts, made.dts, made.is_keyframe = packet.pts - self._zero, packet.dts - self._zero, packet.key
+        if packet.duration:
+            made.duration = packet.duration
+        with explained(self._what, device=True):
+            self._out.mux_one(made)
+        self.packets += 1
+        self._end = max(self._end, packet.pts + packet.duration)
+
+    @property
+    def seconds(self) -> float:
+        """What has been written so far."""
+        return float((self._end - self._begin) * self._stream.time_base) if self.packets else 0.0
+
+    def close(self) -> None:
+        if self._out is not None:
+            with explained(self._what, device=True):
+                self._out.close()

@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from noctule.capture.discover import resolve
 from noctule.capture.spec import SourceSpec
 from noctule.capture.x11probe import probe
 from noctule.errors import DeviceError
@@ -18,7 +20,7 @@ _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
 def absence(spec: SourceSpec) -> DeviceError | None:
     """Why `spec` cannot be opened just now, or None when it looks as if it could."""
-    look = {"x11": _x11, "v4l2": _device, "kms": _device, "file": _file, "network": _network}.get(spec.kind)
+    look = _LOOKS.get(spec.kind)
     try:
         if look is not None:
             look(spec)
@@ -66,3 +68,12 @@ def _network(spec: SourceSpec) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DeviceError(f"{spec.label} cannot be reached: {reason}", "is it on the network?") from None
+
+
+def _display(spec: SourceSpec) -> None:
+    resolve(spec)
+
+
+_LOOKS: dict[str, Callable[[SourceSpec], None]] = {
+    "display": _display, "x11": _x11, "v4l2": _device, "kms": _device, "file": _file, "network": _network,
+}

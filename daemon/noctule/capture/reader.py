@@ -85,7 +85,7 @@ class VideoFile:
         stream = self._stream
         if stream.duration:
             begins = Fraction(stream.start_time or 0) * stream.time_base - self._zero
-            return Fraction(stream.duration) * stream.time_base + begins
+            return Fraction(Fraction(stream.duration) * stream.time_base + begins)
         return Fraction(self._container.duration, _AV_TIME) if self._container.duration else None
 
     @property

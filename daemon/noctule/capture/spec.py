@@ -11,6 +11,7 @@ from noctule.errors import InputError
 #: kind -> (what it is, an example address)
 KINDS: dict[str, tuple[str, str]] = {
     "display": ("whichever display works: Wayland, X11 or the console", "display:"),
+    "camera": ("whichever camera works: Raspberry Pi, Jetson or V4L2", "camera:"),
     "x11": ("an X11 display", "x11::0"),
     "wayland": ("a Wayland compositor's output", "wayland:wayland-0"),
     "kms": ("the screen itself, through the kernel (needs CAP_SYS_ADMIN beside a desktop)", "kms:/dev/dri/card0"),

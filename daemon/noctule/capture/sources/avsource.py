@@ -6,6 +6,9 @@ import time
 from fractions import Fraction
 from typing import Any
 
+import av.packet
+from av.bitstream import BitStreamFilterContext
+
 from noctule.capture.avopen import MAX_BAD_PACKETS, decode_packet, explained, open_input, video_stream
 from noctule.capture.colour import planes_of, rotation_of, to_normal
 from noctule.capture.layout import check_size
@@ -34,6 +37,7 @@ class AvSource:
         self._first: Fraction | None = None
         self._bad = 0
         self._lent: list[Any] = []
+        self._filter: Any = None
 
     def connect(self) -> Any:
         """The open container; raises in words."""
@@ -95,16 +99,31 @@ class AvSource:
     def _packet(self, packet: Any) -> Packet | None:
         if packet.pts is None or self.stream() is None:
             return None
+        whole = self._with_parameters(packet)
         dts = packet.pts if packet.dts is None else packet.dts
-        return Packet(bytes(packet), packet.pts, dts, packet.duration or 0, packet.is_keyframe)
+        return Packet(whole, packet.pts, dts, packet.duration or 0, packet.is_keyframe)
+
+    def _with_parameters(self, packet: Any) -> bytes:
+        """The packet's bytes with start codes, and with the parameter sets in key frames (see StreamInfo)."""
+        context = self._stream.codec_context
+        extradata = bytes(context.extradata or b"")
+        name = context.codec.canonical_name
+        if name not in ("h264", "hevc") or not extradata:
+            return bytes(packet)
+        if extradata[0] != 1:  # parameter sets with start codes, sent beside the stream (RTSP)
+            return extradata + bytes(packet) if packet.is_keyframe else bytes(packet)
+        if self._filter is None:
+            self._filter = BitStreamFilterContext(f"{name}_mp4toannexb", self._stream)
+        copy = av.packet.Packet(bytes(packet))
+        copy.is_keyframe, copy.time_base = packet.is_keyframe, packet.time_base
+        return b"".join(bytes(p) for p in self._filter.filter(copy))
 
     def stream(self) -> StreamInfo | None:
         context = self._stream.codec_context
         if context.name in ("rawvideo", "wrapped_avframe", "bmp"):
             return None
-        extradata = bytes(context.extradata or b"")
-        return StreamInfo(context.codec.canonical_name, extradata, context.width, context.height,
-                          self._stream.time_base, self.spec.rotate)
+        return StreamInfo(context.codec.canonical_name, context.width, context.height, self._stream.time_base,
+                          self.spec.rotate)
 
     def close(self) -> None:
         if self._container is not None:

@@ -40,10 +40,10 @@ class Packet:
 
 @dataclass
 class StreamInfo:
-    """How to write packets to a file: codec by FFmpeg's name, its extradata, size, time base, rotation in degrees."""
+    """How to write packets to a file: codec by FFmpeg's name, size, time base, rotation in degrees. A key frame's
+    packet holds the decoder's parameters itself (for H.264 and HEVC: start codes and parameter sets)."""
 
     codec: str
-    extradata: bytes
     width: int
     height: int
     time_base: Fraction
