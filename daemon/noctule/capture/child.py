@@ -39,10 +39,17 @@ if TYPE_CHECKING:
 SOURCES = {
     "x11": ("x11", "X11Source"),
     "file": ("file", "FileSource"),
+    "network": ("network", "NetworkSource"),
+    "v4l2": ("v4l2", "V4l2Source"),
+    "kms": ("kms", "KmsSource"),
+    "picamera2": ("picamera2", "Picamera2Source"),
+    "jetson": ("jetson", "JetsonSource"),
 }
 #: no capture process may have more memory of its own than this (the ring is counted apart).
 _MAX_DATA = 280 << 20
 _PR_SET_PDEATHSIG = 1
+#: seconds between attempts to reach a stream.
+_RETRY = 1.0
 
 
 def make_source(spec: SourceSpec) -> Source:
@@ -76,13 +83,15 @@ class Runner:
 
     def run(self) -> None:
         """Until told to stop; raises NoctuleError, EOFError or wire.Closed."""
-        about = self.source.open()
+        about = self._open()
+        if about is None:
+            return
         try:
             wire.send(self.sock, {"t": "opened", "about": about})
             while not self.stopping:
                 self._listen()
                 delivery = self.source.read()
-                if not delivery.pictures:
+                if delivery.alive:
                     wire.send(self.sock, {"t": "beat"})
                 for picture in delivery.pictures:
                     self._show(picture)
@@ -91,9 +100,22 @@ class Runner:
         finally:
             self.source.close()
 
-    def _listen(self) -> None:
-        while (got := self.receiver.get(0)) is not None:
-            message = got[0]
+    def _open(self) -> dict[str, Any] | None:
+        """What the opened source is. A stream that is not there is tried again from here, which is cheaper than a
+        new process each time; the owner is told why. None when told to stop."""
+        while not self.stopping:
+            try:
+                return self.source.open()
+            except DeviceError as error:
+                if self.spec.kind != "network":
+                    raise
+                wire.send(self.sock, {"t": "trouble", "message": error.message, "hint": error.hint, "code": error.code})
+            self._listen(_RETRY)
+        return None
+
+    def _listen(self, timeout: float = 0) -> None:
+        while (got := self.receiver.get(timeout)) is not None:
+            message, timeout = got[0], 0
             if message["t"] == "stop":
                 self.stopping = True
             elif message["t"] == "packets":

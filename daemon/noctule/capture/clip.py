@@ -42,18 +42,18 @@ def record(feed: Feed, path: Path, before: float, after: float, timeout: float =
         except queue.Full:
             overflow[:] = ["the disk is too slow"]
 
-    called = time.monotonic()
+    called, tried = time.monotonic(), feed.restarts
     feed.listen(listener, called - before)
     try:
         with writing(path), atomic_file(path) as hidden:
-            return _write(feed, arrived, overflow, hidden, path, called, after, timeout)
+            return _write(feed, arrived, overflow, hidden, path, called, after, timeout, tried)
     finally:
         feed.unlisten(listener)
 
 
 def _write(
     feed: Feed, arrived: queue.Queue[tuple[StreamInfo, TimedPacket]], overflow: list[str], hidden: Path, path: Path,
-    called: float, after: float, timeout: float,
+    called: float, after: float, timeout: float, tried: int,
 ) -> Clip:
     writer: ClipWriter | None = None
     described: StreamInfo | None = None
@@ -70,7 +70,7 @@ def _write(
             try:
                 stream, timed = arrived.get(timeout=0.1)
             except queue.Empty:
-                why = _trouble(feed, last if began is not None else None, called, timeout)
+                why = _trouble(feed, last if began is not None else None, called, timeout, tried)
                 if why:
                     break
                 continue
@@ -97,12 +97,12 @@ def _write(
     return Clip(path, writer.seconds, max(0.0, called - first), why)
 
 
-def _trouble(feed: Feed, last: float | None, called: float, timeout: float) -> str:
+def _trouble(feed: Feed, last: float | None, called: float, timeout: float, tried: int) -> str:
     """Why nothing more will come, or ""."""
     error: NoctuleError | None = feed.error
     if feed.state == PAUSED:
         return "it was paused"
-    if feed.state == LOST and error is not None:
+    if error is not None and (feed.hopeless(tried) or (feed.state == LOST and last is not None)):
         return error.message
     if last is None:
         return f"no key frame came within {timeout:g} s" if time.monotonic() - called > timeout else ""

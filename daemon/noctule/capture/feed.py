@@ -86,7 +86,7 @@ class Feed:
         self._process: CaptureProcess | None = None
         self._ring: RingReader | None = None
         self._last_wanted = float("-inf")
-        self._paused = False
+        self._paused = self._missing = False
         self._marks: list[float] = []
         self.state, self.error = CLOSED, None
         #: what `display` or `camera` stands for at the moment.
@@ -126,19 +126,21 @@ class Feed:
     def fresh(self, max_age: float, timeout: float) -> Frame:
         """As `latest`, but opens the source and waits up to `timeout` seconds for such a frame."""
         deadline = time.monotonic() + timeout
+        tried = self.restarts
         with self.subscribe(1) as viewer:
             while True:
                 try:
                     return self.latest(max_age)
                 except NoctuleError as error:
                     left = deadline - time.monotonic()
-                    if left <= 0 or isinstance(error, UnavailableError) or self._hopeless():
+                    if left <= 0 or self._paused or self.hopeless(tried):
                         raise
                     viewer.get(min(left, 0.25))
 
-    def _hopeless(self) -> bool:
-        """Nothing will come soon: the source was tried (again) since somebody wanted it, and lost."""
-        return self.state == LOST
+    def hopeless(self, restarts: int) -> bool:
+        """Nothing will come soon: what the source needs is missing, or it failed twice since it had been restarted
+        `restarts` times. (Once is no reason: an X server that just resets itself, a camera being let go.)"""
+        return self.state == LOST and (self._missing or self.restarts - restarts >= 2)
 
     def _why(self, age: float) -> NoctuleError:
         name = self.spec.name
@@ -250,6 +252,7 @@ class Feed:
             now_missing = absence(self.spec)
             if missing is not None and now_missing is None:
                 return
+            self._missing = now_missing is not None
             if now_missing is not None:
                 self._become(LOST, now_missing)
             missing = now_missing
@@ -280,8 +283,10 @@ class Feed:
         try:
             actual = resolve(self.spec)
         except NoctuleError as unresolved:
+            self._missing = True
             return unresolved, False
         missing = absence(actual)
+        self._missing = missing is not None
         if missing is not None:
             return missing, False
         with self._changed:
@@ -326,6 +331,9 @@ class Feed:
             kind = message["t"]
             if kind == "error":
                 return _error_of(message)
+            if kind == "trouble":
+                alive_at, self._missing = now, True
+                self._become(LOST, _error_of(message))
             if kind == "ring" and fd is not None:
                 self._open_ring(fd, message)
             elif kind == "opened":
@@ -333,6 +341,7 @@ class Feed:
             elif kind == "frame" and self._ring is not None:
                 self._announce(int(message["n"]), now)
                 if not live:
+                    self._missing = False
                     live, limit = True, self.patience.stall
                     self._become(LIVE, None)
                 alive_at = now

@@ -1,22 +1,18 @@
 """Is the device there? A cheap look (microseconds to 0.5 s) that saves starting a process in vain, and notices at
-once when something that was missing has come back."""
+once when something that was missing has come back. Streams are not looked for: a server may take one visitor only,
+and the look would be it."""
 
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from noctule.capture.discover import resolve
 from noctule.capture.spec import SourceSpec
 from noctule.capture.x11probe import probe
 from noctule.errors import DeviceError
-
-_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
-
 
 def absence(spec: SourceSpec) -> DeviceError | None:
     """Why `spec` cannot be opened just now, or None when it looks as if it could."""
@@ -53,27 +49,10 @@ def _file(spec: SourceSpec) -> None:
         raise DeviceError(f"there is no file {spec.address}")
 
 
-def _network(spec: SourceSpec) -> None:
-    parts = urlsplit(spec.address)
-    try:
-        port = parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:
-        port = 0
-    if not parts.hostname or not port:
-        raise DeviceError(f"{spec.label} is not the address of a stream")
-    try:
-        socket.create_connection((parts.hostname, port), timeout=0.5).close()
-    except TimeoutError:
-        raise DeviceError(f"{spec.label} cannot be reached", "is it on the network?") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DeviceError(f"{spec.label} cannot be reached: {reason}", "is it on the network?") from None
-
-
 def _display(spec: SourceSpec) -> None:
     resolve(spec)
 
 
 _LOOKS: dict[str, Callable[[SourceSpec], None]] = {
-    "display": _display, "x11": _x11, "v4l2": _device, "kms": _device, "file": _file, "network": _network,
+    "display": _display, "x11": _x11, "v4l2": _device, "kms": _device, "file": _file,
 }

@@ -52,10 +52,12 @@ class StreamInfo:
 
 @dataclass
 class Delivery:
-    """What one read brought: pictures, and the packet they came from where there is one. Empty: alive, nothing new."""
+    """What one read brought: pictures, and the packet they came from where there is one. alive: when there is no
+    picture, the source knows that none was due (a pause in a file), so that it does not count as stuck."""
 
     pictures: list[Picture] = field(default_factory=list)
     packet: Packet | None = None
+    alive: bool = False
 
 
 class Source(Protocol):

@@ -44,7 +44,7 @@ class FileSource(AvSource):
         wait = due - time.monotonic()
         if wait > _NAP:
             time.sleep(_NAP)
-            return Delivery()
+            return Delivery(alive=True)
         if wait > 0:
             time.sleep(wait)
         picture = self._waiting.pop(0)
