@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noctule import __version__
+from noctule.actions.devices import CaptureProvider
 from noctule.api.control import Control, ControlServer
 from noctule.board import resident_bytes, temperature_c
 from noctule.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ from noctule.errors import ConfigError, NoctuleError, UnavailableError
 from noctule.events import Bus
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
+from noctule.sight import Sight
 from noctule.supervisor import DEGRADED, STARTING, WORKING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
 from noctule.timers import Timers
@@ -42,6 +44,7 @@ class Needs:
     timers: Timers
     bus: Bus
     clock: Clock
+    capture: CaptureProvider
 
 
 #: loads a language engine, in the language worker's thread
@@ -96,6 +99,7 @@ class Service:
             self._clock,
             limit=lambda: self.config.actions.max_timers,
         )
+        self.sight = Sight(lambda: self.config, bus, self.status)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
         self._ending: asyncio.Event | None = None
@@ -131,9 +135,11 @@ class Service:
                 max_clients=api.max_clients,
                 max_body=api.max_body,
                 read_timeout=api.read_timeout,
+                more=self.sight.routes(),
             )
             await server.start()
             self.server = server
+            await self.sight.start_page(api.socket.parent)
             try:
                 self._listen_to_signals()
                 self._start_parts()
@@ -152,6 +158,7 @@ class Service:
         self.supervisor.add(
             Job("timers", lambda part, stop: self.timers.run(part.beat, stop), stall, self.timers.wake)
         )
+        self.sight.add_jobs(self.supervisor, stall)
         if lm.enabled:
             self.supervisor.add(self.language.job)
         self.supervisor.start()
@@ -179,6 +186,7 @@ class Service:
         self._bus.publish("service.stopping", "service", "Noctule is stopping", level=5)
         server.close()
         self.language.stop()
+        await self.sight.stop()
         await server.stop()
         for task in self._tasks:
             task.cancel()
@@ -231,7 +239,7 @@ class Service:
 
     def _load_engine(self, part: Part) -> Engine:
         self._built[LM] = self.config
-        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock))
+        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.sight.pictures))
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -337,6 +345,7 @@ class Service:
                 "refused": door.refusals,
             },
             "timers": self.timers.report(),
+            "sources": self.sight.report(),
             "memory": {"resident_bytes": resident},
             "board": {"temperature_c": temperature_c()},
             "journal": {"structured": self._journal.structured, "lost": self._journal.lost},

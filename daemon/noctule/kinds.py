@@ -78,6 +78,12 @@ _ALL = (
     Kind("capture.resumed", "A source may be opened again", "It was paused before."),
     Kind("capture.stored", "A picture or clip was stored", "The entry names the file."),
     Kind("capture.full", "A picture could not be stored", "The disk or the quota is full; the entry says which."),
+    Kind(
+        "page.open",
+        "The status page is being served",
+        "Its address, with its token, is in page.url beside the socket.",
+    ),
+    Kind("page.failed", "The status page cannot be served", "The entry says why; everything else works."),
     Kind("motion.begin", "Something moves before a camera", "The entry names the source."),
     Kind("motion.end", "Nothing moves any more before a camera", "The entry names the source."),
     Kind("scene.changed", "The picture of a source has changed altogether", "The entry names the source."),

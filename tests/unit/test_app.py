@@ -69,7 +69,7 @@ class World:
         self.file.write_text(f'[api]\nsocket = "{self.path}"\n[service]\nstate_dir = "{self.folder}/state"\n{text}')
 
     def load(self) -> LoadedConfig:
-        return load_config(self.file)
+        return load_config(self.file, flags=["capture.enabled=false"])
 
     def build(self, needs: Needs) -> Engine:
         self.loading.set()

@@ -18,7 +18,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -247,13 +247,21 @@ class ControlServer:
     """The control API at work on its socket."""
 
     def __init__(
-        self, control: Control, path: Path, *, group: str, max_clients: int, max_body: int, read_timeout: float
+        self,
+        control: Control,
+        path: Path,
+        *,
+        group: str,
+        max_clients: int,
+        max_body: int,
+        read_timeout: float,
+        more: Iterable[web.RouteDef] = (),
     ) -> None:
         self.path = path
         self._control = control
         self._group = group
         app = web.Application(client_max_size=max_body, middlewares=[json_errors(self._failed)])
-        app.add_routes(routes(control))
+        app.add_routes([*routes(control), *more])
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         self.door = Door(self._admit, self._handler, raw_refusal, self._refused, max_clients, read_timeout)
         self._listener: asyncio.Server | None = None

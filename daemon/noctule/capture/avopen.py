@@ -74,8 +74,13 @@ def explained(what: str, device: bool) -> Iterator[None]:
 
 
 def open_input(
-    url: str, what: str, *, device: bool, format: str | None = None,  # noqa: A002 - FFmpeg's name for it
-    options: dict[str, str] | None = None, timeout: tuple[float, float] | None = None,
+    url: str,
+    what: str,
+    *,
+    device: bool,
+    format: str | None = None,  # noqa: A002 - FFmpeg's name for it
+    options: dict[str, str] | None = None,
+    timeout: tuple[float, float] | None = None,
 ) -> Any:
     """An open container. Raises in words; never larger pictures than layout.MAX_PIXELS."""
     if format is None and not device:
@@ -112,7 +117,8 @@ def video_stream(container: Any, what: str, device: bool) -> Any:
     if context.width * context.height > MAX_PIXELS:
         raise TooLargeError(
             f"{what} has pictures of {context.width}x{context.height}, beyond the limit of"
-            f" {MAX_PIXELS // 1_000_000} megapixels", "scale it down first",
+            f" {MAX_PIXELS // 1_000_000} megapixels",
+            "scale it down first",
         )
     context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream

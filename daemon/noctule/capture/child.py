@@ -109,7 +109,9 @@ class Runner:
             except DeviceError as error:
                 if self.spec.kind != "network":
                     raise
-                wire.send(self.sock, {"t": "trouble", "message": error.message, "hint": error.hint, "code": error.code})
+                wire.send(
+                    self.sock, {"t": "trouble", "message": error.message, "hint": error.hint, "code": error.code}
+                )
             self._listen(_RETRY)
         return None
 
@@ -136,8 +138,16 @@ class Runner:
             self._new_ring(size)
         assert self.ring is not None
         number = self.ring.write(
-            picture.pix_fmt, picture.width, picture.height, planes, picture.pts, picture.captured,
-            matrix=picture.matrix, full_range=picture.full_range, rotation=picture.rotation, flags=picture.flags,
+            picture.pix_fmt,
+            picture.width,
+            picture.height,
+            planes,
+            picture.pts,
+            picture.captured,
+            matrix=picture.matrix,
+            full_range=picture.full_range,
+            rotation=picture.rotation,
+            flags=picture.flags,
         )
         if not wire.send(self.sock, {"t": "frame", "n": number}):
             self.unheard += 1
@@ -168,11 +178,17 @@ class Runner:
         self.sock.settimeout(0.05)  # a slow owner costs a packet, not the capture
         if self._described != stream:
             self._described = stream
-            wire.send(self.sock, {
-                "t": "stream", "codec": stream.codec, "width": stream.width,
-                "height": stream.height, "rotation": stream.rotation,
-                "time_base": [stream.time_base.numerator, stream.time_base.denominator],
-            })
+            wire.send(
+                self.sock,
+                {
+                    "t": "stream",
+                    "codec": stream.codec,
+                    "width": stream.width,
+                    "height": stream.height,
+                    "rotation": stream.rotation,
+                    "time_base": [stream.time_base.numerator, stream.time_base.denominator],
+                },
+            )
         now = time.monotonic()
         for packet in packets:
             about = {"pts": packet.pts, "dts": packet.dts, "duration": packet.duration, "key": packet.key, "at": now}

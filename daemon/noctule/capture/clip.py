@@ -6,12 +6,16 @@ import queue
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from noctule.capture.feed import LOST, PAUSED, Feed
-from noctule.capture.packets import ClipWriter, TimedPacket
+from noctule.capture.preroll import TimedPacket
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.store import atomic_file, writing
 from noctule.errors import DeviceError, NoctuleError
+
+if TYPE_CHECKING:
+    from noctule.capture.packets import ClipWriter
 
 #: packets that may wait for a slow disk before the clip is cut.
 _QUEUE = 2000
@@ -19,7 +23,7 @@ _QUEUE = 2000
 
 @dataclass(frozen=True)
 class Clip:
-    """A finished clip. before: seconds of it from before the call; ended_early: why it is shorter than asked, or ""."""
+    """A finished clip. before: seconds of it from before the call; ended_early: why it is too short, or ""."""
 
     path: Path
     seconds: float
@@ -52,9 +56,18 @@ def record(feed: Feed, path: Path, before: float, after: float, timeout: float =
 
 
 def _write(
-    feed: Feed, arrived: queue.Queue[tuple[StreamInfo, TimedPacket]], overflow: list[str], hidden: Path, path: Path,
-    called: float, after: float, timeout: float, tried: int,
+    feed: Feed,
+    arrived: queue.Queue[tuple[StreamInfo, TimedPacket]],
+    overflow: list[str],
+    hidden: Path,
+    path: Path,
+    called: float,
+    after: float,
+    timeout: float,
+    tried: int,
 ) -> Clip:
+    from noctule.capture.packets import ClipWriter
+
     writer: ClipWriter | None = None
     described: StreamInfo | None = None
     first: float | None = None

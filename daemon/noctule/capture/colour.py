@@ -83,7 +83,7 @@ def to_normal(av_frame: Any, camera: bool = False) -> tuple[str, str, bool, Any]
 
 
 def planes_of(av_frame: Any, pix_fmt: str) -> list[Picture]:
-    """uint8 [rows, bytes per row] views of a decoded frame's planes, without padding; they live as long as it does."""
+    """uint8 [rows, bytes per row] views of a decoded frame's planes, unpadded; they live as long as it does."""
     shapes = plane_shapes(FORMATS[pix_fmt], av_frame.width, av_frame.height)
     planes = []
     for plane, (rows, row) in zip(av_frame.planes, shapes, strict=True):
@@ -102,12 +102,27 @@ def frame_of(av_frame: Any, source: str, seq: int, pts: Fraction, captured: floa
     """A Frame with its own copy of a decoded picture. InputError when it is too large."""
     check_size(av_frame.width, av_frame.height, source)
     rotation, corrupt = rotation_of(av_frame), bool(av_frame.is_corrupt)
-    flags = {name for name, on in (("corrupt", corrupt), ("key", av_frame.key_frame),
-                                   ("interlaced", av_frame.interlaced_frame)) if on}
+    flags = {
+        name
+        for name, on in (("corrupt", corrupt), ("key", av_frame.key_frame), ("interlaced", av_frame.interlaced_frame))
+        if on
+    }
     pix_fmt, matrix, full, normal = to_normal(av_frame, camera)
     planes = tuple(np.ascontiguousarray(p).copy() for p in planes_of(normal, pix_fmt))
-    return Frame(source, seq, normal.width, normal.height, pix_fmt, planes, pts, captured,
-                 matrix, full, rotation, frozenset(flags))
+    return Frame(
+        source,
+        seq,
+        normal.width,
+        normal.height,
+        pix_fmt,
+        planes,
+        pts,
+        captured,
+        matrix,
+        full,
+        rotation,
+        frozenset(flags),
+    )
 
 
 def to_av(frame: Frame) -> Any:
@@ -129,8 +144,12 @@ def yuv_to_rgb(frame: Frame) -> Picture:
     made = to_av(frame)
     key = (frame.pix_fmt, "rgb24", frame.width, frame.height, frame.matrix, frame.full_range)
     out = _reformatter(key).reformat(
-        made, format="rgb24", threads=1, src_colorspace=_SWS_OF_MATRIX[frame.matrix],
-        src_color_range="JPEG" if frame.full_range else "MPEG", dst_color_range="JPEG",
+        made,
+        format="rgb24",
+        threads=1,
+        src_colorspace=_SWS_OF_MATRIX[frame.matrix],
+        src_color_range="JPEG" if frame.full_range else "MPEG",
+        dst_color_range="JPEG",
     )
     flat = np.frombuffer(out.planes[0], np.uint8)
     view = np.lib.stride_tricks.as_strided(flat, (frame.height, frame.width, 3), (out.planes[0].line_size, 3, 1))
@@ -143,7 +162,9 @@ def yuv420_of(made: Any, frame: Frame, width: int, height: int) -> Any:
         return made
     options: dict[str, Any] = {"dst_color_range": "MPEG", "dst_colorspace": _SWS_OF_MATRIX["bt709"]}
     if frame.matrix in _SWS_OF_MATRIX:
-        options |= {"src_colorspace": _SWS_OF_MATRIX[frame.matrix],
-                    "src_color_range": "JPEG" if frame.full_range else "MPEG"}
+        options |= {
+            "src_colorspace": _SWS_OF_MATRIX[frame.matrix],
+            "src_color_range": "JPEG" if frame.full_range else "MPEG",
+        }
     key = (frame.pix_fmt, "yuv420p", frame.width, frame.height, width, height)
     return _reformatter(key).reformat(made, width=width, height=height, format="yuv420p", threads=1, **options)

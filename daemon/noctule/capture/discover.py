@@ -45,18 +45,24 @@ def x11() -> Iterator[Finding]:
 
 def kms() -> Iterator[Finding]:
     for path in sorted(Path("/dev/dri").glob("card*")):
-        outputs = [p for p in sorted(Path("/sys/class/drm").glob(f"{path.name}-*"))
-                   if _text(p / "status") == "connected"]
+        outputs = [
+            p for p in sorted(Path("/sys/class/drm").glob(f"{path.name}-*")) if _text(p / "status") == "connected"
+        ]
         shown = ", ".join(p.name.partition("-")[2] for p in outputs)
         about = f"screen {shown}" if shown else "graphics card"
         if not os.access(path, os.R_OK | os.W_OK):
-            yield Finding(f"kms:{path}", about, f"{path} may not be used by this user",
-                          "the user must be in the group video")
+            yield Finding(
+                f"kms:{path}", about, f"{path} may not be used by this user", "the user must be in the group video"
+            )
         elif not shown:
             yield Finding(f"kms:{path}", about, "no screen is connected to it")
         elif not _has_capability(_CAP_SYS_ADMIN):
-            yield Finding(f"kms:{path}", about, "reading the screen needs CAP_SYS_ADMIN where a desktop runs",
-                          "use the display source; or run as root")
+            yield Finding(
+                f"kms:{path}",
+                about,
+                "reading the screen needs CAP_SYS_ADMIN where a desktop runs",
+                "use the display source; or run as root",
+            )
         else:
             yield Finding(f"kms:{path}", about)
 
@@ -74,7 +80,9 @@ def v4l2() -> Iterator[Finding]:
         for mode in found.modes:
             if mode.sizes:
                 width, height, rate = max(mode.sizes)
-                modes.append(f"{mode.format or mode.fourcc} up to {width}x{height}" + (f" at {rate:g}/s" if rate else ""))
+                modes.append(
+                    f"{mode.format or mode.fourcc} up to {width}x{height}" + (f" at {rate:g}/s" if rate else "")
+                )
         problem = "" if any(m.format for m in found.modes) else "it offers no format that Noctule reads"
         yield Finding(f"v4l2:{path}", f"camera {found.card}: {'; '.join(modes) or 'no formats'}", problem)
 
@@ -83,17 +91,29 @@ def picamera2() -> Iterator[Finding]:
     """Raspberry Pi cameras, asked of the system's Python, which alone has libcamera."""
     if not Path("/dev/media0").exists() or not SYSTEM_PYTHON.exists():
         return
-    code = ("from picamera2 import Picamera2\n"
-            "for i, c in enumerate(Picamera2.global_camera_info()): print('FOUND', i, c.get('Model', 'camera'))")
+    code = (
+        "from picamera2 import Picamera2\n"
+        "for i, c in enumerate(Picamera2.global_camera_info()): print('FOUND', i, c.get('Model', 'camera'))"
+    )
     try:
-        done = subprocess.run([str(SYSTEM_PYTHON), "-c", code], capture_output=True, text=True, timeout=15,
-                              env={**os.environ, "LIBCAMERA_LOG_LEVELS": "*:ERROR"}, check=False)
+        done = subprocess.run(
+            [str(SYSTEM_PYTHON), "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=15,
+            env={**os.environ, "LIBCAMERA_LOG_LEVELS": "*:ERROR"},
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return
     if done.returncode and "No module named" in done.stderr:
         if "raspberry" in _text(Path("/proc/device-tree/model")).lower():
-            yield Finding("picamera2:0", "Raspberry Pi camera", "the system's Python has no picamera2",
-                          "sudo apt install python3-picamera2")
+            yield Finding(
+                "picamera2:0",
+                "Raspberry Pi camera",
+                "the system's Python has no picamera2",
+                "sudo apt install python3-picamera2",
+            )
         return
     for line in done.stdout.splitlines():
         if line.startswith("FOUND "):

@@ -1,7 +1,7 @@
 """Real pictures out of files and live sources, chosen by a `Plan`. The Python API of `noctule extract`.
 
-    for shot in extract_file("a.mp4", Plan("at", times=(Fraction(125, 2),))):
-        shot.frame.rgb()        # uint8 [height, width, 3]
+for shot in extract_file("a.mp4", Plan("at", times=(Fraction(125, 2),))):
+    shot.frame.rgb()        # uint8 [height, width, 3]
 """
 
 from __future__ import annotations
@@ -58,15 +58,19 @@ class Shot:
             return {**entry, "problem": self.problem}
         width, height = self.frame.upright_size
         return {
-            **entry, "pts": float(self.frame.pts), "pts_exact": str(self.frame.pts), "seq": self.frame.seq,
-            "captured": round(self.frame.captured, 6), "width": width, "height": height,
-            "rotation": self.frame.rotation, "flags": sorted(self.frame.flags),
+            **entry,
+            "pts": float(self.frame.pts),
+            "pts_exact": str(self.frame.pts),
+            "seq": self.frame.seq,
+            "captured": round(self.frame.captured, 6),
+            "width": width,
+            "height": height,
+            "rotation": self.frame.rotation,
+            "flags": sorted(self.frame.flags),
         }
 
 
-def extract_file(
-    path: Path | str, plan: Plan, progress: Callable[[float], None] = lambda _: None
-) -> Iterator[Shot]:
+def extract_file(path: Path | str, plan: Plan, progress: Callable[[float], None] = lambda _: None) -> Iterator[Shot]:
     """The pictures of a file that `plan` chooses. progress: told the fraction done (0-1). Raises InputError."""
     with VideoFile(path) as file:
         end = float(file.duration) if file.duration else 0.0

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from noctule.capture.clip import Clip, record
-from noctule.capture.feed import Feed, Patience, Publish
+from noctule.capture.feed import Feed, Publish
 from noctule.capture.frame import Frame
+from noctule.capture.needs import need_capture
+from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec, parse_address, parse_masks
 from noctule.capture.store import Limits, Store
 from noctule.capture.watch import Watch
@@ -51,8 +53,18 @@ def spec_of(name: str, source: Source) -> SourceSpec:
             raise InputError(f'the control "{text}" is not NAME=VALUE')
         controls[control.strip()] = _number(value.strip())
     return SourceSpec(
-        name, source.kind, source.address, source.width, source.height, source.fps, source.format, source.rotate,
-        parse_masks(source.masks, name), source.cursor, source.preroll, controls,
+        name,
+        source.kind,
+        source.address,
+        source.width,
+        source.height,
+        source.fps,
+        source.format,
+        source.rotate,
+        parse_masks(source.masks, name),
+        source.cursor,
+        source.preroll,
+        controls,
     )
 
 
@@ -91,6 +103,7 @@ class Eyes:
         with a suggestion, or UnavailableError when there are no eyes at all."""
         if not self.capture().enabled:
             raise UnavailableError("pictures are switched off", "set capture.enabled = true and restart")
+        need_capture()
         if name in self.feeds:
             return self.feeds[name]
         for feed in self.feeds.values():
@@ -193,3 +206,20 @@ class Eyes:
         except NoctuleError as error:
             self.publish("capture.full", error.message, 4, {"source": frame.source, "hint": error.hint})
             return ""
+
+
+class Pictures:
+    """What the assistant may do with the sources: take a picture or a clip of `camera` or `display`, and keep it.
+    (The CaptureProvider of noctule.actions.)"""
+
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
+
+    def snapshot(self, source: str) -> Path:
+        """Store a picture of the present; where it is."""
+        return self._eyes.keep(self._eyes.snapshot(source))
+
+    def clip(self, source: str, seconds: float) -> tuple[Path, float]:
+        """Store a clip that begins now; where it is and how many seconds it has."""
+        made = self._eyes.clip(source, 0.0, min(seconds, self._eyes.capture().max_clip))
+        return made.path, made.seconds

@@ -8,24 +8,20 @@ A feed never gives out a picture that no source delivered, nor one older than as
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-from noctule.capture import wire
 from noctule.capture.discover import resolve
 from noctule.capture.frame import Frame
-from noctule.capture.packets import Preroll, TimedPacket
+from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.presence import absence
-from noctule.capture.process import SYSTEM_PYTHON, CaptureProcess
+from noctule.capture.process import CaptureProcess
 from noctule.capture.ring import RingReader
-from noctule.capture.sources.base import Packet, StreamInfo
+from noctule.capture.session import Patience, Session, interpreter_for
+from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.subscription import Announced, Subscription
 from noctule.errors import DeviceError, NoctuleError, UnavailableError
@@ -34,43 +30,18 @@ CLOSED, OPENING, LIVE, LOST, PAUSED = "closed", "opening", "live", "lost", "paus
 
 #: publish(kind, message, level, fields)
 Publish = Callable[[str, str, int, dict[str, Any]], None]
-_TICK = 0.1
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds. stall: without a frame before a live source counts as stuck; open: to the first frame; linger: open
-    without a viewer; backoff_max: longest pause between attempts; look: between looks for something missing."""
-
-    stall: float = 1.0
-    open: float = 6.0
-    linger: float = 5.0
-    backoff: float = 0.25
-    backoff_max: float = 5.0
-    look: float = 0.25
-
-    @classmethod
-    def of(cls, spec: SourceSpec, stall: float = 1.0, linger: float = 5.0) -> Patience:
-        """Network streams get more time: they wait for a key frame, and links hiccup."""
-        stall = max(stall, 4.0 / spec.fps) if spec.fps else stall
-        if spec.kind == "network":
-            return cls(max(stall, 3.0), 15.0, linger, 0.5, 30.0, 1.0)
-        return cls(stall, 6.0, linger)
-
-
-def interpreter_for(spec: SourceSpec) -> str:
-    """The Python that runs a source: the system's for cameras whose libraries are only there."""
-    if spec.kind in ("picamera2", "jetson") and SYSTEM_PYTHON.exists():
-        return str(SYSTEM_PYTHON)
-    return sys.executable
 
 
 class Feed:
     """See the module. `run` is the loop, for a thread of the owner's; everything else may be called from any."""
 
     def __init__(
-        self, spec: SourceSpec, publish: Publish | None = None, patience: Patience | None = None,
-        python: str | None = None, command: Sequence[str] = (),
+        self,
+        spec: SourceSpec,
+        publish: Publish | None = None,
+        patience: Patience | None = None,
+        python: str | None = None,
+        command: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.patience = patience or Patience.of(spec)
@@ -84,7 +55,6 @@ class Feed:
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | None = None
-        self._ring: RingReader | None = None
         self._last_wanted = float("-inf")
         self._paused = self._missing = False
         self._marks: list[float] = []
@@ -92,7 +62,7 @@ class Feed:
         #: what `display` or `camera` stands for at the moment.
         self.actual = spec
         self.about: dict[str, Any] = {}
-        self.frames = self.restarts = self.torn = 0
+        self.frames = self.restarts = 0
 
     state: str
     error: NoctuleError | None
@@ -131,7 +101,7 @@ class Feed:
             while True:
                 try:
                     return self.latest(max_age)
-                except NoctuleError as error:
+                except NoctuleError:
                     left = deadline - time.monotonic()
                     if left <= 0 or self._paused or self.hopeless(tried):
                         raise
@@ -194,13 +164,22 @@ class Feed:
         with self._lock:
             recent = [t for t in self._marks if t > now - 2.0]
             return {
-                "name": self.spec.name, "kind": self.actual.kind, "address": self.actual.label, "state": self.state,
-                "reason": self.error.message if self.error else "", "hint": self.error.hint if self.error else "",
+                "name": self.spec.name,
+                "kind": self.actual.kind,
+                "address": self.actual.label,
+                "state": self.state,
+                "reason": self.error.message if self.error else "",
+                "hint": self.error.hint if self.error else "",
                 "age_s": round(now - self._latest.at, 3) if self._latest else None,
-                "fps": round(len(recent) / 2.0, 1) if self.state == LIVE else 0.0, "frames": self.frames,
-                "viewers": len(self._viewers) + len(self._listeners), "restarts": self.restarts,
-                "dropped": sum(v.dropped for v in self._viewers), "torn": self.torn,
-                "masked": bool(self.spec.masks), "pid": self._process.pid if self._process else None, "about": dict(self.about),
+                "fps": round(len(recent) / 2.0, 1) if self.state == LIVE else 0.0,
+                "frames": self.frames,
+                "viewers": len(self._viewers) + len(self._listeners),
+                "restarts": self.restarts,
+                "dropped": sum(v.dropped for v in self._viewers),
+                "torn": self._latest.ring.torn if self._latest else 0,
+                "masked": bool(self.spec.masks),
+                "pid": self._process.pid if self._process else None,
+                "about": dict(self.about),
             }
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -247,8 +226,11 @@ class Feed:
             beat()
             if missing is None and time.monotonic() >= until:
                 return
-            self._nap(min(self.patience.look, max(0.02, until - time.monotonic())) if missing is None
-                      else self.patience.look)
+            self._nap(
+                min(self.patience.look, max(0.02, until - time.monotonic()))
+                if missing is None
+                else self.patience.look
+            )
             now_missing = absence(self.spec)
             if missing is not None and now_missing is None:
                 return
@@ -265,12 +247,16 @@ class Feed:
             if state != LIVE:
                 self.about = {}
             if state in (CLOSED, PAUSED):
-                self._latest = self._ring = None
+                self._latest = None
             self._changed.notify_all()
         name = self.spec.name
         if state == LOST and error is not None and (old is None or old.message != error.message):
-            self._publish("capture.lost", f"{name} gives no pictures: {error.message}", 4,
-                          {"source": name, "reason": error.message, "hint": error.hint})
+            self._publish(
+                "capture.lost",
+                f"{name} gives no pictures: {error.message}",
+                4,
+                {"source": name, "reason": error.message, "hint": error.hint},
+            )
         elif state == LIVE and before != LIVE:
             self._publish("capture.live", f"{name} gives pictures", 6, {"source": name, **self.about})
         elif state == PAUSED and before != PAUSED:
@@ -282,10 +268,9 @@ class Feed:
         """One life of a capture process: (why it ended or None when it was not wanted any more, frames came)."""
         try:
             actual = resolve(self.spec)
+            missing: NoctuleError | None = absence(actual)
         except NoctuleError as unresolved:
-            self._missing = True
-            return unresolved, False
-        missing = absence(actual)
+            missing = unresolved
         self._missing = missing is not None
         if missing is not None:
             return missing, False
@@ -297,99 +282,54 @@ class Feed:
             process = CaptureProcess(actual, self._python or interpreter_for(actual), self._command)
         except OSError as failed:
             return DeviceError(f"no capture process could be started: {failed.strerror}"), False
-        patience = 0.0
+        session = Session(process, self, self.patience)
         with self._lock:
             self._process = process
             self._ask_packets()
+
+        def go_on() -> bool:
+            beat()
+            return not stop.is_set() and self._wanted()
+
+        error: NoctuleError | None = None
         try:
-            error = self._relay(process, stop, beat)
-            patience = 0.5 if error is None else 0.0
-            return error, self.state == LIVE
+            error = session.run(go_on)
+            return error, session.live
         finally:
             with self._lock:
                 self._process, self._latest = None, None if self._paused else self._latest
-            process.end(patience)
+            process.end(patience=0.5 if error is None else 0.0)
 
-    def _relay(
-        self, process: CaptureProcess, stop: threading.Event, beat: Callable[[], None]
-    ) -> NoctuleError | None:
-        receiver = wire.Receiver(process.sock)
-        live = False
-        alive_at, limit = time.monotonic(), self.patience.open
-        while not stop.is_set() and self._wanted():
-            beat()
-            try:
-                got = receiver.get(_TICK)
-            except wire.Closed:
-                return DeviceError(f"its capture process ended ({process.last_words()})")
-            now = time.monotonic()
-            if got is None:
-                if now - alive_at > limit:
-                    return DeviceError(f"no picture came for {limit:g} s", "the device or its driver is stuck")
-                continue
-            message, fd, data = got
-            kind = message["t"]
-            if kind == "error":
-                return _error_of(message)
-            if kind == "trouble":
-                alive_at, self._missing = now, True
-                self._become(LOST, _error_of(message))
-            if kind == "ring" and fd is not None:
-                self._open_ring(fd, message)
-            elif kind == "opened":
-                self.about = {k: v for k, v in message["about"].items() if k not in ("name", "state")}
-            elif kind == "frame" and self._ring is not None:
-                self._announce(int(message["n"]), now)
-                if not live:
-                    self._missing = False
-                    live, limit = True, self.patience.stall
-                    self._become(LIVE, None)
-                alive_at = now
-            elif kind == "beat":
-                alive_at = now
-            elif kind in ("stream", "packet"):
-                self._packet(message, data)
-        return None
+    # --- what the session says (see session.Owner)
 
-    def _open_ring(self, fd: int, message: dict[str, Any]) -> None:
-        try:
-            if self._ring is not None:
-                self.torn += self._ring.torn
-            # The old ring's memory goes with the last frame or viewer that still refers to it.
-            self._ring = RingReader(fd, int(message["slots"]), int(message["payload"]))
-        finally:
-            os.close(fd)
+    def opened(self, about: dict[str, Any]) -> None:
+        self.about = about
 
-    def _announce(self, number: int, now: float) -> None:
-        assert self._ring is not None
+    def troubled(self, error: NoctuleError) -> None:
+        self._missing = True
+        self._become(LOST, error)
+
+    def arrived(self, ring: RingReader, number: int, now: float) -> None:
         with self._changed:
-            announced = Announced(self._ring, number, self.spec.name, self.frames, now)
+            announced = Announced(ring, number, self.spec.name, self.frames, now)
             self._latest = announced
             self.frames += 1
             self._marks = [*(t for t in self._marks[-240:] if t > now - 3.0), now]
             viewers = list(self._viewers)
-            self._changed.notify_all()
+        if self.state != LIVE:
+            self._missing = False
+            self._become(LIVE, None)
         for viewer in viewers:
             viewer.offer(announced)
 
-    def _packet(self, message: dict[str, Any], data: bytes) -> None:
+    def described(self, stream: StreamInfo) -> None:
         with self._lock:
-            if message["t"] == "stream":
-                numerator, denominator = message["time_base"]
-                self._preroll.describe(StreamInfo(
-                    message["codec"], message["width"], message["height"], Fraction(numerator, denominator),
-                    message["rotation"],
-                ))
-            elif self._preroll.stream is not None:
-                packet = Packet(data, message["pts"], message["dts"], message["duration"], message["key"])
-                timed = TimedPacket(packet, message["at"])
+            self._preroll.describe(stream)
+
+    def packet(self, timed: TimedPacket) -> None:
+        with self._lock:
+            stream = self._preroll.stream
+            if stream is not None:
                 self._preroll.add(timed)
                 for listener in self._listeners:
-                    listener(self._preroll.stream, timed)
-
-
-def _error_of(message: dict[str, Any]) -> NoctuleError:
-    """The error a capture process reported."""
-    families = {cls.code: cls for cls in (DeviceError, UnavailableError)}
-    family = families.get(str(message.get("code")), DeviceError)
-    return family(str(message.get("message", "it failed")), str(message.get("hint", "")))
+                    listener(stream, timed)

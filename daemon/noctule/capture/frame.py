@@ -81,7 +81,9 @@ class Frame:
     def small_luma(self, width: int = 64, height: int = 36) -> npt.NDArray[np.float32]:
         """float32 [height, width] of block-mean brightness, *not* rotated: the cheap fingerprint that scene and
         motion detection compare. Samples at most 4 x 4 pixels a block, so its cost does not grow with the picture."""
-        plane = self.planes[0].reshape(self.height, self.width, -1)[..., 1] if self.format.rgb else self._stored_luma()
+        plane = (
+            self.planes[0].reshape(self.height, self.width, -1)[..., 1] if self.format.rgb else self._stored_luma()
+        )
         rows = np.arange(height * 4) * self.height // (height * 4)
         columns = np.arange(width * 4) * self.width // (width * 4)
         samples = plane[rows][:, columns].astype(np.float32)
@@ -113,11 +115,19 @@ class Frame:
 
 
 def make_frame(
-    source: str, seq: int, pix_fmt: str, width: int, height: int, planes: Iterable[npt.NDArray[np.uint8]], **about: object
+    source: str,
+    seq: int,
+    pix_fmt: str,
+    width: int,
+    height: int,
+    planes: Iterable[npt.NDArray[np.uint8]],
+    **about: object,
 ) -> Frame:
     """A frame whose planes are checked against its format and size. Keyword arguments: the rest of Frame's fields."""
     arrays = tuple(planes)
     wanted = plane_shapes(FORMATS[pix_fmt], width, height)
     if [a.shape for a in arrays] != wanted:
-        raise ValueError(f"planes {[a.shape for a in arrays]} do not make a {width}x{height} {pix_fmt} picture {wanted}")
+        raise ValueError(
+            f"planes {[a.shape for a in arrays]} do not make a {width}x{height} {pix_fmt} picture {wanted}"
+        )
     return Frame(source, seq, width, height, pix_fmt, arrays, **about)  # type: ignore[arg-type]

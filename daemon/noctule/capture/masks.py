@@ -33,7 +33,12 @@ def stored_rectangle(mask: Mask, width: int, height: int, rotation: int) -> tupl
 
 
 def paint(
-    planes: Sequence[npt.NDArray[np.uint8]], pix_fmt: str, width: int, height: int, rotation: int, masks: Sequence[Mask]
+    planes: Sequence[npt.NDArray[np.uint8]],
+    pix_fmt: str,
+    width: int,
+    height: int,
+    rotation: int,
+    masks: Sequence[Mask],
 ) -> None:
     """Paint the masks into a picture's planes, in place."""
     for mask in masks:

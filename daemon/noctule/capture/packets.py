@@ -1,11 +1,8 @@
-"""Compressed video for clips: kept for some seconds (`Preroll`), made where a source has none (`Encoder`), and
-written to a file as it is (`write_clip`), without decoding."""
+"""Compressed video for clips: made where a source has none (`Encoder`), written to a file as it is (`ClipWriter`)."""
 
 from __future__ import annotations
 
 import io
-from collections import deque
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,63 +20,6 @@ from noctule.errors import UnavailableError
 _MICRO = Fraction(1, 1_000_000)
 #: codec -> FFmpeg's name of its elementary stream, which tells a file's header what its packets are
 _RAW_FORMATS = {"h264": "h264", "hevc": "hevc", "mjpeg": "mjpeg", "av1": "obu"}
-#: pre-roll is bounded in bytes too, whatever the seconds.
-MAX_PREROLL_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class TimedPacket:
-    """A packet with the CLOCK_MONOTONIC seconds at which it arrived."""
-
-    packet: Packet
-    at: float
-
-
-class Preroll:
-    """The last packets of a source, at least `seconds` of them, always from a key frame on. Not thread-safe."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.stream: StreamInfo | None = None
-        self._packets: deque[TimedPacket] = deque()
-        self._bytes = 0
-
-    def describe(self, stream: StreamInfo) -> None:
-        """A new stream: what was kept of the old one cannot be in one file with it."""
-        if stream != self.stream:
-            self.stream = stream
-            self._packets.clear()
-            self._bytes = 0
-
-    def add(self, timed: TimedPacket) -> None:
-        if not self._packets and not timed.packet.key:
-            return  # nothing can be shown before a key frame
-        self._packets.append(timed)
-        self._bytes += len(timed.packet.data)
-        while self._droppable(timed.at):
-            self._drop_group()
-
-    def since(self, start: float) -> list[TimedPacket]:
-        """Packets from the last key frame at or before `start` (the first one kept when there is none)."""
-        packets = list(self._packets)
-        keys = [i for i, p in enumerate(packets) if p.packet.key and p.at <= start]
-        return packets[keys[-1] if keys else 0 :]
-
-    def _second_key(self) -> int | None:
-        return next((i for i, p in enumerate(self._packets) if i and p.packet.key), None)
-
-    def _droppable(self, now: float) -> bool:
-        second = self._second_key()
-        if second is None:
-            if self._bytes > MAX_PREROLL_BYTES:  # a key-frame interval larger than the bound: start anew
-                self._packets.clear()
-                self._bytes = 0
-            return False
-        return self._packets[second].at <= now - self.seconds or self._bytes > MAX_PREROLL_BYTES
-
-    def _drop_group(self) -> None:
-        for _ in range(self._second_key() or 0):
-            self._bytes -= len(self._packets.popleft().packet.data)
 
 
 class Encoder:
@@ -112,14 +52,26 @@ class Encoder:
         if pts <= self._last or (picture.width & ~1, picture.height & ~1) != (self.width, self.height):
             return []
         self._last = pts
-        frame = Frame("", 0, picture.width, picture.height, picture.pix_fmt, tuple(picture.planes), picture.pts,
-                      picture.captured, picture.matrix, picture.full_range)
+        frame = Frame(
+            "",
+            0,
+            picture.width,
+            picture.height,
+            picture.pix_fmt,
+            tuple(picture.planes),
+            picture.pts,
+            picture.captured,
+            picture.matrix,
+            picture.full_range,
+        )
         made = yuv420_of(to_av(frame), frame, self.width, self.height)
         made.pts, made.time_base = pts, _MICRO
         with explained("the clip encoder", device=True):
             packets = self._context.encode(made)
-        return [Packet(bytes(p), p.pts, p.dts if p.dts is not None else p.pts, p.duration or 0, p.is_keyframe)
-                for p in packets]
+        return [
+            Packet(bytes(p), p.pts, p.dts if p.dts is not None else p.pts, p.duration or 0, p.is_keyframe)
+            for p in packets
+        ]
 
 
 class ClipWriter:

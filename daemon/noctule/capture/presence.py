@@ -14,6 +14,7 @@ from noctule.capture.spec import SourceSpec
 from noctule.capture.x11probe import probe
 from noctule.errors import DeviceError
 
+
 def absence(spec: SourceSpec) -> DeviceError | None:
     """Why `spec` cannot be opened just now, or None when it looks as if it could."""
     look = _LOOKS.get(spec.kind)
@@ -54,5 +55,9 @@ def _display(spec: SourceSpec) -> None:
 
 
 _LOOKS: dict[str, Callable[[SourceSpec], None]] = {
-    "display": _display, "x11": _x11, "v4l2": _device, "kms": _device, "file": _file,
+    "display": _display,
+    "x11": _x11,
+    "v4l2": _device,
+    "kms": _device,
+    "file": _file,
 }

@@ -37,8 +37,12 @@ class CaptureProcess:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [*run, str(theirs.fileno()), str(os.getpid())], pass_fds=[theirs.fileno()], env=env,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._stderr,
+                    [*run, str(theirs.fileno()), str(os.getpid())],
+                    pass_fds=[theirs.fileno()],
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._stderr,
                 )
         except OSError:
             ours.close()

@@ -33,14 +33,27 @@ class Decoded:
 
     @property
     def flags(self) -> frozenset[str]:
-        marks = {"corrupt": self._frame.is_corrupt, "key": self._frame.key_frame,
-                 "interlaced": self._frame.interlaced_frame}
+        marks = {
+            "corrupt": self._frame.is_corrupt,
+            "key": self._frame.key_frame,
+            "interlaced": self._frame.interlaced_frame,
+        }
         return frozenset(name for name, on in marks.items() if on)
 
     def small_luma(self, width: int = 64, height: int = 36) -> Luma:
         pix_fmt, matrix, full, normal = to_normal(self._frame)
-        lent = Frame(self._name, 0, normal.width, normal.height, pix_fmt, tuple(planes_of(normal, pix_fmt)),
-                     self.pts, 0.0, matrix, full)
+        lent = Frame(
+            self._name,
+            0,
+            normal.width,
+            normal.height,
+            pix_fmt,
+            tuple(planes_of(normal, pix_fmt)),
+            self.pts,
+            0.0,
+            matrix,
+            full,
+        )
         return lent.small_luma(width, height)
 
     def frame(self) -> Frame:
@@ -93,7 +106,10 @@ class VideoFile:
         """For the index: codec, size as stored, rate, duration."""
         context, rate = self._stream.codec_context, self._stream.average_rate
         return {
-            "codec": context.name, "width": context.width, "height": context.height, "format": context.pix_fmt,
+            "codec": context.name,
+            "width": context.width,
+            "height": context.height,
+            "format": context.pix_fmt,
             "fps": round(float(rate), 3) if rate else None,
             "duration": float(self.duration) if self.duration is not None else None,
         }

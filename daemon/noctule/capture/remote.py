@@ -44,11 +44,22 @@ def _frames(stream: BinaryIO, name: str, seconds: float) -> Iterator[Frame]:
             return
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         height, width, _ = pixels.shape
-        about: dict[str, Any] = {"matrix": "rgb", "full_range": True,
-                                 "flags": frozenset(filter(None, head.get("x-noctule-flags", "").split(",")))}
-        yield make_frame(name, int(head["x-noctule-seq"]), "rgb24", width, height,
-                         [pixels.reshape(height, width * 3)], pts=pts - zero,
-                         captured=float(head["x-noctule-captured"]), **about)
+        about: dict[str, Any] = {
+            "matrix": "rgb",
+            "full_range": True,
+            "flags": frozenset(filter(None, head.get("x-noctule-flags", "").split(","))),
+        }
+        yield make_frame(
+            name,
+            int(head["x-noctule-seq"]),
+            "rgb24",
+            width,
+            height,
+            [pixels.reshape(height, width * 3)],
+            pts=pts - zero,
+            captured=float(head["x-noctule-captured"]),
+            **about,
+        )
     raise DeviceError(f"{name}: the daemon's stream ended", "`noctule status` says more")
 
 

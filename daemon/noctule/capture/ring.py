@@ -92,8 +92,18 @@ class RingWriter(_Ring):
         self.count = 0
 
     def write(
-        self, pix_fmt: str, width: int, height: int, planes: Sequence[npt.NDArray[np.uint8]], pts: Fraction,
-        captured: float, *, matrix: str, full_range: bool, rotation: int = 0, flags: Iterable[str] = (),
+        self,
+        pix_fmt: str,
+        width: int,
+        height: int,
+        planes: Sequence[npt.NDArray[np.uint8]],
+        pts: Fraction,
+        captured: float,
+        *,
+        matrix: str,
+        full_range: bool,
+        rotation: int = 0,
+        flags: Iterable[str] = (),
     ) -> int:
         """Put one picture into the next slot; returns its number. Planes: uint8 [rows, bytes per row or more]."""
         fmt = FORMATS[pix_fmt]
@@ -109,8 +119,17 @@ class RingWriter(_Ring):
         bits = sum(FLAGS[name] for name in flags)
         pts = pts.limit_denominator(1 << 40)
         header = _HEADER.pack(
-            2 * number + 1, round(captured * 1e9), pts.numerator, pts.denominator, width, height, fmt.code,
-            MATRICES[matrix], int(full_range), rotation, bits,
+            2 * number + 1,
+            round(captured * 1e9),
+            pts.numerator,
+            pts.denominator,
+            width,
+            height,
+            fmt.code,
+            MATRICES[matrix],
+            int(full_range),
+            rotation,
+            bits,
         )
         base = slot * self._step
         self._bytes[base + 8 : base + _HEADER.size] = np.frombuffer(header, np.uint8)[8:]
@@ -167,6 +186,16 @@ class RingReader(_Ring):
             return None
         flags = frozenset(name for name, bit in FLAGS.items() if bits & bit)
         return Frame(
-            source, seq, width, height, fmt.name, tuple(split_planes(flat, fmt, width, height)),
-            Fraction(num, den), captured / 1e9, _MATRIX_NAMES[matrix], bool(full), rotation, flags,
+            source,
+            seq,
+            width,
+            height,
+            fmt.name,
+            tuple(split_planes(flat, fmt, width, height)),
+            Fraction(num, den),
+            captured / 1e9,
+            _MATRIX_NAMES[matrix],
+            bool(full),
+            rotation,
+            flags,
         )

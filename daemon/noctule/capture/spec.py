@@ -32,7 +32,7 @@ Mask = tuple[float, float, float, float]
 class SourceSpec:
     """One source.
 
-    name: what people call it; kind: one of KINDS; address: device, display, path or URL; width, height: wanted size, 0
+    name: what people call it; kind: one of KINDS; address: device, display, path, URL; width, height: wanted size, 0
     for the source's own; fps: wanted rate, 0 for the source's own (displays: 30); format: wanted camera format
     (mjpeg, yuyv422, nv12, h264), empty for the best; rotate: extra clockwise degrees; masks: x, y, width, height as
     fractions of the upright picture, painted over before anything else sees it; cursor: draw the mouse pointer;

@@ -80,9 +80,7 @@ def writing(path: Path) -> Iterator[None]:
 class Store:
     """The picture folder. Thread-safe."""
 
-    def __init__(
-        self, folder: Path, limits: Callable[[], Limits], free: Callable[[Path], int] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, limits: Callable[[], Limits], free: Callable[[Path], int] | None = None) -> None:
         self.folder, self._limits = folder, limits
         self._free = free or (lambda path: shutil.disk_usage(path).free)
         self._lock = threading.Lock()

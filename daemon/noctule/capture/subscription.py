@@ -26,7 +26,7 @@ class Announced:
 
 
 class Subscription:
-    """A viewer of one feed, from `Feed.subscribe`. While it is open the source is. Oldest frames are dropped first."""
+    """A viewer of one feed, from `Feed.subscribe`. While it is open the source is. Oldest frames go first."""
 
     def __init__(self, feed: Feed, depth: int) -> None:
         self._feed = feed

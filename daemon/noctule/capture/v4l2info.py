@@ -15,8 +15,19 @@ from noctule.errors import DeviceError
 _CAPTURE, _CAPTURE_MPLANE, _M2M, _M2M_MPLANE = 0x1, 0x1000, 0x8000, 0x4000
 _DEVICE_CAPS = 0x80000000
 #: fourcc -> FFmpeg's name of the camera format
-FORMATS = {b"MJPG": "mjpeg", b"YUYV": "yuyv422", b"NV12": "nv12", b"H264": "h264", b"YU12": "yuv420p", b"JPEG": "mjpeg",
-           b"UYVY": "uyvy422", b"GREY": "gray", b"RGB3": "rgb24", b"BGR3": "bgr24", b"HEVC": "hevc"}
+FORMATS = {
+    b"MJPG": "mjpeg",
+    b"YUYV": "yuyv422",
+    b"NV12": "nv12",
+    b"H264": "h264",
+    b"YU12": "yuv420p",
+    b"JPEG": "mjpeg",
+    b"UYVY": "uyvy422",
+    b"GREY": "gray",
+    b"RGB3": "rgb24",
+    b"BGR3": "bgr24",
+    b"HEVC": "hevc",
+}
 
 
 def _iowr(number: int, size: int) -> int:

@@ -35,7 +35,8 @@ def display_number(address: str) -> int:
     found = re.fullmatch(r"(?:unix)?:(\d{1,5})(?:\.\d+)?", address)
     if found is None:
         raise DeviceError(
-            f'"{address}" is not an X11 display of this machine', "it looks like :0; remote displays cannot be captured"
+            f'"{address}" is not an X11 display of this machine',
+            "it looks like :0; remote displays cannot be captured",
         )
     return int(found[1])
 

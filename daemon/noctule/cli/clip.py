@@ -14,8 +14,12 @@ HELP = "record a clip, with seconds from before"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a source's name, `display`, `camera`, or an address: x11::0")
-    parser.add_argument("--before", type=float, default=5.0, metavar="SECONDS", help="from before now (needs preroll)")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a source's name, `display`, `camera`, or an address: x11::0"
+    )
+    parser.add_argument(
+        "--before", type=float, default=5.0, metavar="SECONDS", help="from before now (needs preroll)"
+    )
     parser.add_argument("--after", type=float, default=10.0, metavar="SECONDS", help="from now on")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="an .mp4 file")
     eyes_arguments(parser)

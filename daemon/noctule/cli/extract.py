@@ -10,8 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noctule.capture.needs import need_capture
 from noctule.cli.common import say
-from noctule.cli.eyes import Progress, bounded_memory, daemon, eyes_arguments, need_capture, own_eyes
+from noctule.cli.eyes import Progress, bounded_memory, daemon, eyes_arguments, own_eyes
 from noctule.errors import InputError, NoctuleError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--keyframes", action="store_true", help="pictures that stand for themselves in the stream")
     which.add_argument("--scenes", action="store_true", help="the first picture of every scene")
     which.add_argument("--motion", action="store_true", help="the picture with which each motion begins")
-    parser.add_argument("-o", "--output", type=Path, default=Path("pictures"), metavar="DIR", help="where to put them")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("pictures"), metavar="DIR", help="where to put them"
+    )
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="of the pictures")
     parser.add_argument("--quality", type=int, default=85, metavar="1-100", help="of JPEG pictures")
     parser.add_argument("--threshold", type=float, default=0.0, help="of --scenes or --motion, 0 for the usual")
@@ -58,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
                 entry = shot.about()
                 if shot.frame is not None:
                     entry["file"] = f"{number:06d}.{options.format}"
-                    write_file(options.output / entry["file"], encode(shot.frame, f".{options.format}", options.quality))
+                    write_file(
+                        options.output / entry["file"], encode(shot.frame, f".{options.format}", options.quality)
+                    )
                 index.append(entry)
     except NoctuleError as error:
         if not index:
@@ -92,7 +97,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
     for mode in ("keyframes", "scenes", "motion"):
         if getattr(options, mode):
             return Plan(mode, **shared)
-    step = parse_time(options.every or "1") if options.fps is None else 1 / max(_rate(options.fps), Fraction(1, 86400))
+    step = (
+        parse_time(options.every or "1") if options.fps is None else 1 / max(_rate(options.fps), Fraction(1, 86400))
+    )
     if step <= 0:
         raise InputError("--every is a time above 0")
     return Plan("every", step=step, **shared)

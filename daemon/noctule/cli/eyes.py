@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import resource
 import sys
 import time
@@ -13,21 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from noctule.api.client import Client
+from noctule.capture.needs import need_capture
 from noctule.cli.common import client, config_arguments, load, socket_argument
-from noctule.errors import NoctuleError, UnavailableError
+from noctule.errors import NoctuleError
 
 if TYPE_CHECKING:
     from noctule.capture.eyes import Eyes
 
 #: memory that reading a file may take (bytes); a crafted one could ask for any amount.
 _FILE_MEMORY = 280 << 20
-
-
-def need_capture() -> None:
-    """UnavailableError when the libraries for pictures are not installed."""
-    missing = [name for name in ("av", "PIL") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError("the libraries for pictures are not installed", "pip install 'noctule[capture]'")
 
 
 def eyes_arguments(parser: argparse.ArgumentParser) -> None:

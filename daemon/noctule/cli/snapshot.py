@@ -14,7 +14,9 @@ HELP = "take a picture with a camera or of a display"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a source's name, `display`, `camera`, or an address: x11::0")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a source's name, `display`, `camera`, or an address: x11::0"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="a .jpg or .png file")
     parser.add_argument("--max-age", type=float, metavar="SECONDS", help="how old the picture may be")
     eyes_arguments(parser)

@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from noctule.capture.needs import need_capture
 from noctule.cli.common import client, printable, say, socket_argument
-from noctule.cli.eyes import need_capture
 from noctule.errors import NoctuleError
 
 HELP = "list displays and cameras, and why one cannot be used"

@@ -151,13 +151,15 @@ class Source:
         "What it is; display and camera take the first that works.",
         choices=("display", "camera", "x11", "wayland", "kms", "v4l2", "picamera2", "jetson", "network", "file"),
     )
-    address: str = key("", "Which one: :0, wayland-0, /dev/video0, a camera's number, rtsp://..., a file.", maximum=2048)
+    address: str = key("", "Which: :0, wayland-0, /dev/video0, a camera's number, rtsp://..., a file.", maximum=2048)
     width: int = key(0, "Wanted width in pixels, 0 for its own.", minimum=0, maximum=16384)
     height: int = key(0, "Wanted height in pixels, 0 for its own.", minimum=0, maximum=16384)
     fps: float = key(0.0, "Wanted pictures per second, 0 for its own (displays: 30).", minimum=0, maximum=240)
-    format: str = key("", "Wanted camera format, empty for the best.", choices=("", "mjpeg", "yuyv422", "nv12", "h264"))
+    format: str = key("", "Wanted camera format, empty: the best.", choices=("", "mjpeg", "yuyv422", "nv12", "h264"))
     rotate: int = key(0, "Degrees, clockwise, that make it upright: 0, 90, 180, 270.", minimum=0, maximum=270)
-    masks: list[str] = key([], "Parts painted over before anything sees them: x,y,width,height in fractions.", maximum=32)
+    masks: list[str] = key(
+        [], "Parts painted over at once: x,y,width,height in fractions of the picture.", maximum=32
+    )
     cursor: bool = key(False, "Show the mouse pointer of a display.")
     preroll: float = key(
         0.0, "Seconds of video kept in memory for clips; above 0 the source is always open.", minimum=0, maximum=60

@@ -1,4 +1,4 @@
-"""A source behind FFmpeg: X11, the console, V4L2, network streams. Each kind says how to open it; the rest is here."""
+"""A source behind FFmpeg: X11, the console, V4L2, streams. Each kind says how to open it; the rest is here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import av.packet
 from av.bitstream import BitStreamFilterContext
 
-from noctule.capture.avopen import MAX_BAD_PACKETS, decode_packet, explained, open_input, video_stream
+from noctule.capture.avopen import MAX_BAD_PACKETS, decode_packet, explained, video_stream
 from noctule.capture.colour import planes_of, rotation_of, to_normal
 from noctule.capture.layout import check_size
 from noctule.capture.sources.base import Delivery, Packet, Picture, StreamInfo
@@ -52,8 +52,11 @@ class AvSource:
         self._packets = self._container.demux(stream)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         return {
-            "width": context.width, "height": context.height, "fps": round(float(rate), 3) if rate else None,
-            "format": context.pix_fmt, "codec": context.name,
+            "width": context.width,
+            "height": context.height,
+            "fps": round(float(rate), 3) if rate else None,
+            "format": context.pix_fmt,
+            "codec": context.name,
         }
 
     def read(self) -> Delivery:
@@ -85,8 +88,15 @@ class AvSource:
         pix_fmt, matrix, full, normal = to_normal(frame, camera=self.spec.kind in CAMERAS)
         self._lent.append(normal)
         return Picture(
-            pix_fmt, normal.width, normal.height, planes_of(normal, pix_fmt), raw - self._first,
-            self._captured(float(raw), now), matrix, full, rotation,
+            pix_fmt,
+            normal.width,
+            normal.height,
+            planes_of(normal, pix_fmt),
+            raw - self._first,
+            self._captured(float(raw), now),
+            matrix,
+            full,
+            rotation,
             frozenset(name for name, on in names.items() if on),
         )
 
@@ -122,8 +132,9 @@ class AvSource:
         context = self._stream.codec_context
         if context.name in ("rawvideo", "wrapped_avframe", "bmp"):
             return None
-        return StreamInfo(context.codec.canonical_name, context.width, context.height, self._stream.time_base,
-                          self.spec.rotate)
+        return StreamInfo(
+            context.codec.canonical_name, context.width, context.height, self._stream.time_base, self.spec.rotate
+        )
 
     def close(self) -> None:
         if self._container is not None:

@@ -51,8 +51,13 @@ class JetsonSource:
         self._sink = self._pipeline.get_by_name("out")
         if self._pipeline.set_state(Gst.State.PLAYING) == Gst.StateChangeReturn.FAILURE:
             raise DeviceError(f"{self.what} does not start{self._complaint()}", "systemctl restart nvargus-daemon")
-        return {"width": self.spec.width or 1280, "height": self.spec.height or 720,
-                "fps": float(round(self.spec.fps or 30)), "format": "nv12", "codec": "nvargus"}
+        return {
+            "width": self.spec.width or 1280,
+            "height": self.spec.height or 720,
+            "fps": float(round(self.spec.fps or 30)),
+            "format": "nv12",
+            "codec": "nvargus",
+        }
 
     def read(self) -> Delivery:
         self._let_go()
@@ -73,14 +78,29 @@ class JetsonSource:
         stride = flat.size * 2 // (3 * height)
         if stride < width:
             raise DeviceError(f"{self.what} delivered a picture of {flat.size} bytes, too few for {width}x{height}")
-        planes = [flat[: stride * height].reshape(height, stride)[:, :width],
-                  flat[stride * height : stride * height * 3 // 2].reshape(height // 2, stride)[:, :width]]
+        planes = [
+            flat[: stride * height].reshape(height, stride)[:, :width],
+            flat[stride * height : stride * height * 3 // 2].reshape(height // 2, stride)[:, :width],
+        ]
         pts = int(buffer.pts)
         if self._first is None:
             self._first = pts
         matrix = "bt709" if height >= 720 else "bt601"
-        return Delivery([Picture("nv12", width, height, planes, Fraction(pts - self._first, 10**9), time.monotonic(),
-                                 matrix, False, self.spec.rotate)])
+        return Delivery(
+            [
+                Picture(
+                    "nv12",
+                    width,
+                    height,
+                    planes,
+                    Fraction(pts - self._first, 10**9),
+                    time.monotonic(),
+                    matrix,
+                    False,
+                    self.spec.rotate,
+                )
+            ]
+        )
 
     def _complaint(self) -> str:
         """What the pipeline says went wrong, or ""."""

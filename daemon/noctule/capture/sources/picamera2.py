@@ -18,8 +18,12 @@ from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError
 
 #: libcamera's colour spaces -> (matrix, full range)
-_COLOURS = {"Rec709": ("bt709", False), "SMPTE170M": ("bt601", False), "sYCC": ("bt601", True),
-            "Jpeg": ("bt601", True)}
+_COLOURS = {
+    "Rec709": ("bt709", False),
+    "SMPTE170M": ("bt601", False),
+    "sYCC": ("bt601", True),
+    "Jpeg": ("bt601", True),
+}
 
 
 class Picamera2Source:
@@ -43,7 +47,8 @@ class Picamera2Source:
             if unknown:
                 raise DeviceError(f"{self.what} has no control {unknown[0]}", "names are libcamera's: ExposureTime")
             settings = self._camera.create_video_configuration(
-                main={"size": self._size, "format": "YUV420"}, buffer_count=6,
+                main={"size": self._size, "format": "YUV420"},
+                buffer_count=6,
                 controls={**self.spec.controls, "FrameRate": rate},
             )
             self._camera.configure(settings)
@@ -56,8 +61,14 @@ class Picamera2Source:
         self._size, self._stride = tuple(actual["main"]["size"]), int(actual["main"]["stride"])
         name = str(actual.get("colour_space", "")).partition("/")[0]
         self._colour = _COLOURS.get(name, ("bt709" if self._size[1] >= 720 else "bt601", False))
-        return {"width": self._size[0], "height": self._size[1], "fps": rate, "format": "yuv420p",
-                "codec": "libcamera", "camera": self._camera.camera_properties.get("Model", "")}
+        return {
+            "width": self._size[0],
+            "height": self._size[1],
+            "fps": rate,
+            "format": "yuv420p",
+            "codec": "libcamera",
+            "camera": self._camera.camera_properties.get("Model", ""),
+        }
 
     def read(self) -> Delivery:
         self._release()
@@ -80,8 +91,21 @@ class Picamera2Source:
         asleep = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         captured = min((stamp - asleep) / 1e9, time.monotonic())
         matrix, full = self._colour
-        return Delivery([Picture("yuv420p", width, height, planes, Fraction(stamp - self._first, 10**9), captured,
-                                 matrix, full, self.spec.rotate)])
+        return Delivery(
+            [
+                Picture(
+                    "yuv420p",
+                    width,
+                    height,
+                    planes,
+                    Fraction(stamp - self._first, 10**9),
+                    captured,
+                    matrix,
+                    full,
+                    self.spec.rotate,
+                )
+            ]
+        )
 
     def stream(self) -> StreamInfo | None:
         return None
