@@ -13,12 +13,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from noctule import __version__
-from noctule.actions.devices import CaptureProvider
 from noctule.api.control import Control, ControlServer
 from noctule.board import resident_bytes, temperature_c
 from noctule.clock import Clock, SystemClock
@@ -27,7 +26,7 @@ from noctule.errors import ConfigError, NoctuleError, UnavailableError
 from noctule.events import Bus
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
-from noctule.sight import Sight
+from noctule.organs import Grow, Host, Organ, none
 from noctule.supervisor import DEGRADED, STARTING, WORKING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
 from noctule.timers import Timers
@@ -44,7 +43,7 @@ class Needs:
     timers: Timers
     bus: Bus
     clock: Clock
-    capture: CaptureProvider
+    organs: Sequence[Organ] = ()
 
 
 #: loads a language engine, in the language worker's thread
@@ -68,6 +67,7 @@ class Service:
         bus: Bus,
         journal: Journal,
         clock: Clock | None = None,
+        grow: Grow = none,
     ) -> None:
         self._clock = clock or SystemClock()
         self._loaded = loaded
@@ -99,7 +99,17 @@ class Service:
             self._clock,
             limit=lambda: self.config.actions.max_timers,
         )
-        self.sight = Sight(lambda: self.config, bus, self.status)
+        #: senses: what the configuration asks for, plugged in by the caller's `grow`.
+        self.organs = grow(
+            Host(
+                lambda: self.config,
+                bus,
+                self._clock,
+                self.submit,
+                lambda text: clean_request(text, self.config.lm.max_prompt),
+                self.status,
+            )
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
         self._ending: asyncio.Event | None = None
@@ -127,6 +137,7 @@ class Service:
                 self.submit,
                 lambda text: clean_request(text, self.config.lm.max_prompt),
                 lambda: self.config.lm.timeout,
+                extra=[route for organ in self.organs for route in organ.routes()],
             )
             server = ControlServer(
                 control,
@@ -135,11 +146,9 @@ class Service:
                 max_clients=api.max_clients,
                 max_body=api.max_body,
                 read_timeout=api.read_timeout,
-                more=self.sight.routes(),
             )
             await server.start()
             self.server = server
-            await self.sight.start_page(api.socket.parent)
             try:
                 self._listen_to_signals()
                 self._start_parts()
@@ -158,9 +167,11 @@ class Service:
         self.supervisor.add(
             Job("timers", lambda part, stop: self.timers.run(part.beat, stop), stall, self.timers.wake)
         )
-        self.sight.add_jobs(self.supervisor, stall)
         if lm.enabled:
             self.supervisor.add(self.language.job)
+        for organ in self.organs:
+            for job in organ.jobs():
+                self.supervisor.add(job)
         self.supervisor.start()
 
     async def _until_ready(self) -> None:
@@ -186,11 +197,12 @@ class Service:
         self._bus.publish("service.stopping", "service", "Noctule is stopping", level=5)
         server.close()
         self.language.stop()
-        await self.sight.stop()
         await server.stop()
         for task in self._tasks:
             task.cancel()
         stuck = await asyncio.to_thread(self.supervisor.stop, self.config.service.stop_timeout)
+        for organ in self.organs:
+            await asyncio.to_thread(organ.close)
         for name in stuck:
             self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
@@ -239,7 +251,7 @@ class Service:
 
     def _load_engine(self, part: Part) -> Engine:
         self._built[LM] = self.config
-        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.sight.pictures))
+        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs))
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -275,6 +287,8 @@ class Service:
             raise
         old, self._loaded = self._loaded, new
         self._journal.configure(new.config.service.verbosity, new.config.service.log_words)
+        for organ in self.organs:
+            organ.apply(new.config)
         self._retry_language()
         restart = self.pending()
         applied = [key for key, _ in changes(old.config, new.config) if key not in restart]
@@ -345,7 +359,7 @@ class Service:
                 "refused": door.refusals,
             },
             "timers": self.timers.report(),
-            "sources": self.sight.report(),
+            **{organ.name: dict(organ.status()) for organ in self.organs},
             "memory": {"resident_bytes": resident},
             "board": {"temperature_c": temperature_c()},
             "journal": {"structured": self._journal.structured, "lost": self._journal.lost},

@@ -83,7 +83,7 @@ _ALL = (
         "The status page is being served",
         "Its address, with its token, is in page.url beside the socket.",
     ),
-    Kind("page.failed", "The status page cannot be served", "The entry says why; everything else works."),
+    Kind("capture.swept", "Old pictures were removed", "They were beyond capture.max_days or capture.quota_mb."),
     Kind("motion.begin", "Something moves before a camera", "The entry names the source."),
     Kind("motion.end", "Nothing moves any more before a camera", "The entry names the source."),
     Kind("scene.changed", "The picture of a source has changed altogether", "The entry names the source."),

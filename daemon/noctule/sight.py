@@ -1,10 +1,10 @@
-"""The eyes as a part of the service: its sources under the supervisor, its routes, its page. L4."""
+"""The eyes as an organ of the service: sources under the supervisor, API routes, status, and the page. L4."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -13,12 +13,13 @@ from noctule.api.capture import CaptureApi
 from noctule.api.page import StatusPage
 from noctule.capture.eyes import Eyes, Pictures
 from noctule.config import Config
-from noctule.errors import NoctuleError
-from noctule.events import Bus
-from noctule.supervisor import Job, Part, Supervisor
+from noctule.organs import Host
+from noctule.supervisor import Job, Part
 
 #: asking libcamera which cameras there are may take this long (seconds).
 _SLOW_LOOK = 30.0
+#: seconds between beats of the page's thread.
+_BEAT = 1.0
 
 
 def _loop(run: Callable[[threading.Event, Callable[[], None]], None]) -> Callable[[Part, threading.Event], None]:
@@ -27,51 +28,68 @@ def _loop(run: Callable[[threading.Event, Callable[[], None]], None]) -> Callabl
 
 
 class Sight:
-    """Everything about pictures that the service owns. config: the one in force, asked again each time."""
+    """Everything about pictures that the service owns. See organs.Organ."""
 
-    def __init__(self, config: Callable[[], Config], bus: Bus, status: Callable[[], Mapping[str, Any]]) -> None:
-        self._config, self._bus, self._status = config, bus, status
-        self.eyes = Eyes(config(), self._publish, lambda: config().capture)
+    name = "eyes"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.eyes = Eyes(host.config(), self._publish, lambda: host.config().capture)
         self.api = CaptureApi(self.eyes)
         #: for the assistant's actions.
         self.pictures = Pictures(self.eyes)
-        self._page: StatusPage | None = None
+        self._page_port = host.config().capture.page_port
 
     def _publish(self, kind: str, message: str, level: int, fields: Mapping[str, Any]) -> None:
-        self._bus.publish(kind, "eyes", message, level, **fields)
+        self._host.bus.publish(kind, "eyes", message, level, **fields)
 
-    def routes(self) -> list[web.RouteDef]:
+    def jobs(self) -> Sequence[Job]:
+        """A worker per source and per watched source, and one for the page. A source whose device is missing is a
+        working part: it waits, says so, and opens the device when it comes."""
+        self.eyes.store.clean()
+        stall = self._host.config().supervision.stall
+        found = [
+            Job(f"eyes:{name}", _loop(feed.run), max(stall, _SLOW_LOOK), feed.wake)
+            for name, feed in self.eyes.feeds.items()
+        ]
+        found += [Job(f"watch:{w.feed.spec.name}", _loop(w.run), stall) for w in self.eyes.watches]
+        found.append(Job("pictures", _loop(self._sweep), stall))
+        if self._page_port:
+            found.append(Job("page", lambda part, stop: asyncio.run(self._serve_page(part, stop)), stall))
+        return found
+
+    def routes(self) -> Sequence[web.RouteDef]:
         return self.api.routes()
 
-    def add_jobs(self, supervisor: Supervisor, max_age: float) -> None:
-        """A worker per source and per watched source. A source without a device is a working part: it waits."""
-        self.eyes.store.clean()
-        for name, feed in self.eyes.feeds.items():
-            supervisor.add(Job(f"eyes:{name}", _loop(feed.run), max(max_age, _SLOW_LOOK), feed.wake))
-        for watch in self.eyes.watches:
-            supervisor.add(Job(f"watch:{watch.feed.spec.name}", _loop(watch.run), max_age))
+    def status(self) -> Mapping[str, Any]:
+        return {"sources": self.eyes.status(), "page_port": self._page_port}
 
-    async def start_page(self, folder: Path) -> None:
-        """Serve the status page where one is configured; a port that is taken is said, not fatal."""
-        port = self._config().capture.page_port
-        if not port:
-            return
-        page = StatusPage(self.api, self._status, port)
+    def apply(self, config: Config) -> None:
+        """Live settings are asked for each time they are used."""
+
+    def close(self) -> None:
+        self.api.close()
+
+    def _sweep(self, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Remove what is too old, every ten minutes; what is too much goes when something new comes."""
+        while not stop.is_set():
+            gone = self.eyes.store.sweep()
+            if gone:
+                self._publish("capture.swept", f"Removed {gone} old pictures", 6, {"count": gone})
+            for _ in range(1200):
+                beat()
+                if stop.wait(0.5):
+                    return
+
+    async def _serve_page(self, part: Part, stop: threading.Event) -> None:
+        """Serve the page on its own event loop: a browser that hangs must not slow the control socket."""
+        page = StatusPage(CaptureApi(self.eyes), self._host.status, self._page_port)
+        await page.start()
         try:
-            await page.start()
-            page.write_address(folder / "page.url")
-        except (NoctuleError, OSError) as error:
-            self._bus.publish("page.failed", "eyes", f"There is no status page: {error}", 4)
+            page.write_address(self._host.config().api.socket.with_name("page.url"))
+            self._publish("page.open", f"The status page is on port {self._page_port} of this machine", 5, {})
+            while not stop.is_set():
+                part.beat()
+                await asyncio.sleep(min(_BEAT, part.max_age / 4))
+        finally:
             await page.stop()
-            return
-        self._page = page
-        self._bus.publish("page.open", "eyes", f"The status page is on port {port} of this machine", 5, port=port)
-
-    async def stop(self) -> None:
-        await self.api.close()
-        if self._page is not None:
-            await self._page.stop()
-
-    def report(self) -> list[Mapping[str, Any]]:
-        """For `status`."""
-        return self.eyes.status()

@@ -45,7 +45,6 @@ class CaptureApi:
         self._pool = ThreadPoolExecutor(_WORKERS, "pictures")
         self._clips = 0
         self._broadcasts: dict[tuple[str, int], Broadcast] = {}
-        self._streams: set[asyncio.Queue[Part]] = set()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -58,10 +57,8 @@ class CaptureApi:
             web.post("/resume", self.resume),
         ]
 
-    async def close(self) -> None:
-        """End the streams and the threads."""
-        for queue in list(self._streams):
-            _offer(queue, Part(b"", last=True))
+    def close(self) -> None:
+        """End the threads. Streams end with their connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -111,7 +108,6 @@ class CaptureApi:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(_offer, queue, part)
 
-        self._streams.add(queue)
         broadcast.join(viewer)
         try:
             while True:
@@ -127,7 +123,6 @@ class CaptureApi:
                     return response
         finally:
             broadcast.leave(viewer)
-            self._streams.discard(queue)
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
         name = request.query.get("source", "camera")

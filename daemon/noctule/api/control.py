@@ -18,7 +18,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class Control:
     timeout: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat: float = HEARTBEAT
+    #: routes of the organs (microphone, cameras).
+    extra: Sequence[web.RouteDef] = ()
 
 
 def routes(control: Control) -> list[web.RouteDef]:
@@ -247,21 +249,13 @@ class ControlServer:
     """The control API at work on its socket."""
 
     def __init__(
-        self,
-        control: Control,
-        path: Path,
-        *,
-        group: str,
-        max_clients: int,
-        max_body: int,
-        read_timeout: float,
-        more: Iterable[web.RouteDef] = (),
+        self, control: Control, path: Path, *, group: str, max_clients: int, max_body: int, read_timeout: float
     ) -> None:
         self.path = path
         self._control = control
         self._group = group
         app = web.Application(client_max_size=max_body, middlewares=[json_errors(self._failed)])
-        app.add_routes([*routes(control), *more])
+        app.add_routes([*routes(control), *control.extra])
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         self.door = Door(self._admit, self._handler, raw_refusal, self._refused, max_clients, read_timeout)
         self._listener: asyncio.Server | None = None

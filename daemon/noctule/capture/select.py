@@ -114,7 +114,6 @@ class SceneDetector:
         self._recent.append(difference)
         if difference < self.threshold or difference < self.ratio * usual:
             return None
-        self._recent.clear()
         return difference
 
 

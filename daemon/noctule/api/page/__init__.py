@@ -73,6 +73,7 @@ class StatusPage:
 
     async def stop(self) -> None:
         await self._runner.cleanup()
+        self._api.close()
 
     def _file(self, name: str) -> Handler:
         body = files(__package__).joinpath(name).read_text(encoding="utf-8")
