@@ -12,7 +12,7 @@ from PIL import Image
 
 from noctule.capture.encode import encode, jpeg
 from noctule.capture.frame import Frame, make_frame
-from noctule.capture.layout import FORMATS, check_size, picture_bytes, plane_shapes
+from noctule.capture.layout import FORMATS, check_size, copy_planes, picture_bytes, plane_shapes
 from noctule.capture.ring import RingReader, RingWriter, slots_for
 from noctule.errors import DeviceError, InputError
 
@@ -129,7 +129,7 @@ def put(writer: RingWriter, frame: Frame) -> int:
         frame.pix_fmt,
         frame.width,
         frame.height,
-        frame.planes,
+        lambda planes, offset: copy_planes(frame.planes, planes),
         frame.pts,
         frame.captured,
         matrix=frame.matrix,
@@ -198,3 +198,18 @@ def test_memory_that_could_shrink_is_refused() -> None:
 def test_large_pictures_get_fewer_slots() -> None:
     assert slots_for(1280 * 720 * 4) == 8
     assert slots_for(3840 * 2160 * 4) == 4
+
+
+def test_a_device_that_fails_to_fill_its_slot_leaves_no_picture() -> None:
+    writer, reader = ring(96)
+    first = put(writer, packed("bgr0", 6, 4))
+
+    def fail(planes: object, offset: int) -> None:
+        raise DeviceError("unplugged")
+
+    with pytest.raises(DeviceError, match="unplugged"):
+        writer.write("bgr0", 6, 4, fail, Fraction(0), 0.0, matrix="rgb", full_range=True)
+    assert reader.read(first + 1, "s", 0) is None
+    assert put(writer, packed("bgr0", 6, 4)) == first + 1
+    assert reader.read(first + 1, "s", 0) is not None
+    assert np.array_equal(writer.planes(first, "bgr0", 6, 4)[0], packed("bgr0", 6, 4).planes[0])

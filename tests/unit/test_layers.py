@@ -47,7 +47,7 @@ LAZY = {
 HOUSES = {
     f"noctule.capture.{name}"
     for name in ("avopen", "colour", "encode", "extract", "packets", "reader", "remote", "sources.avsource",
-                 "sources.x11", "sources.kms", "sources.v4l2", "sources.network", "sources.file", "sources.picamera2",
+                 "sources.kms", "sources.v4l2", "sources.network", "sources.file", "sources.picamera2",
                  "sources.jetson")
 }  # fmt: skip
 

@@ -114,6 +114,11 @@ def video_stream(container: Any, what: str, device: bool) -> Any:
     context = stream.codec_context
     if context is None:
         raise family(f"{what} is in a codec that FFmpeg does not read")
+    if not context.width * context.height:  # FFmpeg, told of the limit, does not even say how large it is
+        raise TooLargeError(
+            f"{what} has pictures that are damaged or beyond the limit of {MAX_PIXELS // 1_000_000} megapixels",
+            "scale it down first",
+        )
     if context.width * context.height > MAX_PIXELS:
         raise TooLargeError(
             f"{what} has pictures of {context.width}x{context.height}, beyond the limit of"

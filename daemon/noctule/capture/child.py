@@ -21,11 +21,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from noctule.capture import wire
-from noctule.capture.layout import FORMATS, picture_bytes, plane_shapes
+from noctule.capture.layout import FORMATS, Bytes2D, copy_planes, picture_bytes
 from noctule.capture.masks import paint
 from noctule.capture.ring import RingWriter
 from noctule.capture.sources.base import Picture, Source, StreamInfo
@@ -126,32 +123,37 @@ class Runner:
                 self._encoder = None
 
     def _show(self, picture: Picture) -> None:
-        fmt = FORMATS[picture.pix_fmt]
-        planes: Sequence[npt.NDArray[np.uint8]] = picture.planes
-        if self.spec.masks:
-            shapes = plane_shapes(fmt, picture.width, picture.height)
-            planes = [np.array(p[:rows, :row]) for p, (rows, row) in zip(planes, shapes, strict=True)]
-            paint(planes, picture.pix_fmt, picture.width, picture.height, picture.rotation, self.spec.masks)
-            picture.planes, picture.flags = planes, picture.flags | {"masked"}
-        size = picture_bytes(fmt, picture.width, picture.height)
+        size = picture_bytes(FORMATS[picture.pix_fmt], picture.width, picture.height)
         if self.ring is None or self.ring.payload < size:
             self._new_ring(size)
-        assert self.ring is not None
-        number = self.ring.write(
+        ring, masks = self.ring, self.spec.masks
+        assert ring is not None
+
+        def fill(planes: Sequence[Bytes2D], offset: int) -> None:
+            if picture.fill is not None:
+                picture.fill(ring.fd, offset)
+            else:
+                copy_planes(picture.planes, planes)
+            if masks:
+                paint(planes, picture.pix_fmt, picture.width, picture.height, picture.rotation, masks)
+
+        number = ring.write(
             picture.pix_fmt,
             picture.width,
             picture.height,
-            planes,
+            fill,
             picture.pts,
             picture.captured,
             matrix=picture.matrix,
             full_range=picture.full_range,
             rotation=picture.rotation,
-            flags=picture.flags,
+            flags=picture.flags | {"masked"} if masks else picture.flags,
         )
         if not wire.send(self.sock, {"t": "frame", "n": number}):
             self.unheard += 1
-        if self.want_packets and (self.spec.masks or self.source.stream() is None):
+        if self.want_packets and (masks or self.source.stream() is None):
+            # What is encoded is what was shown: with its masks.
+            picture.planes = ring.planes(number, picture.pix_fmt, picture.width, picture.height)
             self._encode(picture)
 
     def _new_ring(self, payload: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ def stored_rectangle(mask: Mask, width: int, height: int, rotation: int) -> tupl
         270: (1 - y - h, x, 1 - y, x + w),
     }[rotation]
     left, top = int(corners[0] * width + 1e-6) & ~1, int(corners[1] * height + 1e-6) & ~1
-    right, bottom = -int(-corners[2] * width + 1e-6), -int(-corners[3] * height + 1e-6)
+    right, bottom = math.ceil(corners[2] * width - 1e-6), math.ceil(corners[3] * height - 1e-6)
     return max(0, left), max(0, top), min(width, (right + 1) & ~1), min(height, (bottom + 1) & ~1)
 
 

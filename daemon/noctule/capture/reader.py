@@ -82,6 +82,7 @@ class VideoFile:
         #: packets that could not be decoded.
         self.bad_packets = 0
         self._seq = 0
+        self._untouched = True
 
     def __enter__(self) -> VideoFile:
         return self
@@ -186,15 +187,19 @@ class VideoFile:
 
     def _seek_start(self) -> None:
         """To the first picture; a file that cannot seek is opened anew."""
+        self._seq = 0
+        if self._untouched:
+            return
         try:
-            self._container.seek(self._ticks(Fraction(0)), stream=self._stream, backward=True)
+            # Well before the start: transport streams land on the second key frame when asked for the first's time.
+            self._container.seek(self._ticks(Fraction(-_SHORT_JUMP)), stream=self._stream, backward=True)
         except (av.error.FFmpegError, OSError):
             self._container.close()
             self._container = open_input(self.name, self.name, device=False)
             self._stream = video_stream(self._container, self.name, device=False)
-        self._seq = 0
 
     def _decode(self, keys_only: bool = False) -> Iterator[Decoded]:
+        self._untouched = False
         packets = self._container.demux(self._stream)
         step = 1 / Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         last: Fraction | None = None

@@ -13,14 +13,14 @@ import mmap
 import os
 import struct
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from noctule.capture.frame import FLAGS, MATRICES, Frame
-from noctule.capture.layout import BY_CODE, FORMATS, check_size, copy_planes, picture_bytes, split_planes
+from noctule.capture.layout import BY_CODE, FORMATS, Bytes2D, check_size, picture_bytes, split_planes
 from noctule.errors import DeviceError
 
 #: sequence, captured ns, pts numerator, pts denominator, width, height, format, matrix, full range, rotation, flags
@@ -33,6 +33,9 @@ _MAX_SLOTS, _MIN_SLOTS, _BUDGET = 8, 4, 64 << 20
 _MATRIX_NAMES = {code: name for name, code in MATRICES.items()}
 #: The size of a mapped file must not change under a reader, or touching it would be fatal (SIGBUS).
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+#: puts pixels into a slot: fill(planes, offset of the first in the memory)
+Fill = Callable[[Sequence[Bytes2D], int], None]
 
 _barrier_lock = threading.Lock()
 
@@ -96,7 +99,7 @@ class RingWriter(_Ring):
         pix_fmt: str,
         width: int,
         height: int,
-        planes: Sequence[npt.NDArray[np.uint8]],
+        fill: Fill,
         pts: Fraction,
         captured: float,
         *,
@@ -105,17 +108,23 @@ class RingWriter(_Ring):
         rotation: int = 0,
         flags: Iterable[str] = (),
     ) -> int:
-        """Put one picture into the next slot; returns its number. Planes: uint8 [rows, bytes per row or more]."""
+        """Put one picture into the next slot; returns its number.
+
+        fill(planes, offset): puts the pixels there, either through `planes` (uint8 [rows, bytes per row], unpadded,
+        one after another) or, from another process, at `offset` bytes in the memory. When it raises, the slot counts
+        as unfinished and nobody ever sees it.
+        """
         fmt = FORMATS[pix_fmt]
         size = picture_bytes(fmt, width, height)
         if size > self.payload:
             raise ValueError(f"a picture of {size} bytes does not fit slots of {self.payload}")
         number = self.count
         slot = number % self.slots
+        base = slot * self._step
         word = self._sequence(slot)
         word[0] = 2 * number + 1
         _fence()
-        copy_planes(planes, split_planes(self._pixels(slot, size), fmt, width, height))
+        fill(split_planes(self._pixels(slot, size), fmt, width, height), base + _HEADER_BYTES)
         bits = sum(FLAGS[name] for name in flags)
         pts = pts.limit_denominator(1 << 40)
         header = _HEADER.pack(
@@ -131,12 +140,17 @@ class RingWriter(_Ring):
             rotation,
             bits,
         )
-        base = slot * self._step
         self._bytes[base + 8 : base + _HEADER.size] = np.frombuffer(header, np.uint8)[8:]
         _fence()
         word[0] = 2 * number + 2
         self.count = number + 1
         return number
+
+    def planes(self, number: int, pix_fmt: str, width: int, height: int) -> list[Bytes2D]:
+        """The planes of a picture that has just been written."""
+        fmt = FORMATS[pix_fmt]
+        flat = self._pixels(number % self.slots, picture_bytes(fmt, width, height))
+        return split_planes(flat, fmt, width, height)
 
     def close(self) -> None:
         super().close()

@@ -97,7 +97,12 @@ class Session:
                 return error_of(message)
             if message["t"] in ("frame", "beat", "trouble"):
                 alive_at = now
-            self._hear(message, fd, data, now)
+            try:
+                self._hear(message, fd, data, now)
+            except NoctuleError as error:
+                return error
+            except (KeyError, TypeError, ValueError):
+                return DeviceError("its capture process does not speak the protocol")
             if self.live:
                 limit = self._patience.stall
         return None

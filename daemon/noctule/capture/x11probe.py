@@ -1,19 +1,21 @@
-"""Can this X server be captured? A few requests of the X11 core protocol over its socket, each bounded in time.
+"""A small X11 client: can this server be captured? Each request is bounded in time.
 
 Source of the encodings: the X Window System Protocol, X Version 11 (connection setup, QueryExtension) and the RandR
-1.3 protocol. x11grab is not asked: it hangs for ever on a server without MIT-SHM or one that has hung, and under
-Xwayland it delivers black pictures.
+1.3 protocol. FFmpeg's x11grab is not used: it hangs for ever on a server without MIT-SHM or one
+that has hung, under Xwayland it delivers black pictures, and when the server dies it goes on delivering old ones.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from noctule.errors import DeviceError
 
@@ -41,24 +43,57 @@ def display_number(address: str) -> int:
     return int(found[1])
 
 
-def probe(address: str, timeout: float = 1.0, env: Mapping[str, str] = os.environ) -> X11Display:
-    """What the display is; DeviceError with the reason when it cannot be captured."""
-    number = display_number(address)
-    what = f"X11 display :{number}"
+class X11Connection:
+    """An open connection to a display that can be captured: local, with MIT-SHM, not Xwayland."""
+
+    def __init__(self, address: str, timeout: float, env: Mapping[str, str] = os.environ) -> None:
+        number = display_number(address)
+        self.what = f"X11 display :{number}"
+        with explained(self.what):
+            sock = _connect(number, timeout)
+            try:
+                self.wire = _Wire(sock)
+                self.root, self.ids, self.display = _setup(self.wire, number, env, self.what)
+                self.shm = self._check()
+            except BaseException:
+                sock.close()
+                raise
+
+    def _check(self) -> int:
+        """MIT-SHM's opcode; DeviceError when the server cannot be captured."""
+        shm = self.wire.extension("MIT-SHM")
+        if shm is None:
+            raise DeviceError(
+                f"{self.what} has no shared memory (MIT-SHM), without which it cannot be captured",
+                "start the X server without -extension MIT-SHM, on this machine",
+            )
+        if self.wire.extension("XWAYLAND") is not None or _has_xwayland_output(self.wire, self.root):
+            raise DeviceError(
+                f"{self.what} is Xwayland: it shows only black to programs that capture it",
+                "capture the Wayland desktop itself: enable noctule-display.service in the user's session",
+            )
+        return shm
+
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the screen now (GetGeometry, opcode 14)."""
+        reply = self.wire.request(14, 0, struct.pack("<I", self.root))
+        return struct.unpack_from("<HH", reply, 16)
+
+    def close(self) -> None:
+        self.wire.sock.close()
+
+    def __enter__(self) -> X11Connection:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Say in words what is wrong with a connection."""
     try:
-        with _connect(number, timeout) as sock:
-            wire = _Wire(sock)
-            root, width, height, depth = _setup(wire, number, env, what)
-            if wire.extension("MIT-SHM") is None:
-                raise DeviceError(
-                    f"{what} has no shared memory (MIT-SHM), without which it cannot be captured",
-                    "start the X server without -extension MIT-SHM, on this machine",
-                )
-            if wire.extension("XWAYLAND") is not None or _has_xwayland_output(wire, root):
-                raise DeviceError(
-                    f"{what} is Xwayland: it shows only black to programs that capture it",
-                    "capture the Wayland desktop itself: enable noctule-display.service in the user's session",
-                )
+        yield
     except TimeoutError:
         raise DeviceError(f"{what} does not answer", "its X server hangs") from None
     except (FileNotFoundError, ConnectionRefusedError):
@@ -67,7 +102,12 @@ def probe(address: str, timeout: float = 1.0, env: Mapping[str, str] = os.enviro
         raise DeviceError(f"{what} may not be used by this user") from None
     except (OSError, EOFError, struct.error) as error:
         raise DeviceError(f"{what} broke off the connection: {error or 'no reason given'}") from None
-    return X11Display(number, width, height, depth)
+
+
+def probe(address: str, timeout: float = 1.0, env: Mapping[str, str] = os.environ) -> X11Display:
+    """What the display is; DeviceError with the reason when it cannot be captured."""
+    with X11Connection(address, timeout, env) as connection:
+        return connection.display
 
 
 def displays() -> list[str]:
@@ -104,10 +144,18 @@ class _Wire:
             data += more
         return data
 
+    def send(self, opcode: int, minor: int, body: bytes, fd: int | None = None) -> None:
+        """Send one request, with a descriptor when given."""
+        body += b"\0" * (-len(body) % 4)
+        data = struct.pack("<BBH", opcode, minor, 1 + len(body) // 4) + body
+        if fd is None:
+            self.sock.sendall(data)
+        else:
+            socket.send_fds(self.sock, [data], [fd])
+
     def request(self, opcode: int, minor: int, body: bytes) -> bytes:
         """Send one request, return its reply (32 bytes and more) or b"" for an X error. Events are skipped."""
-        body += b"\0" * (-len(body) % 4)
-        self.sock.sendall(struct.pack("<BBH", opcode, minor, 1 + len(body) // 4) + body)
+        self.send(opcode, minor, body)
         while True:
             head = self.read(32)
             if head[0] == 0:
@@ -122,8 +170,8 @@ class _Wire:
         return reply[9] if reply and reply[8] else None
 
 
-def _setup(wire: _Wire, number: int, env: Mapping[str, str], what: str) -> tuple[int, int, int, int]:
-    """Connection setup; returns (root window, width, height, depth)."""
+def _setup(wire: _Wire, number: int, env: Mapping[str, str], what: str) -> tuple[int, int, X11Display]:
+    """Connection setup; returns (root window, first resource number of ours, the display)."""
     name, secret = _authorization(number, env)
     pad = [b"\0" * (-len(part) % 4) for part in (name, secret)]
     hello = struct.pack("<BxHHHHxx", ord("l"), 11, 0, len(name), len(secret))
@@ -133,12 +181,13 @@ def _setup(wire: _Wire, number: int, env: Mapping[str, str], what: str) -> tuple
     if status != 1:
         reason = body[:reason_length].decode("latin-1").strip() if status == 0 else "it asks for more"
         raise DeviceError(f"{what} refuses us: {reason}", "set XAUTHORITY to the session's cookie file")
+    (ids,) = struct.unpack_from("<I", body, 4)
     (vendor_length,) = struct.unpack_from("<H", body, 16)
     formats = body[21]
     screen = 32 + vendor_length + (-vendor_length % 4) + 8 * formats
     (root,) = struct.unpack_from("<I", body, screen)
     width, height = struct.unpack_from("<HH", body, screen + 20)
-    return root, width, height, body[screen + 38]
+    return root, ids, X11Display(number, width, height, body[screen + 38])
 
 
 def _authorization(number: int, env: Mapping[str, str]) -> tuple[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
@@ -13,7 +13,11 @@ import numpy.typing as npt
 
 @dataclass
 class Picture:
-    """One picture as delivered; the fields are Frame's. Planes may be lent: they are valid until the next read."""
+    """One picture as delivered; the fields are Frame's. Planes may be lent: they are valid until the next read.
+
+    fill: instead of planes, for devices that write into the ring themselves: `fill(memory, offset)` has them put the
+    picture, unpadded, at `offset` bytes of the memory file, and raises NoctuleError when they did not.
+    """
 
     pix_fmt: str
     width: int
@@ -25,6 +29,7 @@ class Picture:
     full_range: bool = False
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
+    fill: Callable[[int, int], None] | None = None
 
 
 @dataclass
