@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ Build = Callable[[Needs], Engine]
 
 #: what systemd is asked for, again and again, while models load.
 EXTEND_SECONDS = 15
+#: seconds that the organs get, all at once, to release their devices.
+ORGAN_CLOSE = 0.5
 #: names a part that freezes on SIGUSR2, so that a test can see the watchdog at work on a real stall. Unset in
 #: every installation: then SIGUSR2 keeps its default.
 FREEZE_VARIABLE = "NOCTULE_DEBUG_FREEZE"
@@ -196,13 +199,20 @@ class Service:
         notify(STOPPING=1, STATUS="Stopping")
         self._bus.publish("service.stopping", "service", "Noctule is stopping", level=5)
         server.close()
-        self.language.stop()
-        await server.stop()
         for task in self._tasks:
             task.cancel()
-        stuck = await asyncio.to_thread(self.supervisor.stop, self.config.service.stop_timeout)
-        for organ in self.organs:
-            await asyncio.to_thread(organ.close)
+        timeout = self.config.service.stop_timeout
+        # Workers first: a request that ends lets its client's connection end by itself.
+        stopping = asyncio.ensure_future(asyncio.to_thread(self.supervisor.stop, timeout))
+        await server.stop()
+        stuck = await stopping
+        closing = {organ.name: threading.Thread(target=organ.close, daemon=True) for organ in self.organs}
+        for thread in closing.values():
+            thread.start()
+        deadline = self._clock.monotonic() + ORGAN_CLOSE
+        for name, thread in closing.items():
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+            stuck += [name] if thread.is_alive() and name not in stuck else []
         for name in stuck:
             self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
@@ -228,7 +238,7 @@ class Service:
         """The API's work is done by the event loop: each turn of it is a beat."""
         while True:
             part.beat()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(1.0, part.max_age / 4))
 
     # -- what the supervisor tells us (in its thread) ------------------------------------------------------------
 

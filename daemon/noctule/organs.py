@@ -1,6 +1,6 @@
 """How senses plug into the service: an organ brings workers, API routes, facts for `status`, and live settings. L4.
 
-`app.py` knows only this; what an organ is made of (microphone, cameras) is its own module's business. An organ that is
+`app.py` knows only this; what an organ is made of (microphone, cameras) is its module's business. An organ that is
 switched off in the configuration is not built at all.
 """
 

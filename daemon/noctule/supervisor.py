@@ -230,7 +230,8 @@ class Supervisor:
 
     def freeze(self, name: str) -> None:
         """Freeze a worker for real, at its next beat: the thread blocks and never comes back. For watchdog tests."""
-        self._parts[name].freeze()
+        if name in self._parts:
+            self._parts[name].freeze()
 
     # -- the watch -----------------------------------------------------------------------------------------------
 

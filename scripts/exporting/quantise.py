@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
+from exporting.compact import compact
 from exporting.terminal import quiet
 from noctule.errors import InputError
 
@@ -62,3 +63,4 @@ def quantise(source: Path, target: Path, name: str) -> None:
     with quiet():
         result = quantizer.Quantizer(str(source), recipe_of(scheme)).quantize()
         result.export_model(str(target), overwrite=True)
+    compact(target)

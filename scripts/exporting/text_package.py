@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exporting.checkpoint import Checkpoint, read_json
+from exporting.compact import compact
 from exporting.convert import convert, decode_name, text_signatures
 from exporting.families import Family, family_of
 from exporting.golden import Gap, gap, golden_entry, golden_tokens, reference_logits, runtime_logits
@@ -88,6 +89,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         graph = scratch / "model.tflite"
         if request.quant == "float32":
             whole.rename(graph)
+            compact(graph)
         else:
             progress(f"quantising to {request.quant}")
             quantise(whole, graph, request.quant)

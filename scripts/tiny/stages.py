@@ -1,7 +1,8 @@
-"""The stages of a build: tokenizer, training, export, threshold. Each is kept and skipped when nothing it needs changed."""
+"""The stages of a build: tokenizer, training, export, threshold. What is done is kept until what it needs changes."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable
@@ -11,17 +12,19 @@ from pathlib import Path
 from exporting.text_package import Request, export_text
 from noctule.manifest import load_manifest
 from tiny import evaluate
+from tiny.expand import DATA
 from tiny.model import Shape, save_checkpoint
 from tiny.tokenizer import load_format, train_tokenizer
 from tiny.train import Recipe, Trainer
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Everything whose change makes another model.
-_SOURCES = (
-    "scripts/tiny/phrasings.py", "scripts/tiny/outside.py", "scripts/tiny/slots.py", "scripts/tiny/mutate.py",
-    "scripts/tiny/expand.py", "scripts/tiny/split.py", "scripts/tiny/generate.py", "scripts/tiny/tokenizer.py",
-    "scripts/tiny/model.py", "scripts/tiny/train.py", "daemon/noctule/actions/declared.py",
-    "daemon/noctule/actions/format.py", "daemon/noctule/actions/words.py", "daemon/noctule/actions/numbers.py",
+_DATA = ("phrasings.txt", "outside.txt", "around.txt", "values.txt")
+_CODE = (
+    "scripts/tiny/slots.py", "scripts/tiny/mutate.py", "scripts/tiny/expand.py", "scripts/tiny/split.py",
+    "scripts/tiny/generate.py", "scripts/tiny/tokenizer.py", "scripts/tiny/model.py", "scripts/tiny/train.py",
+    "daemon/noctule/actions/declared.py", "daemon/noctule/actions/format.py", "daemon/noctule/actions/words.py",
+    "daemon/noctule/actions/names.py", "daemon/noctule/actions/numbers.py",
 )  # fmt: skip
 NAME = "noctule-tiny"
 VERSION = "1"
@@ -31,7 +34,7 @@ AIM = 0.01
 
 @dataclass(frozen=True)
 class Plan:
-    """What to build. lines: requests the tokenizer is trained on; calibration: requests of each kind for the threshold."""
+    """What to build. lines: requests for the tokenizer; calibration: requests of each kind for the threshold."""
 
     recipe: Recipe
     shape: Shape
@@ -45,9 +48,23 @@ class Plan:
     def key(self) -> str:
         """Changes with the sources, the recipe and the shape."""
         digest = hashlib.sha256(json.dumps([asdict(self.recipe), asdict(self.shape), self.lines]).encode())
-        for name in _SOURCES:
-            digest.update((_ROOT / name).read_bytes())
+        for name in _DATA:
+            digest.update((DATA / name).read_bytes())
+        for name in _CODE:
+            digest.update(meaning((_ROOT / name).read_text(encoding="utf-8")).encode())
         return digest.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """Python source without its layout, comments and docstrings: they make no other model."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
+            ]
+    return ast.dump(tree)
 
 
 def build(plan: Plan, progress: Callable[[str], None]) -> None:

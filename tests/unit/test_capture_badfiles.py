@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import resource
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -71,19 +73,15 @@ def cover(folder: Path) -> Path:
 
 def bomb(folder: Path) -> Path:
     """144 megapixels of one colour, in a few kilobytes."""
-    return ffmpeg(
-        folder / "bomb.mkv",
-        "-f",
-        "lavfi",
-        "-i",
-        "color=red:s=12000x12000:r=1:d=1",
-        "-frames:v",
-        "1",
-        "-c:v",
-        "png",
-        "-threads",
-        "1",
-    )
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 12000, 12000, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(12000 * (1 + 1500)), 9)
+    path = folder / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    return path
 
 
 def folder_itself(folder: Path) -> Path:

@@ -36,6 +36,10 @@ class HttpError(NoctuleError):
         self.http_status = status
 
 
+def _too_many_headers() -> HttpError:
+    return HttpError(431, "The request's headers are too large or too many.", "send fewer")
+
+
 def error_body(error: NoctuleError) -> dict[str, Any]:
     """The JSON form of an error."""
     return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
@@ -72,7 +76,7 @@ class JsonRequestHandler(web.RequestHandler):
     ) -> web.StreamResponse:
         error: NoctuleError
         if isinstance(exc, LineTooLong) or "many headers" in str(exc).lower():
-            error = HttpError(431, "The request's headers are too large or too many.", "send fewer")
+            error = _too_many_headers()
         elif status >= 500:
             error = HttpError(500, "The service made a mistake with this request.", "please report it")
         else:
@@ -92,6 +96,8 @@ def json_errors(failed: Callable[[web.Request, BaseException], None]) -> Any:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         gate = request.transport.get_protocol() if request.transport is not None else None
         try:
+            if len(request.headers) > MAX_HEADERS:  # older aiohttp bounds the size of headers but not their number
+                raise _too_many_headers()
             if request.headers.get("Content-Encoding", "identity") != "identity":
                 raise HttpError(415, "Compressed bodies are not taken.", "send the JSON as it is")
             await request.read()
@@ -166,11 +172,16 @@ class JsonLines:
         return self._response.prepared
 
     async def send(self, line: Mapping[str, Any]) -> None:
-        """Send one line. Raises ConnectionError or TimeoutError when the client is gone or does not read."""
+        """Send one line. Raises ConnectionError when the client is gone, or has not read for `WRITE_TIMEOUT`."""
         if not self._response.prepared:
             await self._response.prepare(self._request)
         data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-        await asyncio.wait_for(self._response.write(data), WRITE_TIMEOUT)
+        try:
+            await asyncio.wait_for(self._response.write(data), WRITE_TIMEOUT)
+        except asyncio.TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()  # close() would wait for what is never read
+            raise ConnectionResetError("the client does not read") from None
         # Before Python 3.12 `wait_for` swallows a cancellation that arrives just as it succeeds, and the end of the
         # connection is such a cancellation.
         if self._request.transport is None:

@@ -28,6 +28,10 @@ VERBS = {
     "pause": "noctule.cli.pause",
     "resume": "noctule.cli.resume",
     "reload": "noctule.cli.reload",
+    "mute": "noctule.cli.mute",
+    "listen": "noctule.cli.listen",
+    "wake": "noctule.cli.wake",
+    "doctor": "noctule.cli.doctor",
     "config": "noctule.cli.config",
     "version": "noctule.cli.version",
 }

@@ -30,9 +30,14 @@ def build(needs: Needs) -> Engine:
 
 
 def grow(host: Host) -> list[Organ]:
-    """The senses that the configuration asks for."""
+    """The senses that the configuration switches on. Raises NoctuleError for settings that contradict each other."""
+    config = host.config()
     organs: list[Organ] = []
-    if host.config().capture.enabled:
+    if config.wake.enabled and config.audio.source != "none":
+        from noctule.hearing import Hearing
+
+        organs.append(Hearing(host))
+    if config.capture.enabled:
         from noctule.sight import Sight
 
         organs.append(Sight(host))
