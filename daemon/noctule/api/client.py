@@ -34,6 +34,8 @@ _BY_CODE: dict[str, type[NoctuleError]] = {
 }
 #: longest line of a stream, and longest single answer, that is believed to come from the service.
 MAX_ANSWER = 16 << 20
+#: longest clip that is taken from the service.
+MAX_CLIP = 1 << 30
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -82,10 +84,10 @@ class Client:
             if not ended:  # http.client takes a connection that was cut for the end
                 raise ConnectionResetError(errno.ECONNRESET, "the stream was cut")
 
-    def fetch(self, path: str, method: str = "GET") -> tuple[bytes, Mapping[str, str]]:
-        """A whole answer that is not JSON (a picture), with its headers; an error object is raised."""
+    def fetch_with_head(self, path: str, method: str = "GET") -> tuple[bytes, Mapping[str, str]]:
+        """As `fetch`, with the answer's headers; for any method and for answers as large as a clip."""
         with self._answer(method, path, None) as response:
-            data = response.read()
+            data = response.read(MAX_CLIP)
             if response.status >= 400:
                 _object(data)
             return data, dict(response.headers)

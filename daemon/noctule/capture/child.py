@@ -117,7 +117,7 @@ class Runner:
             message, timeout = got[0], 0
             if message["t"] == "stop":
                 self.stopping = True
-            elif message["t"] == "packets":
+            elif message["t"] == "packets" and message["on"] != self.want_packets:
                 self.want_packets = bool(message["on"])
                 self._described = None
                 self._encoder = None

@@ -19,6 +19,7 @@ from noctule.capture.frame import Frame
 from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.presence import absence
 from noctule.capture.process import CaptureProcess
+from noctule.capture.report import report
 from noctule.capture.ring import RingReader
 from noctule.capture.session import Patience, Session, interpreter_for
 from noctule.capture.sources.base import StreamInfo
@@ -61,6 +62,8 @@ class Feed:
         self.state, self.error = CLOSED, None
         #: what `display` or `camera` stands for at the moment.
         self.actual = spec
+        #: why it gave no pictures the last time, until it gives some again.
+        self.last_error = ""
         self.about: dict[str, Any] = {}
         self.frames = self.restarts = 0
 
@@ -160,26 +163,12 @@ class Feed:
 
     def status(self) -> dict[str, Any]:
         """For `noctule status` and the status page."""
-        now = time.monotonic()
         with self._lock:
-            recent = [t for t in self._marks if t > now - 2.0]
             return {
-                "name": self.spec.name,
-                "kind": self.actual.kind,
-                "address": self.actual.label,
-                "state": self.state,
-                "reason": self.error.message if self.error else "",
-                "hint": self.error.hint if self.error else "",
-                "age_s": round(now - self._latest.at, 3) if self._latest else None,
-                "fps": round(len(recent) / 2.0, 1) if self.state == LIVE else 0.0,
-                "frames": self.frames,
+                **report(self, self._latest, self._marks, self._process),
+                "preroll_s": round(self._preroll.kept, 1),
                 "viewers": len(self._viewers) + len(self._listeners),
-                "restarts": self.restarts,
                 "dropped": sum(v.dropped for v in self._viewers),
-                "torn": self._latest.ring.torn if self._latest else 0,
-                "masked": bool(self.spec.masks),
-                "pid": self._process.pid if self._process else None,
-                "about": dict(self.about),
             }
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -244,6 +233,8 @@ class Feed:
         with self._changed:
             before, old = self.state, self.error
             self.state, self.error = state, error
+            if error is not None or state == LIVE:
+                self.last_error = error.message if error is not None else ""
             if state != LIVE:
                 self.about = {}
             if state in (CLOSED, PAUSED):
@@ -285,6 +276,7 @@ class Feed:
         session = Session(process, self, self.patience)
         with self._lock:
             self._process = process
+            self._preroll.clear()
             self._ask_packets()
 
         def go_on() -> bool:

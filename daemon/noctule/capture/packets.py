@@ -85,7 +85,7 @@ class ClipWriter:
         self._what = f"the clip {path.name}"
         self._out: Any = None
         self._track: Any = None
-        self._zero = self._end = self._begin = 0
+        self._zero = self._end = self._begin = self._last = 0
         self.packets = 0
 
     def _begin_with(self, packet: Packet) -> None:
@@ -109,6 +109,9 @@ class ClipWriter:
             with explained(self._what, device=True):
                 self._begin_with(packet)
             self._zero, self._begin = packet.dts, packet.pts
+        elif packet.dts <= self._last:
+            return  # a source that stutters; a file's packets must advance
+        self._last = packet.dts
         made = av.packet.Packet(packet.data)
         made.stream, made.time_base = self._track, self._stream.time_base
         made.pts, made.dts, made.is_keyframe = packet.pts - self._zero, packet.dts - self._zero, packet.key

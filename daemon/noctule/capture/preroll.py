@@ -43,6 +43,17 @@ class Preroll:
         while self._droppable(timed.at):
             self._drop_group()
 
+    def clear(self) -> None:
+        """Forget everything: what comes next has another time line."""
+        self.stream = None
+        self._packets.clear()
+        self._bytes = 0
+
+    @property
+    def kept(self) -> float:
+        """Seconds of video that are kept."""
+        return self._packets[-1].at - self._packets[0].at if self._packets else 0.0
+
     def since(self, start: float) -> list[TimedPacket]:
         """Packets from the last key frame at or before `start` (the first one kept when there is none)."""
         packets = list(self._packets)

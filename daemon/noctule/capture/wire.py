@@ -55,6 +55,7 @@ class Receiver:
         self.sock = sock
         self._open: dict[str, Any] | None = None
         self._chunks: list[bytes] = []
+        self._reset = False
 
     def get(self, timeout: float | None) -> tuple[dict[str, Any], int | None, bytes] | None:
         """(message, descriptor or None, packet bytes), or None when nothing whole came within `timeout` seconds
@@ -65,6 +66,12 @@ class Receiver:
                 data, fds, _, _ = socket.recv_fds(self.sock, MAX_MESSAGE, 1)
             except (BlockingIOError, TimeoutError):
                 return None
+            except ConnectionResetError as error:
+                # The other side ended without having read everything of ours. What it said before still waits.
+                if self._reset:
+                    raise Closed(error.strerror) from None
+                self._reset = True
+                continue
             except OSError as error:
                 raise Closed(error.strerror) from None
             fd = fds[0] if fds else None

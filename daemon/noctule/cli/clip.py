@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         query = urllib.parse.urlencode(
             {"source": options.source, "before": options.before, "after": options.after, "send": "1"}
         )
-        data, head = service.fetch(f"/clip?{query}", method="POST")
+        data, head = service.fetch_with_head(f"/clip?{query}", method="POST")
         write_file(path, data)
         seconds, before, early = (head.get(f"X-Noctule-{name}", "") for name in ("Seconds", "Before", "Ended-Early"))
     else:

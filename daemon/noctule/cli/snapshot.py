@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         if options.max_age is not None:
             query["max_age"] = str(options.max_age)
         name = urllib.parse.quote(options.source, safe="")
-        data, head = service.fetch(f"/snapshot/{name}?{urllib.parse.urlencode(query)}")
+        data, head = service.fetch_with_head(f"/snapshot/{name}?{urllib.parse.urlencode(query)}")
         size = head.get("X-Noctule-Size", "")
     else:
         from noctule.capture.encode import encode

@@ -44,8 +44,8 @@ def words(found: list[dict[str, Any]], configured: list[dict[str, Any]] | None) 
     for source in configured:
         rate = f", {source['fps']:g} pictures/s" if source["state"] == "live" else ""
         lines.append(f"  {source['name']:<22} {source['kind']} {source['address']}: {source['state']}{rate}")
-        if source["reason"]:
-            lines.append(f"  {'':<22} {source['reason']}" + (f" ({source['hint']})" if source["hint"] else ""))
+        if source["last_error"]:
+            lines.append(f"  {'':<22} {source['last_error']}" + (f" ({source['hint']})" if source["hint"] else ""))
     return lines
 
 

@@ -46,7 +46,7 @@ function fill(tile, source) {
   put("age", source.age_s === null ? "–" : source.age_s.toFixed(2) + " s");
   put("fps", source.fps.toFixed(1));
   put("drops", String(source.dropped + source.torn));
-  put("error", source.reason ? source.reason + (source.hint ? " (" + source.hint + ")" : "") : "none");
+  put("error", source.last_error ? source.last_error + (source.hint ? " (" + source.hint + ")" : "") : "none");
   put("none", tile.dataset.shown ? "" : source.reason || (source.state === "paused" ? "paused" : "not shown"));
   put("pause", source.state === "paused" ? "Resume" : "Pause");
   if (tile.dataset.shown && (source.state === "lost" || source.state === "paused")) show(tile, false);
