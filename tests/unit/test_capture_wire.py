@@ -207,9 +207,8 @@ def test_a_stream_that_is_not_there_is_tried_again_and_said(monkeypatch: pytest.
             Runner(theirs, Shy(EOFError()), spec("network", "rtsp://x")).run()
         receiver = wire.Receiver(ours)
         assert [got[0]["t"] for _ in range(3) if (got := receiver.get(1.0))] == ["trouble", "trouble", "opened"]
-        wire.send(ours, {"t": "stop"})
+        tries = iter([DeviceError("refused")])
         with pytest.raises(DeviceError, match="refused"):
-            tries = iter([DeviceError("refused")])
             Runner(theirs, Shy(), spec("file")).run()
 
 

@@ -22,14 +22,15 @@ class NetworkSource(AvSource):
     _began: float | None = None
 
     def connect(self) -> Any:
-        options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "2000000", "probesize": "1000000"}
+        # (not fflags=nobuffer: it drops what was read to recognise the stream, and with it the first key frame)
+        options = {"flags": "low_delay", "analyzeduration": "2000000", "probesize": "1000000"}
         if self.spec.address.startswith(("rtsp://", "rtsps://")):
             options["rtsp_transport"] = "tcp"
         return open_input(self.spec.address, self.what, device=True, options=options, timeout=(_CONNECT, _READ))
 
     def read(self) -> Delivery:
         delivery = super().read()
-        if delivery.pictures:
+        if delivery.pictures and self._container.duration:  # a live stream has none, and must not be held back
             now, pts = time.monotonic(), float(delivery.pictures[-1].pts)
             self._began = now - pts if self._began is None or pts < 0 else self._began
             ahead = pts - (now - self._began)
