@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bench_parts import clock
+
+
+def pixels_of(path: str) -> npt.NDArray[np.uint8]:
+    """The frame buffer file as uint8 [height, width, 4]. It is an X window dump: a header of big-endian words, a table
+    of colours, the pixels."""
+    with Path(path).open("r+b") as file:
+        whole = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
+    words = whole[:100].view(">u4")
+    start, width, height, stride = int(words[0]) + int(words[19]) * 12, int(words[4]), int(words[5]), int(words[12])
+    return whole[start : start + stride * height].reshape(height, stride // 4, 4)[:, :width]
 
 
 class XServer:
@@ -37,17 +48,11 @@ class XServer:
             self.process.wait(5)
             raise RuntimeError("Xvfb did not start")
         self.address = f":{number}"
-        self.pixels = self._map(Path(self._folder.name) / "Xvfb_screen0", width, height)
+        #: the file with the pixels, for a process that draws (see `main`).
+        self.buffer = str(Path(self._folder.name) / "Xvfb_screen0")
+        self.pixels = pixels_of(self.buffer)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-
-    def _map(self, path: Path, width: int, height: int) -> npt.NDArray[np.uint8]:
-        """The frame buffer is a file in X's window dump format: a header of big-endian words, colours, pixels."""
-        with path.open("r+b") as file:
-            whole = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
-        words = whole[:100].view(">u4")
-        start, stride = int(words[0]) + int(words[19]) * 12, int(words[12])
-        return whole[start : start + stride * height].reshape(height, stride // 4, 4)[:, :width]
 
     def tick(self, rate: float = 120.0) -> None:
         """Draw the monotonic clock (microseconds), again and again, in a thread."""
@@ -72,3 +77,15 @@ class XServer:
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def main(path: str, rate: float = 120.0) -> None:
+    """Draw the clock into a frame buffer file until killed."""
+    pixels = pixels_of(path)
+    while True:
+        clock.draw(pixels, time.monotonic_ns() // 1000)
+        time.sleep(1 / rate)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
