@@ -71,7 +71,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def display(seconds: float, repeats: int) -> list[dict[str, Any]]:
-    print(f"{'display':<10} {'size':<10} {'pictures/s':>10} {'age p50':>8} {'p99 ms':>7} {'CPU ms':>7} {'X CPU':>6} unread")
+    print(
+        f"{'display':<10} {'size':<10} {'pictures/s':>10} {'age p50':>8} {'p99 ms':>7} {'CPU ms':>7} {'X CPU':>6} unread"
+    )
     rows = []
     for width, height in SIZES:
         with XServer(width, height) as server, painting(server):
@@ -86,7 +88,15 @@ def display(seconds: float, repeats: int) -> list[dict[str, Any]]:
                 continue
             row = {key: statistics.median(r[key] for r in results) for key in results[0]}
             row["unread"] = max(r["unread"] for r in results)
-            rows.append({"method": method, "width": width, "height": height, **row, "p99_worst": max(r["p99"] for r in results)})
+            rows.append(
+                {
+                    "method": method,
+                    "width": width,
+                    "height": height,
+                    **row,
+                    "p99_worst": max(r["p99"] for r in results),
+                }
+            )
             print(f"{method:<10} {width}x{height:<5} {row['rate']:>10.1f} {row['p50']:>8.1f} {row['p99']:>7.1f}"
                   f" {row['cpu']:>7.2f} {row['server_cpu']:>6.2f} {row['unread']:.0f}")  # fmt: skip
     return rows
@@ -232,7 +242,11 @@ def failures() -> dict[str, float]:
     """Seconds until a failure is noticed and until pictures are back; pictures per second beside slow viewers."""
     found: dict[str, float] = {}
     server = XServer(1280, 720)
-    with painting(server), running(Feed(SourceSpec("screen", "x11", server.address))) as feed, feed.subscribe(2) as viewer:
+    with (
+        painting(server),
+        running(Feed(SourceSpec("screen", "x11", server.address))) as feed,
+        feed.subscribe(2) as viewer,
+    ):
         viewer.get(10.0)
         os.kill(server.process.pid, signal.SIGSTOP)
         found["X server frozen: noticed after s"] = _seconds_until(lambda: feed.state == LOST)
@@ -275,7 +289,18 @@ def files() -> list[dict[str, Any]]:
             for what, ours, theirs in (("every", ["--every", "1"], ["-vf", "fps=1"]), ("all", ["--nth", "1"], [])):
                 out = folder / f"{codec}-{what}"
                 out.mkdir()
-                noctule = [sys.executable, "-m", "noctule", "extract", str(path), *ours, "-o", str(out), "--quality", "85"]
+                noctule = [
+                    sys.executable,
+                    "-m",
+                    "noctule",
+                    "extract",
+                    str(path),
+                    *ours,
+                    "-o",
+                    str(out),
+                    "--quality",
+                    "85",
+                ]
                 other = ["ffmpeg", "-v", "error", "-i", str(path), *theirs, "-q:v", "4", str(out / "f%06d.jpg")]
                 pairs = [(_cost(noctule), _cost(other)) for _ in range(3)]
                 row[what] = [statistics.median(p[i] for p in pairs) for i in (0, 1)]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from exporting.package_writer import check_destination
 from exporting.text_package import Request, export_text
+from noctule.brain.doubt import Doubt
 from noctule.manifest import load_manifest
 from tiny import evaluate
 from tiny.expand import DATA
@@ -87,10 +90,11 @@ def build(plan: Plan, progress: Callable[[str], None]) -> None:
 
 
 def export(plan: Plan, progress: Callable[[str], None]) -> None:
-    """Checkpoint -> package with its confidence threshold."""
+    """Checkpoint -> package with its confidence threshold, put in place when it is whole."""
+    draft = plan.work / "package"
     request = Request(
         checkpoint=plan.work,
-        package=plan.package,
+        package=draft,
         quant="int8",
         contexts=(plan.shape.context,),
         prefills=(16,),
@@ -106,27 +110,42 @@ def export(plan: Plan, progress: Callable[[str], None]) -> None:
     progress(
         f"int8 against float32: logits differ by {result.gap.relative:.2%}, top token equal {result.gap.top1:.1%}"
     )
-    threshold = calibrate(plan.package, plan.calibration, progress)
-    path = plan.package / "manifest.json"
+    doubt = calibrate(draft, plan.calibration, progress)
+    path = draft / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["x_actions"] = {"threshold": threshold}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-    load_manifest(plan.package, "text-lm")
+    manifest["x_actions"] = {
+        "threshold": doubt.threshold,
+        "unfamiliar": {"threshold": doubt.unfamiliar, "words": sorted(doubt.words)},
+    }
+    path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    load_manifest(draft, "text-lm")
+    put(draft, plan.package)
 
 
-def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> float:
-    """The confidence threshold, from the validation split."""
-    examiner = evaluate.Examiner(package)
+def put(draft: Path, package: Path) -> None:
+    """Copy the finished draft beside `package`, then let it take the place of what was there."""
+    check_destination(package)
+    fresh, old = package.with_name(f".{package.name}.new"), package.with_name(f".{package.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(draft, fresh)
+    if package.exists():
+        package.rename(old)
+    fresh.rename(package)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> Doubt:
+    """The confidence thresholds, from the validation split."""
+    examiner = evaluate.Examiner(package, doubts=False)
     try:
         inside = examiner.score(evaluate.draw("validation", evaluate.VALIDATION_SEED, count, inside=True))
         outside = examiner.score(evaluate.draw("validation", evaluate.VALIDATION_SEED, count, inside=False))
     finally:
         examiner.close()
-    threshold = evaluate.choose_threshold(inside, outside, AIM)
+    doubt = evaluate.choose_doubt(inside, outside, AIM)
     progress(
-        f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without a threshold;"
-        f" threshold {threshold:g}"
+        f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without thresholds;"
+        f" chosen {doubt.threshold:g}, with unfamiliar words {doubt.unfamiliar:g}"
     )
-    return threshold
+    return doubt

@@ -84,6 +84,7 @@ class CallFormat:
         self._eos = eos
         self._words: dict[str, tuple[int, ...]] = {}
         self._replies: dict[str, tuple[Reply, ...]] = {}
+        self._known: dict[str, bool] = {}
         for piece in (CALL, REPLY):
             if piece not in control:
                 raise ModelError(f"the tokenizer has no {piece}", "the package was not built for actions")
@@ -91,7 +92,9 @@ class CallFormat:
 
     def knows(self, spec: Spec) -> bool:
         """True when the tokenizer has every piece that the action needs, so that the model can write it."""
-        return all(piece in self._control for piece in control_pieces([spec]))
+        if spec.name not in self._known:
+            self._known[spec.name] = all(piece in self._control for piece in control_pieces([spec]))
+        return self._known[spec.name]
 
     def word(self, text: str) -> tuple[int, ...]:
         """Tokens of one word; the cache is bounded because users choose the words."""
