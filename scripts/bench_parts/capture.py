@@ -71,9 +71,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def display(seconds: float, repeats: int) -> list[dict[str, Any]]:
-    print(
-        f"{'display':<10} {'size':<10} {'pictures/s':>10} {'age p50':>8} {'p99 ms':>7} {'CPU ms':>7} {'X CPU':>6} unread"
-    )
+    heads = ("display", "size", "pictures/s", "age p50", "p99 ms", "CPU ms", "X CPU")
+    print("{:<10} {:<10} {:>10} {:>8} {:>7} {:>7} {:>6} unread".format(*heads))
     rows = []
     for width, height in SIZES:
         with XServer(width, height) as server, painting(server):
@@ -136,7 +135,7 @@ def _cpu_of(pid: int) -> float:
 
 
 def consume(method: str, address: str, width: str, height: str, seconds: str) -> dict[str, float]:
-    """Take pictures with one method for a while; each ends as uint8 [height, width, 3] in this process's own memory."""
+    """Take pictures with one method for a while; each ends as uint8 [height, width, 3] in our own memory."""
     ages: list[float] = []
     unread = 0
 
@@ -278,7 +277,7 @@ def _rate(feed: Feed) -> float:
 
 
 def files() -> list[dict[str, Any]]:
-    """CPU seconds for a JPEG of every second, and of every picture, beside the ffmpeg command; are the times exact?"""
+    """CPU seconds for a JPEG of every second, and of every picture, beside ffmpeg; are the times exact?"""
     print(f"{'file':<8} {'every s: ours':>14} {'ffmpeg':>8} {'all: ours':>10} {'ffmpeg':>8}  exact")
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -333,7 +332,8 @@ def _exact(path: Path) -> str:
     times = sorted({Fraction(int(t), 1000) for t in rng.integers(0, 9900, 30)})
     # 1 ms of grace where the container rounds a picture's time to its own ticks
     right = sum(
-        s.frame is not None and clock.read(s.frame.luma()) in {int(s.time * 30), int((s.time + Fraction(1, 1000)) * 30)}
+        s.frame is not None
+        and clock.read(s.frame.luma()) in {int(s.time * 30), int((s.time + Fraction(1, 1000)) * 30)}
         for s in extract_file(path, Plan("at", times=tuple(times))) if s.time is not None
     )  # fmt: skip
     return f"{right}/{len(times)}"

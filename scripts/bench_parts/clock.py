@@ -27,7 +27,7 @@ def draw(picture: npt.NDArray[np.uint8], number: int, cell: int = 16) -> None:
 
 
 def read(picture: npt.NDArray[np.uint8], cell: int = 16) -> int | None:
-    """The number in a picture [height, width] or [height, width, channels], or None when there is none that is whole."""
+    """The number in a picture [height, width] or [height, width, channels], or None when there is none whole."""
     if picture.shape[0] < ROWS * cell or picture.shape[1] < COLUMNS * cell:
         return None
     half = cell // 2

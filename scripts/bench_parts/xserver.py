@@ -20,8 +20,7 @@ from bench_parts import clock
 
 
 def pixels_of(path: str) -> npt.NDArray[np.uint8]:
-    """The frame buffer file as uint8 [height, width, 4]. It is an X window dump: a header of big-endian words, a table
-    of colours, the pixels."""
+    """The frame buffer file as uint8 [height, width, 4]. It is an X window dump: big-endian words, colours, pixels."""
     with Path(path).open("r+b") as file:
         whole = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
     words = whole[:100].view(">u4")
@@ -32,7 +31,9 @@ def pixels_of(path: str) -> npt.NDArray[np.uint8]:
 class XServer:
     """Xvfb on a free display number. `pixels`: uint8 [height, width, 4], blue, green, red, unused."""
 
-    def __init__(self, width: int = 640, height: int = 360, extra: Sequence[str] = (), display: int | None = None) -> None:
+    def __init__(
+        self, width: int = 640, height: int = 360, extra: Sequence[str] = (), display: int | None = None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="noctule-x-")
         ours, theirs = os.pipe()
         name = [f":{display}"] if display is not None else []
