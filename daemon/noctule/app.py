@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from noctule.events import Bus
 from noctule.inforce import InForce
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
-from noctule.organs import Grow, Host, none
+from noctule.organs import Grow, Host, Organ, none
 from noctule.report import report
 from noctule.supervisor import DEGRADED, STARTING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
@@ -44,6 +44,7 @@ class Needs:
     timers: Timers
     bus: Bus
     clock: Clock
+    organs: Sequence[Organ] = ()
 
 
 #: loads a language engine, in the language worker's thread
@@ -106,6 +107,7 @@ class Service:
                 self._clock,
                 self.submit,
                 lambda text: clean_request(text, self.config.lm.max_prompt),
+                self.status,
             )
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -256,7 +258,7 @@ class Service:
 
     def _load_engine(self, part: Part) -> Engine:
         self._inforce.built(LM)
-        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock))
+        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs))
 
     # -- requests ------------------------------------------------------------------------------------------------
 

@@ -96,6 +96,26 @@ _ALL = (
     Kind("session.failed", "A turn failed", "The entry says why."),
     Kind("session.turn", "A turn is complete", "Times are milliseconds since the end of speech."),
     Kind("state.set_aside", "A damaged state file was set aside", "It was renamed; the service went on without it."),
+    Kind("capture.live", "A source gives pictures", "Its display, camera or stream was opened."),
+    Kind(
+        "capture.lost",
+        "A source gives no pictures",
+        "The entry says why. It is opened again when what it needs is back; until then nobody gets a picture of it.",
+    ),
+    Kind("capture.closed", "A source was closed", "Nobody looked at it any more, so its device was let go."),
+    Kind("capture.paused", "A source is paused", "Its device is closed until `noctule resume`."),
+    Kind("capture.resumed", "A source may be opened again", "It was paused before."),
+    Kind("capture.stored", "A picture or clip was stored", "The entry names the file."),
+    Kind("capture.full", "A picture could not be stored", "The disk or the quota is full; the entry says which."),
+    Kind(
+        "page.open",
+        "The status page is being served",
+        "Its address, with its token, is in page.url beside the socket.",
+    ),
+    Kind("capture.swept", "Old pictures were removed", "They were beyond capture.max_days or capture.quota_mb."),
+    Kind("motion.begin", "Something moves before a camera", "The entry names the source."),
+    Kind("motion.end", "Nothing moves any more before a camera", "The entry names the source."),
+    Kind("scene.changed", "The picture of a source has changed altogether", "The entry names the source."),
     Kind("api.refused", "A connection was refused", "The entry says who and why."),
 )
 

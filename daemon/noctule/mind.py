@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.actions.bind import Parts, build_registry
+from noctule.actions.devices import NoCapture
 from noctule.actions.commands import UserCommands
 from noctule.actions.status import BoardStatus
 from noctule.actions.volume import Mixer
@@ -22,6 +23,7 @@ from noctule.events import Bus
 from noctule.lm.request import Options
 from noctule.lm.sampler import Sampling
 from noctule.lm.text_lm import TextLM
+from noctule.sight import Sight
 from noctule.workers import NAME, Ask, Engine
 
 
@@ -104,6 +106,7 @@ class Mind:
             board=BoardStatus(needs.config().service.state_dir),
             mixer=Mixer(lambda: self._config().actions.mixer),
             commands=commands,
+            capture=next((o.pictures for o in needs.organs if isinstance(o, Sight)), NoCapture()),
         )
         self._registry = build_registry(parts, needs.config().actions.allow)
         self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)

@@ -14,7 +14,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from noctule.errors import (
     BusyError,
@@ -34,6 +34,8 @@ _BY_CODE: dict[str, type[NoctuleError]] = {
 }
 #: longest line of a stream, and longest single answer, that is believed to come from the service.
 MAX_ANSWER = 16 << 20
+#: longest clip that is taken from the service.
+MAX_CLIP = 1 << 30
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -81,6 +83,22 @@ class Client:
                 yield line
             if not ended:  # http.client takes a connection that was cut for the end
                 raise ConnectionResetError(errno.ECONNRESET, "the stream was cut")
+
+    def fetch_with_head(self, path: str, method: str = "GET") -> tuple[bytes, Mapping[str, str]]:
+        """As `fetch`, with the answer's headers; for any method and for answers as large as a clip."""
+        with self._answer(method, path, None) as response:
+            data = response.read(MAX_CLIP)
+            if response.status >= 400:
+                _object(data)
+            return data, dict(response.headers)
+
+    @contextlib.contextmanager
+    def open_stream(self, path: str) -> Iterator[BinaryIO]:
+        """An endless answer to GET that is not JSON, for reading."""
+        with self._answer("GET", path, None) as response:
+            if response.status >= 400:
+                _object(response.read(MAX_ANSWER))
+            yield response
 
     def _one(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         with self._answer(method, path, body) as response:

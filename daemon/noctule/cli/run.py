@@ -37,6 +37,10 @@ def grow(host: Host) -> list[Organ]:
         from noctule.hearing import Hearing
 
         organs.append(Hearing(host))
+    if config.capture.enabled:
+        from noctule.sight import Sight
+
+        organs.append(Sight(host))
     return organs
 
 

@@ -170,18 +170,72 @@ class Supervision:
 
 
 @dataclass
+class Capture:
+    """Eyes: what is common to all displays and cameras."""
+
+    enabled: bool = key(True, "Allow pictures at all.")
+    folder: Path = key(Path("/var/lib/noctule/pictures"), "Where pictures and clips are kept, a folder per source.")
+    quota_mb: int = key(512, "Most megabytes kept per source; the oldest go first.", live=True, minimum=1)
+    max_days: float = key(30.0, "Pictures older than this many days are removed, 0 keeps them.", live=True, minimum=0)
+    min_free_mb: int = key(500, "Nothing is written when less than this is free on the disk.", live=True, minimum=0)
+    max_age: float = key(
+        2.0, "Oldest picture, in seconds, that counts as the present one.", live=True, minimum=0.1, maximum=3600
+    )
+    timeout: float = key(
+        10.0, "Seconds a picture is waited for while its source opens.", live=True, minimum=0.5, maximum=120
+    )
+    linger: float = key(5.0, "Seconds a source stays open after its last viewer.", minimum=0, maximum=3600)
+    stall: float = key(1.0, "Seconds without a picture after which a source is opened anew.", minimum=0.2, maximum=60)
+    quality: int = key(80, "Quality of JPEG pictures.", live=True, minimum=1, maximum=100)
+    max_clip: float = key(120.0, "Longest clip, in seconds.", live=True, minimum=1, maximum=3600)
+    thumbnails: bool = key(
+        False, "Keep a small picture of each motion and new scene. Off: events carry words only.", live=True
+    )
+    page_port: int = key(0, "Port of the status page on 127.0.0.1, 0 for none.", minimum=0, maximum=65535)
+
+
+@dataclass
+class Source:
+    """A display, camera, stream or file: one section [sources.NAME] each. Without any: `display` and `camera`."""
+
+    kind: str = key(
+        "display",
+        "What it is; display and camera take the first that works.",
+        choices=("display", "camera", "x11", "wayland", "kms", "v4l2", "picamera2", "jetson", "network", "file"),
+    )
+    address: str = key("", "Which: :0, wayland-0, /dev/video0, a camera's number, rtsp://..., a file.", maximum=2048)
+    width: int = key(0, "Wanted width in pixels, 0 for its own.", minimum=0, maximum=16384)
+    height: int = key(0, "Wanted height in pixels, 0 for its own.", minimum=0, maximum=16384)
+    fps: float = key(0.0, "Wanted pictures per second, 0 for its own (displays: 30).", minimum=0, maximum=240)
+    format: str = key("", "Wanted camera format, empty: the best.", choices=("", "mjpeg", "yuyv422", "nv12", "h264"))
+    rotate: int = key(0, "Degrees, clockwise, that make it upright: 0, 90, 180, 270.", minimum=0, maximum=270)
+    masks: list[str] = key(
+        [], "Parts painted over at once: x,y,width,height in fractions of the picture.", maximum=32
+    )
+    cursor: bool = key(False, "Show the mouse pointer of a display.")
+    preroll: float = key(
+        0.0, "Seconds of video kept in memory for clips; above 0 the source is always open.", minimum=0, maximum=60
+    )
+    controls: list[str] = key([], 'Controls of a Raspberry Pi camera, such as "ExposureTime=10000".', maximum=64)
+    motion: bool = key(False, "Watch it and say when something moves; the source is then always open.")
+    scenes: bool = key(False, "Watch it and say when the scene changes; the source is then always open.")
+
+
+@dataclass
 class Config:
-    """All sections. `commands` maps the NAME of each [commands.NAME] to its section."""
+    """All sections. `commands` maps the NAME of each [commands.NAME] to its section, and so does `sources`."""
 
     service: Service = field(default_factory=Service)
     lm: Lm = field(default_factory=Lm)
     api: Api = field(default_factory=Api)
     actions: Actions = field(default_factory=Actions)
     supervision: Supervision = field(default_factory=Supervision)
+    capture: Capture = field(default_factory=Capture)
     audio: Audio = field(default_factory=Audio)
     wake: Wake = field(default_factory=Wake)
     speech: Speech = field(default_factory=Speech)
     commands: dict[str, Command] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def get(self, dotted: str) -> Any:
         """The value at "section.key" or "section.NAME.key"."""
@@ -198,9 +252,10 @@ SECTIONS: dict[str, type[Any]] = {
     "api": Api,
     "actions": Actions,
     "supervision": Supervision,
+    "capture": Capture,
     "audio": Audio,
     "wake": Wake,
     "speech": Speech,
 }
 #: section name -> class of each named sub-section ([commands.NAME])
-TABLES: dict[str, type[Any]] = {"commands": Command}
+TABLES: dict[str, type[Any]] = {"commands": Command, "sources": Source}

@@ -1,0 +1,41 @@
+"""What `noctule status`, `noctule sources` and the status page say of a source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from noctule.capture.process import CaptureProcess
+from noctule.capture.subscription import Announced
+
+if TYPE_CHECKING:
+    from noctule.capture.feed import Feed
+
+#: seconds over which pictures per second are counted.
+_SPAN = 2.0
+
+
+def report(
+    feed: Feed, latest: Announced | None, arrivals: Sequence[float], process: CaptureProcess | None
+) -> dict[str, Any]:
+    """JSON-able facts. arrivals: monotonic seconds at which the last frames came."""
+    now = time.monotonic()
+    live = feed.state == "live"
+    return {
+        "name": feed.spec.name,
+        "kind": feed.actual.kind,
+        "address": feed.actual.label,
+        "state": feed.state,
+        "reason": feed.error.message if feed.error else "",
+        "hint": feed.error.hint if feed.error else "",
+        "last_error": feed.last_error,
+        "age_s": round(now - latest.at, 3) if latest else None,
+        "fps": round(sum(t > now - _SPAN for t in arrivals) / _SPAN, 1) if live else 0.0,
+        "frames": feed.frames,
+        "restarts": feed.restarts,
+        "torn": latest.ring.torn if latest else 0,
+        "masked": bool(feed.spec.masks),
+        "pid": process.pid if process else None,
+        "about": dict(feed.about),
+    }

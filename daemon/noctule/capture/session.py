@@ -1,0 +1,139 @@
+"""One life of a capture process, as its owner sees it: what it announces, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+from noctule.capture import wire
+from noctule.capture.preroll import TimedPacket
+from noctule.capture.process import SYSTEM_PYTHON, CaptureProcess
+from noctule.capture.ring import RingReader
+from noctule.capture.sources.base import Packet, StreamInfo
+from noctule.capture.spec import SourceSpec
+from noctule.errors import DeviceError, NoctuleError, UnavailableError
+
+#: seconds that one look at the socket may take.
+_TICK = 0.1
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. stall: without a frame before a live source counts as stuck; open: to the first frame; linger: open
+    without a viewer; backoff_max: longest pause between attempts; look: between looks for something missing."""
+
+    stall: float = 1.0
+    open: float = 6.0
+    linger: float = 5.0
+    backoff: float = 0.25
+    backoff_max: float = 5.0
+    look: float = 0.25
+
+    @classmethod
+    def of(cls, spec: SourceSpec, stall: float = 1.0, linger: float = 5.0) -> Patience:
+        """Network streams get more time: they wait for a key frame, and links hiccup."""
+        stall = max(stall, 4.0 / spec.fps) if spec.fps else stall
+        if spec.kind == "network":
+            return cls(max(stall, 3.0), 15.0, linger, 0.5, 30.0, 1.0)
+        return cls(stall, 6.0, linger)
+
+
+def interpreter_for(spec: SourceSpec) -> str:
+    """The Python that runs a source: the system's for cameras whose libraries are only there."""
+    if spec.kind in ("picamera2", "jetson") and SYSTEM_PYTHON.exists():
+        return str(SYSTEM_PYTHON)
+    return sys.executable
+
+
+class Owner(Protocol):
+    """Who hears what a session brings; called in the session's thread."""
+
+    def opened(self, about: dict[str, Any]) -> None:
+        """The source is open; what it really is."""
+
+    def arrived(self, ring: RingReader, number: int, now: float) -> None:
+        """A whole frame lies in the ring."""
+
+    def troubled(self, error: NoctuleError) -> None:
+        """The process cannot reach the source and goes on trying."""
+
+    def described(self, stream: StreamInfo) -> None:
+        """Packets of this stream follow."""
+
+    def packet(self, timed: TimedPacket) -> None:
+        """Compressed video came."""
+
+
+class Session:
+    """Relays what `process` says to `owner`."""
+
+    def __init__(self, process: CaptureProcess, owner: Owner, patience: Patience) -> None:
+        self.process, self._owner, self._patience = process, owner, patience
+        self._ring: RingReader | None = None
+        #: frames came.
+        self.live = False
+
+    def run(self, go_on: Callable[[], bool]) -> NoctuleError | None:
+        """Until `go_on()` says no (then None) or the process ends, fails or stalls (then why)."""
+        receiver = wire.Receiver(self.process.sock)
+        alive_at, limit = time.monotonic(), self._patience.open
+        while go_on():
+            try:
+                got = receiver.get(_TICK)
+            except wire.Closed:
+                return DeviceError(f"its capture process ended ({self.process.last_words()})")
+            now = time.monotonic()
+            if got is None:
+                if now - alive_at > limit:
+                    return DeviceError(f"no picture came for {limit:g} s", "the device or its driver is stuck")
+                continue
+            message, fd, data = got
+            if message["t"] == "error":
+                return error_of(message)
+            if message["t"] in ("frame", "beat", "trouble"):
+                alive_at = now
+            try:
+                self._hear(message, fd, data, now)
+            except NoctuleError as error:
+                return error
+            except (KeyError, TypeError, ValueError):
+                return DeviceError("its capture process does not speak the protocol")
+            if self.live:
+                limit = self._patience.stall
+        return None
+
+    def _hear(self, message: dict[str, Any], fd: int | None, data: bytes, now: float) -> None:
+        kind = message["t"]
+        if kind == "frame" and self._ring is not None:
+            self.live = True
+            self._owner.arrived(self._ring, int(message["n"]), now)
+        elif kind == "ring" and fd is not None:
+            try:
+                # The old ring's memory goes with the last frame or viewer that still refers to it.
+                self._ring = RingReader(fd, int(message["slots"]), int(message["payload"]))
+            finally:
+                os.close(fd)
+        elif kind == "opened":
+            self._owner.opened(dict(message["about"]))
+        elif kind == "trouble":
+            self._owner.troubled(error_of(message))
+        elif kind == "stream":
+            numerator, denominator = message["time_base"]
+            base = Fraction(numerator, denominator)
+            size = (message["width"], message["height"])
+            self._owner.described(StreamInfo(message["codec"], *size, base, message["rotation"]))
+        elif kind == "packet":
+            packet = Packet(data, message["pts"], message["dts"], message["duration"], message["key"])
+            self._owner.packet(TimedPacket(packet, message["at"]))
+
+
+def error_of(message: dict[str, Any]) -> NoctuleError:
+    """The error a capture process reported."""
+    families = {cls.code: cls for cls in (DeviceError, UnavailableError)}
+    family = families.get(str(message.get("code")), DeviceError)
+    return family(str(message.get("message", "it failed")), str(message.get("hint", "")))
