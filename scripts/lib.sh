@@ -67,3 +67,15 @@ pip_quiet() { # pip_quiet VENV ARGUMENTS...
     local venv=$1; shift
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
+
+link_pyaudio() { # link_pyaudio VENV: lend it Debian's PyAudio, where that fits its Python; says so when it does not
+    local venv=$1 site debian=/usr/lib/python3/dist-packages/pyaudio
+    "$venv/bin/python" -c 'import pyaudio' 2>/dev/null && return 0
+    [ -d "$debian" ] || { echo "PyAudio is not installed: no microphone and no loudspeaker (apt-get install python3-pyaudio)"; return 0; }
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+    ln -sfn "$debian" "$site/pyaudio"
+    if ! "$venv/bin/python" -c 'import pyaudio' 2>/dev/null; then
+        rm -f "$site/pyaudio"
+        echo "Debian's PyAudio is built for another Python than $venv: no microphone and no loudspeaker there"
+    fi
+}
