@@ -27,6 +27,7 @@ REQUESTS = [
     "cancel the pasta timer",
     "how hot is the processor",
     "how much disk space is left",
+    "take a screenshot",
     "take a picture with the camera",
     "turn on the lights",
     "what can you do",
@@ -39,11 +40,45 @@ class DemoError(Exception):
     """The demonstration did not go as it must."""
 
 
+class Screen:
+    """A real X server without a monitor, and a clock on it."""
+
+    def __enter__(self) -> str:
+        ours, theirs = os.pipe()
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        arguments = ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "640x360x24", "-nolisten", "tcp"]
+        self._server = subprocess.Popen(arguments, pass_fds=[theirs], **quiet)  # type: ignore[call-overload]
+        os.close(theirs)
+        with os.fdopen(ours) as answer:
+            number = answer.readline().strip()
+        if not number:
+            raise DemoError("Xvfb did not start")
+        clock = [
+            "xclock",
+            "-display",
+            f":{number}",
+            "-update",
+            "1",
+            "-geometry",
+            "360x360+140+0",
+            "-bg",
+            "midnight blue",
+        ]
+        self._clock = subprocess.Popen([*clock, "-fg", "white", "-hd", "orange"], **quiet)  # type: ignore[call-overload]
+        return f":{number}"
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self._clock, self._server):
+            process.terminate()
+            process.wait(5)
+
+
 class Daemon:
     """The service as a child process, with a socket of ours in the place of systemd's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, display: str) -> None:
         self.folder = folder
+        self.display = display
         self.env = dict(os.environ, NOCTULE_SOCKET=str(folder / "control.sock"), PYTHONPATH=str(ROOT / "daemon"))
         self.log = folder / "noctule.log"
         self.messages: list[str] = []
@@ -57,7 +92,9 @@ class Daemon:
             self.process = subprocess.Popen(
                 [*NOCTULE, "run", "--config", str(ROOT / "config" / "demo.toml"),
                  "--set", f"service.state_dir={self.folder / 'state'}",
-                 "--set", f"api.socket={self.folder / 'control.sock'}"],
+                 "--set", f"api.socket={self.folder / 'control.sock'}",
+                 "--set", f"capture.folder={self.folder / 'pictures'}",
+                 "--set", f"sources.display.address={self.display}"],
                 env=dict(self.env, NOTIFY_SOCKET=str(self.folder / "notify.sock")), stderr=log, stdout=log,
             )  # fmt: skip
         self._notify.settimeout(0.2)
@@ -103,30 +140,49 @@ def tail(daemon: Daemon) -> Iterator[list[str]]:
         reader.join(5)
 
 
+def converse(daemon: Daemon) -> None:
+    """A dozen requests, and the timer that one of them sets."""
+    with tail(daemon) as lines:
+        asked = time.monotonic()
+        for request in REQUESTS:
+            print(f"\n  you      {request}\n  noctule  {daemon.run('ask', request)}")
+        while not any("timer" in line.lower() and "over" in line.lower() for line in lines):
+            if time.monotonic() - asked > 60:
+                raise DemoError("the two-second timer did not fire")
+            time.sleep(0.1)
+    print("\nwhat `noctule tail` saw:")
+    for line in lines:
+        print("  " + line)
+
+
+def look(daemon: Daemon) -> None:
+    """A picture of the display, and an extraction: real pictures of a clock that moves."""
+    print("\nnoctule snapshot, and noctule extract --every 1s, of a display with a clock:")
+    print("  " + daemon.run("snapshot", "display", "-o", str(daemon.folder / "display.png")))
+    out = daemon.run("extract", "display", "--every", "1s", "--for", "3", "-o", str(daemon.folder / "extracted"))
+    print("  " + out.splitlines()[-1])
+    pictures = sorted((daemon.folder / "extracted").glob("*.jpg"))
+    if len(pictures) < 3 or len({picture.read_bytes() for picture in pictures}) < 2:
+        raise DemoError("the clock on the display did not move in the pictures")
+
+
 def tour(folder: Path) -> None:
-    daemon = Daemon(folder)
-    print(f"starting the daemon ({ROOT / 'config' / 'demo.toml'})")
-    print(f"ready after {daemon.start():.1f} s")
-    answers: dict[str, str] = {}
-    try:
-        with tail(daemon) as lines:
-            asked = time.monotonic()
-            for request in REQUESTS:
-                answers[request] = daemon.run("ask", request)
-                print(f"\n  you      {request}\n  noctule  {answers[request]}")
-            while not any("timer" in line.lower() and "over" in line.lower() for line in lines):
-                if time.monotonic() - asked > 30:
-                    raise DemoError("the two-second timer did not fire")
-                time.sleep(0.1)
-        print("\nwhat `noctule tail` saw:")
-        for line in lines:
-            print("  " + line)
-        print("\nnoctule status:")
-        print(re.sub("^", "  ", daemon.run("status"), flags=re.M))
-    finally:
-        took = daemon.stop()
-    print(f"\nstopped cleanly in {took:.1f} s")
-    print(f"the daemon's log: {daemon.log}")
+    with Screen() as display:
+        daemon = Daemon(folder, display)
+        print(f"starting the daemon ({ROOT / 'config' / 'demo.toml'})")
+        print(f"ready after {daemon.start():.1f} s")
+        try:
+            converse(daemon)
+            look(daemon)
+            print("\nnoctule status:")
+            print(re.sub("^", "  ", daemon.run("status"), flags=re.M))
+        finally:
+            took = daemon.stop()
+    print(f"\nstopped cleanly in {took:.1f} s\n\nwhere to look:")
+    for path in sorted(
+        p for p in folder.rglob("*") if p.is_file() and p.suffix in (".png", ".jpg", ".wav", ".log", ".json")
+    ):
+        print(f"  {path}")
 
 
 def main() -> int:
