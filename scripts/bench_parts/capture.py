@@ -104,7 +104,7 @@ def display(seconds: float, repeats: int) -> list[dict[str, Any]]:
 @contextmanager
 def painting(server: XServer) -> Iterator[None]:
     """The clock, drawn by another process."""
-    with subprocess.Popen([sys.executable, "-m", "bench_parts.xserver", server.buffer], cwd=Path(__file__).parents[1],
+    with subprocess.Popen([sys.executable, "-m", "bench_parts.xserver", server.address], cwd=Path(__file__).parents[1],
                           env=_env()) as painter:  # fmt: skip
         try:
             yield

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 #: kind -> (module, class); imported only in the process that needs it.
 SOURCES = {
     "x11": ("x11", "X11Source"),
+    "wayland": ("wayland", "WaylandSource"),
     "file": ("file", "FileSource"),
     "network": ("network", "NetworkSource"),
     "v4l2": ("v4l2", "V4l2Source"),
