@@ -256,7 +256,7 @@ def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
         supervisor.add(job)
     try:
         names = {part.name for part in supervisor.parts()}
-        assert names == {"eyes:cam", "watch:cam", "pictures", "page"}
+        assert names == {"eyes:cam", "watch:cam", "door", "pictures", "page"}
         until(lambda: all(part.state == "working" for part in supervisor.parts()), "everything at work")
         until(lambda: "capture.live" in seen and "page.open" in seen)
         assert sight.status()["sources"][0]["name"] == "cam"
