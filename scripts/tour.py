@@ -16,6 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "daemon")]
+
+import tour_eyes  # noqa: E402 - the line above makes it importable
+from bench_parts.xserver import XServer  # noqa: E402
+
 NOCTULE = [sys.executable, "-m", "noctule"]
 
 REQUESTS = [
@@ -28,6 +33,7 @@ REQUESTS = [
     "how hot is the processor",
     "how much disk space is left",
     "take a picture with the camera",
+    "take a picture of the display",
     "turn on the lights",
     "what can you do",
     "who won the world cup in 1998",
@@ -42,8 +48,8 @@ class DemoError(Exception):
 class Daemon:
     """The service as a child process, with a socket of ours in the place of systemd's."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, flags: list[str]) -> None:
+        self.folder, self.flags = folder, flags
         self.env = dict(os.environ, NOCTULE_SOCKET=str(folder / "control.sock"), PYTHONPATH=str(ROOT / "daemon"))
         self.log = folder / "noctule.log"
         self.messages: list[str] = []
@@ -57,7 +63,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [*NOCTULE, "run", "--config", str(ROOT / "config" / "demo.toml"),
                  "--set", f"service.state_dir={self.folder / 'state'}",
-                 "--set", f"api.socket={self.folder / 'control.sock'}"],
+                 "--set", f"api.socket={self.folder / 'control.sock'}", *self.flags],
                 env=dict(self.env, NOTIFY_SOCKET=str(self.folder / "notify.sock")), stderr=log, stdout=log,
             )  # fmt: skip
         self._notify.settimeout(0.2)
@@ -104,7 +110,12 @@ def tail(daemon: Daemon) -> Iterator[list[str]]:
 
 
 def tour(folder: Path) -> None:
-    daemon = Daemon(folder)
+    with tour_eyes.screen() as server:
+        _tour(folder, server)
+
+
+def _tour(folder: Path, server: XServer | None) -> None:
+    daemon = Daemon(folder, tour_eyes.flags(server, folder))
     print(f"starting the daemon ({ROOT / 'config' / 'demo.toml'})")
     print(f"ready after {daemon.start():.1f} s")
     answers: dict[str, str] = {}
@@ -118,6 +129,7 @@ def tour(folder: Path) -> None:
                 if time.monotonic() - asked > 30:
                     raise DemoError("the two-second timer did not fire")
                 time.sleep(0.1)
+        tour_eyes.show(daemon.run, server, folder)
         print("\nwhat `noctule tail` saw:")
         for line in lines:
             print("  " + line)
@@ -140,7 +152,7 @@ def main() -> int:
         return 65
     try:
         tour(folder)
-    except DemoError as error:
+    except (DemoError, ValueError) as error:
         print(f"noctule: {error}", file=sys.stderr)
         return 1
     return 0

@@ -27,8 +27,12 @@ class Sway:
         )
         self.log = self.folder / "log"
         env = {
-            "PATH": os.environ["PATH"], "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder),
-            "WLR_BACKENDS": "headless", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1",
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "XDG_RUNTIME_DIR": str(self.folder),
+            "WLR_BACKENDS": "headless",
+            "WLR_RENDERER": "pixman",
+            "WLR_LIBINPUT_NO_DEVICES": "1",
             "WLR_HEADLESS_OUTPUTS": "1",
         }
         command = ["sway", "-d", "-c", str(config)]
@@ -57,8 +61,11 @@ class Sway:
         ours, theirs = os.pipe()
         env = {**os.environ, "XDG_RUNTIME_DIR": str(self.folder), "WAYLAND_DISPLAY": str(self.socket)}
         process = subprocess.Popen(
-            ["Xwayland", "-displayfd", str(theirs), "-noreset"], pass_fds=[theirs], env=env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ["Xwayland", "-displayfd", str(theirs), "-noreset"],
+            pass_fds=[theirs],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs)
         with os.fdopen(ours) as answer:

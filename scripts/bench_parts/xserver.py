@@ -40,9 +40,25 @@ class XServer:
         ours, theirs = os.pipe()
         name = [f":{display}"] if display is not None else []
         self.process = subprocess.Popen(
-            ["Xvfb", *name, "-displayfd", str(theirs), "-screen", "0", f"{width}x{height}x24", "-noreset",
-             "-nolisten", "tcp", "-fbdir", self._folder.name, *extra],
-            pass_fds=[theirs], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [
+                "Xvfb",
+                *name,
+                "-displayfd",
+                str(theirs),
+                "-screen",
+                "0",
+                f"{width}x{height}x24",
+                "-noreset",
+                "-nolisten",
+                "tcp",
+                "-fbdir",
+                self._folder.name,
+                *extra,
+            ],
+            pass_fds=[theirs],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs)
         with os.fdopen(ours) as answer:
