@@ -22,7 +22,7 @@ from noctule.capture.x11probe import X11Connection
 
 
 def pixels_of(path: str) -> npt.NDArray[np.uint8]:
-    """The frame buffer file as uint8 [height, width, 4]. It is an X window dump: big-endian words, colours, pixels."""
+    """The frame buffer file as uint8 [height, width, 4]. An X window dump: big-endian words, colours, pixels."""
     with Path(path).open("r+b") as file:
         whole = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
     words = whole[:100].view(">u4")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,8 @@ from noctule.errors import DeviceError
 
 def interpreter_for(spec: SourceSpec) -> str:
     """The Python that runs a source: the system's for cameras whose libraries are only there."""
-    if spec.kind in ("picamera2", "jetson") and SYSTEM_PYTHON.exists():
+    module = {"picamera2": "picamera2", "jetson": "gi"}.get(spec.kind)
+    if module is not None and importlib.util.find_spec(module) is None and SYSTEM_PYTHON.exists():
         return str(SYSTEM_PYTHON)
     return sys.executable
 
