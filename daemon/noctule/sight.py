@@ -11,6 +11,7 @@ from aiohttp import web
 
 from noctule.api.capture import CaptureApi
 from noctule.api.page import StatusPage
+from noctule.capture.door import Door
 from noctule.capture.eyes import Eyes, Pictures
 from noctule.config import Config
 from noctule.organs import Host
@@ -34,7 +35,9 @@ class Sight:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.eyes = Eyes(host.config(), self._publish, lambda: host.config().capture)
+        api = host.config().api
+        self._door = Door(api.socket.with_name("display.sock"), api.group)
+        self.eyes = Eyes(host.config(), self._publish, lambda: host.config().capture, self._door)
         self.api = CaptureApi(self.eyes)
         #: for the assistant's actions.
         self.pictures = Pictures(self.eyes)
@@ -53,6 +56,7 @@ class Sight:
             for name, feed in self.eyes.feeds.items()
         ]
         found += [Job(f"watch:{w.feed.spec.name}", _loop(w.run), stall) for w in self.eyes.watches]
+        found.append(Job("door", _loop(self._door.run), stall))
         found.append(Job("pictures", _loop(self._sweep), stall))
         if self._page_port:
             found.append(Job("page", lambda part, stop: asyncio.run(self._serve_page(part, stop)), stall))
@@ -69,6 +73,7 @@ class Sight:
 
     def close(self) -> None:
         self.api.close()
+        self._door.close()
 
     def _sweep(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Remove what is too old, every ten minutes; what is too much goes when something new comes."""

@@ -104,8 +104,8 @@ def display(seconds: float, repeats: int) -> list[dict[str, Any]]:
 @contextmanager
 def painting(server: XServer) -> Iterator[None]:
     """The clock, drawn by another process."""
-    with subprocess.Popen([sys.executable, "-m", "bench_parts.xserver", server.buffer], cwd=Path(__file__).parents[1],
-                          env=_env()) as painter:  # fmt: skip
+    command = [sys.executable, "-m", "bench_parts.xserver", server.address]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], env=_env()) as painter:
         try:
             yield
         finally:

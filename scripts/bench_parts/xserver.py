@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench_parts import clock
+from noctule.capture.x11probe import X11Connection
 
 
 def pixels_of(path: str) -> npt.NDArray[np.uint8]:
-    """The frame buffer file as uint8 [height, width, 4]. It is an X window dump: big-endian words, colours, pixels."""
+    """The frame buffer file as uint8 [height, width, 4]. An X window dump: big-endian words, colours, pixels."""
     with Path(path).open("r+b") as file:
         whole = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
     words = whole[:100].view(">u4")
@@ -38,9 +40,25 @@ class XServer:
         ours, theirs = os.pipe()
         name = [f":{display}"] if display is not None else []
         self.process = subprocess.Popen(
-            ["Xvfb", *name, "-displayfd", str(theirs), "-screen", "0", f"{width}x{height}x24", "-noreset",
-             "-nolisten", "tcp", "-fbdir", self._folder.name, *extra],
-            pass_fds=[theirs], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [
+                "Xvfb",
+                *name,
+                "-displayfd",
+                str(theirs),
+                "-screen",
+                "0",
+                f"{width}x{height}x24",
+                "-noreset",
+                "-nolisten",
+                "tcp",
+                "-fbdir",
+                self._folder.name,
+                *extra,
+            ],
+            pass_fds=[theirs],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs)
         with os.fdopen(ours) as answer:
@@ -49,9 +67,7 @@ class XServer:
             self.process.wait(5)
             raise RuntimeError("Xvfb did not start")
         self.address = f":{number}"
-        #: the file with the pixels, for a process that draws (see `main`).
-        self.buffer = str(Path(self._folder.name) / "Xvfb_screen0")
-        self.pixels = pixels_of(self.buffer)
+        self.pixels = pixels_of(str(Path(self._folder.name) / "Xvfb_screen0"))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -80,12 +96,19 @@ class XServer:
         self.close()
 
 
-def main(path: str, rate: float = 120.0) -> None:
-    """Draw the clock into a frame buffer file until killed."""
-    pixels = pixels_of(path)
-    while True:
-        clock.draw(pixels, time.monotonic_ns() // 1000)
-        time.sleep(1 / rate)
+def main(address: str, rate: float = 120.0) -> None:
+    """Draw the clock on a display, as an ordinary X client (PutImage), until killed. The server draws and is read one
+    request after the other, so a picture never holds half of a clock."""
+    with X11Connection(address, timeout=60.0) as x:
+        context = x.ids + 1
+        x.wire.send(55, 0, struct.pack("<III", context, x.root, 0))
+        picture = np.zeros((clock.ROWS * 16, clock.COLUMNS * 16, 4), np.uint8)
+        height, width, _ = picture.shape
+        head = struct.pack("<IIHHhhBBxx", x.root, context, width, height, 0, 0, 0, x.display.depth)
+        while True:
+            clock.draw(picture, time.monotonic_ns() // 1000)
+            x.wire.send(72, 2, head + picture.tobytes())
+            time.sleep(1 / rate)
 
 
 if __name__ == "__main__":

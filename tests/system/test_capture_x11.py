@@ -104,10 +104,14 @@ def test_a_server_without_shared_memory_is_refused_in_words() -> None:
 def test_xwayland_is_refused_in_words(tmp_path: Path) -> None:
     from wayland_world import Sway
 
-    with Sway(tmp_path, xwayland=True) as sway:
-        display = sway.x11()
-        with pytest.raises(DeviceError, match="is Xwayland: it shows only black") as refused:
-            probe(display)
+    with Sway(tmp_path) as sway:
+        process, display = sway.xwayland()
+        try:
+            with pytest.raises(DeviceError, match="is Xwayland: it shows only black") as refused:
+                probe(display)
+        finally:
+            process.kill()
+            process.wait(5)
         assert "noctule-display.service" in refused.value.hint
 
 

@@ -26,8 +26,9 @@ import pytest
 from capture_world import QUICK, WAIT, ffmpeg, number_in, plain_video, running, until, video
 from noctule.capture import discover, v4l2info
 from noctule.capture.feed import LIVE, LOST, Feed
+from noctule.capture.launch import interpreter_for
 from noctule.capture.presence import absence
-from noctule.capture.session import Patience, interpreter_for
+from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError
 

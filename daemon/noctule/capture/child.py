@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from noctule.capture import wire
+from noctule.capture.discover import resolve
 from noctule.capture.layout import FORMATS, Bytes2D, copy_planes, picture_bytes
 from noctule.capture.masks import paint
 from noctule.capture.ring import RingWriter
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 #: kind -> (module, class); imported only in the process that needs it.
 SOURCES = {
     "x11": ("x11", "X11Source"),
+    "wayland": ("wayland", "WaylandSource"),
     "file": ("file", "FileSource"),
     "network": ("network", "NetworkSource"),
     "v4l2": ("v4l2", "V4l2Source"),
@@ -197,14 +199,18 @@ class Runner:
             wire.send_packet(self.sock, about, packet.data)
 
 
-def serve(sock: socket.socket) -> int:
-    """Wait for `open`, run, and say how it ended. Returns an exit status."""
+def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
+    """Wait for `open`, run, and say how it ended. Returns an exit status. kinds: all that may be asked for, if given
+    (a process in somebody's session must not open that person's files for the service)."""
     try:
         got = wire.Receiver(sock).get(10.0)
         if got is None or got[0]["t"] != "open":
             return 2
         spec = SourceSpec.from_json(got[0]["spec"])
         try:
+            if kinds and spec.kind not in kinds:
+                raise DeviceError(f"this process shows displays only, not {spec.kind}")
+            spec = resolve(spec)
             Runner(sock, make_source(spec), spec).run()
             wire.send(sock, {"t": "ended"})
         except EOFError:
@@ -233,7 +239,8 @@ def main() -> None:
     owner = int(sys.argv[2])
     if os.getppid() != owner:  # it died before we asked to die with it
         os._exit(0)
-    status = serve(socket.socket(fileno=int(sys.argv[1])))
+    kinds = sys.argv[3].split(",") if len(sys.argv) > 3 else []
+    status = serve(socket.socket(fileno=int(sys.argv[1])), kinds)
     sys.stderr.flush()
     os._exit(status)  # capture libraries may crash or hang while the interpreter takes itself apart
 

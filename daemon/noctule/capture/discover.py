@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from noctule.capture import v4l2info, x11probe
+from noctule.capture import v4l2info, wlwire, x11probe
 from noctule.capture.process import SYSTEM_PYTHON
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError
@@ -30,7 +30,7 @@ class Finding:
 
 def everything() -> list[Finding]:
     """All displays and cameras of this machine, the usable and the others."""
-    looks: tuple[Callable[[], Iterator[Finding]], ...] = (x11, kms, v4l2, picamera2, jetson)
+    looks: tuple[Callable[[], Iterator[Finding]], ...] = (wayland, x11, kms, v4l2, picamera2, jetson)
     return [finding for look in looks for finding in look()]
 
 
@@ -41,6 +41,19 @@ def x11() -> Iterator[Finding]:
             yield Finding(f"x11:{address}", f"X11 display, {about.width}x{about.height}, depth {about.depth}")
         except DeviceError as error:
             yield Finding(f"x11:{address}", "X11 display", error.message, error.hint)
+
+
+def wayland() -> Iterator[Finding]:
+    for path in wlwire.sockets():
+        try:
+            connection = wlwire.Connection(path, timeout=0.5)
+        except DeviceError as error:
+            yield Finding(f"wayland:{path}", "Wayland display", error.message, error.hint)
+            continue
+        offered = "zwlr_screencopy_manager_v1" in connection.globals
+        connection.close()
+        problem = "" if offered else "its compositor offers no screencopy"
+        yield Finding(f"wayland:{path}", "Wayland display", problem)
 
 
 def kms() -> Iterator[Finding]:
@@ -134,7 +147,7 @@ def jetson() -> Iterator[Finding]:
 
 
 _GROUPS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
-    "display": (x11, kms),
+    "display": (wayland, x11, kms),
     "camera": (picamera2, jetson, v4l2),
 }
 

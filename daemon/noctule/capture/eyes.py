@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.capture.clip import Clip, record
+from noctule.capture.door import Door
 from noctule.capture.feed import Feed, Publish
 from noctule.capture.frame import Frame
 from noctule.capture.needs import need_capture
@@ -81,7 +82,11 @@ class Eyes:
     """The sources. `capture` is asked each time, so that live settings apply at once."""
 
     def __init__(
-        self, config: Config, publish: Publish | None = None, capture: Callable[[], Capture] | None = None
+        self,
+        config: Config,
+        publish: Publish | None = None,
+        capture: Callable[[], Capture] | None = None,
+        door: Door | None = None,
     ) -> None:
         self.capture = capture or (lambda: config.capture)
         self.publish = publish or (lambda *_: None)
@@ -91,7 +96,7 @@ class Eyes:
         self.store = Store(settings.folder, self._limits)
         if settings.enabled:
             for name, (spec, source) in specs_of(config).items():
-                feed = Feed(spec, self.publish, Patience.of(spec, settings.stall, settings.linger))
+                feed = Feed(spec, self.publish, Patience.of(spec, settings.stall, settings.linger), door=door)
                 self.feeds[name] = feed
                 if source.motion or source.scenes:
                     self.watches.append(Watch(feed, source.motion, source.scenes, self.publish, self._thumbnail))

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from noctule.capture.discover import resolve
+from noctule.capture.door import Door, HelperProcess
 from noctule.capture.frame import Frame
+from noctule.capture.launch import Launcher
 from noctule.capture.preroll import Preroll, TimedPacket
-from noctule.capture.presence import absence
 from noctule.capture.process import CaptureProcess
 from noctule.capture.report import report
 from noctule.capture.ring import RingReader
-from noctule.capture.session import Patience, Session, interpreter_for
+from noctule.capture.session import Patience, Session
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.subscription import Announced, Subscription
@@ -43,11 +43,12 @@ class Feed:
         patience: Patience | None = None,
         python: str | None = None,
         command: Sequence[str] = (),
+        door: Door | None = None,
     ) -> None:
         self.spec = spec
         self.patience = patience or Patience.of(spec)
         self._publish = publish or (lambda *_: None)
-        self._python, self._command = python, command
+        self._launcher = Launcher(spec, python, command, door)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
@@ -55,7 +56,7 @@ class Feed:
         self._listeners: list[Callable[[StreamInfo, TimedPacket], None]] = []
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
-        self._process: CaptureProcess | None = None
+        self._process: CaptureProcess | HelperProcess | None = None
         self._last_wanted = float("-inf")
         self._paused = self._missing = False
         self._marks: list[float] = []
@@ -210,7 +211,7 @@ class Feed:
     def _wait_for_return(self, stop: threading.Event, beat: Callable[[], None], pause: float) -> None:
         """Until `pause` has passed, or something that was missing is back, or nobody wants it any more."""
         until = time.monotonic() + pause
-        missing = absence(self.spec)
+        missing = self._launcher.absence()
         while not stop.is_set() and self._wanted():
             beat()
             if missing is None and time.monotonic() >= until:
@@ -220,7 +221,7 @@ class Feed:
                 if missing is None
                 else self.patience.look
             )
-            now_missing = absence(self.spec)
+            now_missing = self._launcher.absence()
             if missing is not None and now_missing is None:
                 return
             self._missing = now_missing is not None
@@ -258,21 +259,17 @@ class Feed:
     def _session(self, stop: threading.Event, beat: Callable[[], None]) -> tuple[NoctuleError | None, bool]:
         """One life of a capture process: (why it ended or None when it was not wanted any more, frames came)."""
         try:
-            actual = resolve(self.spec)
-            missing: NoctuleError | None = absence(actual)
-        except NoctuleError as unresolved:
-            missing = unresolved
-        self._missing = missing is not None
-        if missing is not None:
+            actual, process = self._launcher.launch()
+        except NoctuleError as missing:
+            self._missing = True
             return missing, False
+        except OSError as failed:
+            return DeviceError(f"no capture process could be started: {failed.strerror}"), False
+        self._missing = False
         with self._changed:
             self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
-        try:
-            process = CaptureProcess(actual, self._python or interpreter_for(actual), self._command)
-        except OSError as failed:
-            return DeviceError(f"no capture process could be started: {failed.strerror}"), False
         session = Session(process, self, self.patience)
         with self._lock:
             self._process = process

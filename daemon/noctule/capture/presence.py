@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from noctule.capture import wlwire
 from noctule.capture.discover import resolve
 from noctule.capture.spec import SourceSpec
 from noctule.capture.x11probe import probe
@@ -54,8 +55,19 @@ def _display(spec: SourceSpec) -> None:
     resolve(spec)
 
 
+def _wayland(spec: SourceSpec) -> None:
+    """Only whether the socket is there: asking a compositor costs it more than asking an X server."""
+    found = [p for p in wlwire.sockets() if not spec.address or spec.address in (p.name, str(p))]
+    if not found and not (spec.address.startswith("/") and Path(spec.address).exists()):
+        raise DeviceError(
+            f"there is no Wayland display {spec.address}".rstrip() + " that this user can see",
+            "`noctule sources` lists what there is",
+        )
+
+
 _LOOKS: dict[str, Callable[[SourceSpec], None]] = {
     "display": _display,
+    "wayland": _wayland,
     "x11": _x11,
     "v4l2": _device,
     "kms": _device,

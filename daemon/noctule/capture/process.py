@@ -20,6 +20,11 @@ SYSTEM_PYTHON = Path("/usr/bin/python3")
 _STDERR_TAIL = 2000
 
 
+def helper_command(fd: int, kinds: Sequence[str]) -> list[str]:
+    """What a helper runs to serve the connection `fd`; the process refuses everything but `kinds`."""
+    return [sys.executable, "-m", "noctule.capture.child", str(fd), str(os.getpid()), ",".join(kinds)]
+
+
 class CaptureProcess:
     """One child with its socket. `python`: whose interpreter runs it."""
 

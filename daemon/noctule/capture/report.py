@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from noctule.capture.door import HelperProcess
 from noctule.capture.process import CaptureProcess
 from noctule.capture.subscription import Announced
 
@@ -17,7 +18,7 @@ _SPAN = 2.0
 
 
 def report(
-    feed: Feed, latest: Announced | None, arrivals: Sequence[float], process: CaptureProcess | None
+    feed: Feed, latest: Announced | None, arrivals: Sequence[float], process: CaptureProcess | HelperProcess | None
 ) -> dict[str, Any]:
     """JSON-able facts. arrivals: monotonic seconds at which the last frames came."""
     now = time.monotonic()

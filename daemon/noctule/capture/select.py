@@ -117,6 +117,10 @@ class SceneDetector:
         return difference
 
 
+#: blocks that have changed become background this many times more slowly.
+_GHOST = np.float32(8.0)
+
+
 class MotionDetector:
     """Says when something begins and ceases to move before a background that may change slowly.
 
@@ -139,10 +143,12 @@ class MotionDetector:
             self._background, self._time = luma.copy(), time
             return None
         difference = luma - self._background
-        difference -= np.float32(np.median(difference))
-        changed = float((np.abs(difference) > self.contrast).mean())
+        light = np.float32(np.median(difference))
+        moved = np.abs(difference - light) > self.contrast
+        changed = float(moved.mean())
         rate = np.float32(min(1.0, max(0.0, time - self._time) / self.adapt))
-        self._background += rate * (luma - self._background)
+        # What moves must not burn itself into the background, or it would leave a ghost that moves on its own.
+        self._background += np.where(moved, rate / _GHOST, rate) * (luma - self._background)
         self._time = time
         if changed >= self.area:
             self._running += 1

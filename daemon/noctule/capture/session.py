@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from noctule.capture import wire
+from noctule.capture.door import HelperProcess
 from noctule.capture.preroll import TimedPacket
-from noctule.capture.process import SYSTEM_PYTHON, CaptureProcess
+from noctule.capture.process import CaptureProcess
 from noctule.capture.ring import RingReader
 from noctule.capture.sources.base import Packet, StreamInfo
 from noctule.capture.spec import SourceSpec
@@ -43,13 +43,6 @@ class Patience:
         return cls(stall, 6.0, linger)
 
 
-def interpreter_for(spec: SourceSpec) -> str:
-    """The Python that runs a source: the system's for cameras whose libraries are only there."""
-    if spec.kind in ("picamera2", "jetson") and SYSTEM_PYTHON.exists():
-        return str(SYSTEM_PYTHON)
-    return sys.executable
-
-
 class Owner(Protocol):
     """Who hears what a session brings; called in the session's thread."""
 
@@ -72,7 +65,7 @@ class Owner(Protocol):
 class Session:
     """Relays what `process` says to `owner`."""
 
-    def __init__(self, process: CaptureProcess, owner: Owner, patience: Patience) -> None:
+    def __init__(self, process: CaptureProcess | HelperProcess, owner: Owner, patience: Patience) -> None:
         self.process, self._owner, self._patience = process, owner, patience
         self._ring: RingReader | None = None
         #: frames came.

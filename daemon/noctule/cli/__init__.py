@@ -25,6 +25,7 @@ VERBS = {
     "snapshot": "noctule.cli.snapshot",
     "clip": "noctule.cli.clip",
     "extract": "noctule.cli.extract",
+    "display": "noctule.cli.display",
     "pause": "noctule.cli.pause",
     "resume": "noctule.cli.resume",
     "reload": "noctule.cli.reload",

@@ -1,0 +1,125 @@
+"""A real Wayland compositor (sway, headless): its pictures, and its absence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capture_world import QUICK, WAIT, running, until
+from noctule.capture import wire
+from noctule.capture.child import serve
+from noctule.capture.discover import wayland
+from noctule.capture.door import KINDS, Door
+from noctule.capture.feed import LIVE, LOST, Feed
+from noctule.capture.spec import SourceSpec
+from noctule.cli import run_command
+from noctule.errors import DeviceError
+from wayland_world import Sway, available
+
+pytestmark = pytest.mark.skipif(not available(), reason="sway is not installed")
+
+
+@pytest.fixture
+def sway(tmp_path: Path) -> Iterator[Sway]:
+    with Sway(tmp_path) as compositor:
+        yield compositor
+
+
+def feed_of(path: Path) -> Feed:
+    return Feed(SourceSpec("desk", "wayland", str(path)), patience=QUICK)
+
+
+def test_what_the_compositor_shows_is_what_comes(sway: Sway, tmp_path: Path) -> None:
+    with running(feed_of(sway.socket)) as feed, feed.subscribe(4) as viewer:
+        frame = viewer.get(WAIT)
+        assert frame is not None
+        assert (frame.width, frame.height) == (640, 360)
+        until(lambda: np.array_equal(feed.fresh(1.0, WAIT).rgb()[180, 320], (0x20, 0x40, 0x60)), "the wall paper")
+        later = viewer.get(WAIT)
+        assert later is not None
+        assert later.pts > frame.pts
+    picture = tmp_path / "shot.png"
+    assert run_command(["snapshot", f"wayland:{sway.socket}", "-o", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_frozen_or_dead_compositor_is_noticed(sway: Sway) -> None:
+    with running(feed_of(sway.socket)) as feed, feed.subscribe() as viewer:
+        assert viewer.get(WAIT) is not None
+        os.killpg(sway.process.pid, signal.SIGSTOP)
+        until(lambda: feed.state == LOST, "the loss")
+        with pytest.raises(DeviceError, match="desk gives no picture"):
+            feed.latest(0.0)
+        os.killpg(sway.process.pid, signal.SIGCONT)
+        until(lambda: feed.state == LIVE, "the return")
+        os.killpg(sway.process.pid, signal.SIGKILL)
+        until(lambda: feed.state == LOST, "the end")
+        with pytest.raises(DeviceError, match="desk gives no picture"):
+            feed.latest(0.0)
+
+
+def test_it_is_listed(sway: Sway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(sway.folder))
+    (found,) = [f for f in wayland() if f.address == f"wayland:{sway.socket}"]
+    assert found.problem == ""
+
+
+def test_no_compositor() -> None:
+    feed = feed_of(Path("/nonexistent/wayland-7"))
+    with running(feed), pytest.raises(DeviceError, match="there is no Wayland display /nonexistent/wayland-7"):
+        feed.fresh(1.0, WAIT)
+
+
+def test_a_helper_in_the_session_shows_its_display_to_the_service(sway: Sway, tmp_path: Path) -> None:
+    door = Door(tmp_path / "display.sock")
+    stop = threading.Event()
+    thread = threading.Thread(target=door.run, args=(stop, lambda: None))
+    thread.start()
+    feed = Feed(SourceSpec("desk", "wayland"), patience=QUICK, door=door)
+    env = {**os.environ, "XDG_RUNTIME_DIR": str(sway.folder), "PYTHONPATH": str(Path(__file__).parents[2] / "daemon")}
+    command = [sys.executable, "-m", "noctule", "display", "--socket", str(tmp_path / "control.sock")]
+    try:
+        with running(feed):
+            with pytest.raises(DeviceError, match="no desktop session shows its display to the service"):
+                feed.fresh(1.0, WAIT)
+            helper = subprocess.Popen(command, env=env)
+            try:
+                until(door.waiting, "the helper's knock")
+                with feed.subscribe() as viewer:
+                    frame = viewer.get(WAIT)
+                    assert frame is not None
+                    assert (frame.width, frame.height) == (640, 360)
+                until(lambda: feed.state == "closed", "the closing")
+                until(door.waiting, "the helper's return")
+                with feed.subscribe() as viewer:
+                    assert viewer.get(WAIT) is not None
+                    helper.kill()
+                    until(lambda: feed.state == LOST, "the loss of the helper")
+                    until(lambda: "no desktop session" in feed.last_error or "helper left" in feed.last_error)
+            finally:
+                helper.kill()
+                helper.wait(WAIT)
+    finally:
+        stop.set()
+        thread.join(WAIT)
+        door.close()
+
+
+def test_a_helper_shows_displays_only(tmp_path: Path) -> None:
+    """The service cannot have a process in somebody's session read that person's files."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        wire.send(ours, {"t": "open", "spec": SourceSpec("s", "file", "/etc/passwd").to_json()})
+        assert serve(theirs, KINDS) == 0
+        got = wire.Receiver(ours).get(WAIT)
+        assert got is not None
+        assert got[0]["message"] == "this process shows displays only, not file"
