@@ -106,6 +106,7 @@ class Service:
                 self._clock,
                 self.submit,
                 lambda text: clean_request(text, self.config.lm.max_prompt),
+                self.status,
             )
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,6 +136,7 @@ class Service:
                 self.submit,
                 lambda text: clean_request(text, self.config.lm.max_prompt),
                 lambda: self.config.lm.timeout,
+                lambda: self.config.lm.max_prompt,
                 extra=[route for organ in self.organs for route in organ.routes()],
             )
             server = ControlServer(

@@ -29,6 +29,8 @@ class Host:
     clock: Clock
     submit: Callable[[Ask], None]
     clean: Callable[[str], str]
+    #: everything that GET /status answers
+    status: Callable[[], Mapping[str, Any]] = dict
 
 
 class Organ(Protocol):

@@ -30,13 +30,17 @@ def build(needs: Needs) -> Engine:
 
 
 def grow(host: Host) -> list[Organ]:
-    """The senses that the configuration switches on. Raises NoctuleError for settings that contradict each other."""
+    """What the configuration switches on. Raises NoctuleError for settings that contradict each other."""
     config = host.config()
     organs: list[Organ] = []
     if config.wake.enabled and config.audio.source != "none":
         from noctule.hearing import Hearing
 
         organs.append(Hearing(host))
+    if config.api.tcp:
+        from noctule.api.tcp import TcpApi
+
+        organs.append(TcpApi(host))
     return organs
 
 
