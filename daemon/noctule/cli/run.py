@@ -41,6 +41,10 @@ def grow(host: Host) -> list[Organ]:
         from noctule.api.tcp import TcpApi
 
         organs.append(TcpApi(host))
+    if config.wyoming.listen:
+        from noctule.wyoming_server.organ import WyomingServer
+
+        organs.append(WyomingServer(host))
     return organs
 
 

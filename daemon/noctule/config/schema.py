@@ -158,6 +158,7 @@ class Wyoming:
     )
     lan: bool = key(False, "Allow an address that other machines reach: it has no password and no cipher.")
     max_clients: int = key(8, "Connections served at once; further ones are closed.", minimum=1, maximum=256)
+    languages: list[str] = key(["en"], "Languages it is offered for.", minimum=1, maximum=64)
 
 
 @dataclass
