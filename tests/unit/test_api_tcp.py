@@ -18,7 +18,11 @@ from app_world import WAIT, World
 from noctule.api.address import Address, bind, parse
 from noctule.api.tcp import TcpApi
 from noctule.api.token import CREDENTIAL, load_token
+from noctule.cli.run import grow
+from noctule.clock import SystemClock
+from noctule.config import Config
 from noctule.errors import ConfigError, DeviceError, NoctuleError
+from noctule.events import Bus
 from noctule.organs import Host, Organ
 
 
@@ -148,6 +152,18 @@ def test_loopback_needs_no_choice() -> None:
 def test_an_address_that_is_not_here() -> None:
     with pytest.raises(DeviceError, match=r"203\.0\.113\.1:1 cannot be used"):
         bind(Address("203.0.113.1", 1), "api.tcp")
+
+
+def test_the_command_grows_the_servers_that_are_switched_on(tmp_path: Path) -> None:
+    config = Config()
+    config.wake.enabled = False
+    host = Host(lambda: config, Bus(), SystemClock(), lambda ask: None, str)
+    assert "tcp" not in [organ.name for organ in grow(host)]
+    config.api.tcp, config.wyoming.listen = "127.0.0.1:0", f"unix://{tmp_path}/w.sock"
+    assert {"tcp", "wyoming"} <= {organ.name for organ in grow(host)}
+    config.wyoming.listen = "tcp://0.0.0.0:1"
+    with pytest.raises(ConfigError, match=r"wyoming\.lan"):
+        grow(host)
 
 
 # -- the token ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from noctule.errors import ConfigError, DeviceError
 
 #: what `status` and `doctor` say of an address that others can reach.
 LAN_WARNING = "other machines can reach it, unencrypted"
+_HINT = "docs/api.md"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ def parse(text: str, key: str, lan: bool, lan_key: str) -> Address:
     except ValueError:
         numeric = ""
     if not colon or not numeric or not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ConfigError([f'{key}: must be ADDRESS:PORT such as "127.0.0.1:8642", not "{text[:60]}"'])
+        raise ConfigError([f'{key}: must be ADDRESS:PORT such as "127.0.0.1:8642", not "{text[:60]}"'], _HINT)
     address = Address(numeric, int(port))
     if not lan and not address.loopback:
         raise ConfigError(
-            [f"{key}: {address} can be reached by other machines; {lan_key} = true allows that, knowingly"]
+            [f"{key}: {address} can be reached by other machines; {lan_key} = true allows that, knowingly"], _HINT
         )
     return address
 
@@ -75,4 +76,4 @@ def wyoming_address(text: str, lan: bool) -> Address | str:
         return rest
     if kind == "tcp":
         return parse(rest, "wyoming.listen", lan, "wyoming.lan")
-    raise ConfigError([f'wyoming.listen: must be tcp://ADDRESS:PORT or unix:///PATH, not "{text[:60]}"'])
+    raise ConfigError([f'wyoming.listen: must be tcp://ADDRESS:PORT or unix:///PATH, not "{text[:60]}"'], _HINT)
