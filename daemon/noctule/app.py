@@ -137,6 +137,7 @@ class Service:
                 self.submit,
                 lambda text: clean_request(text, self.config.lm.max_prompt),
                 lambda: self.config.lm.timeout,
+                lambda: self.config.lm.max_prompt,
                 extra=[route for organ in self.organs for route in organ.routes()],
             )
             server = ControlServer(

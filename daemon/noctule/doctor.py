@@ -71,6 +71,7 @@ class Doctor:
             ("runtime", self._runtime),
             ("configuration", self._configuration),
             ("service", self._service),
+            ("network", self._network),
             ("models", self._models),
             ("wake words", self._wake_words),
             ("microphone", self._microphone),
@@ -112,6 +113,15 @@ class Doctor:
         text = f"{self._status['summary']} (pid {self._status['pid']})"
         troubles = self._status["troubles"]
         yield Finding("service", FIX if troubles else OK, text, "journalctl -u noctule" if troubles else "")
+
+    def _network(self) -> Iterator[Finding]:
+        from noctule.api.doors import exposed
+
+        doors = exposed(self.config)
+        for door in doors:
+            yield Finding("network", NOTE if door.warning else OK, door.sentence, door.warning)
+        if not doors:
+            yield Finding("network", OK, "Nothing listens on a network; only the control socket is open.")
 
     def _models(self) -> Iterator[Finding]:
         from noctule.manifest import load_manifest

@@ -75,6 +75,7 @@ class Subscription:
                 try:
                     self._queue.get_nowait()
                     self.dropped += 1
+                    self._bus.lost()
                 except queue.Empty:
                     continue
         if self._on_event is not None:
@@ -109,6 +110,8 @@ class Bus:
         self._lock = threading.Lock()
         self._subscriptions: list[Subscription] = []
         self._sinks: list[Callable[[Event], None]] = []
+        #: events that any subscriber has ever lost.
+        self.dropped = 0
 
     def add_sink(self, sink: Callable[[Event], None]) -> None:
         """`sink(event)` is called in the publisher's thread for every event."""
@@ -121,6 +124,11 @@ class Bus:
         with self._lock:
             self._subscriptions.append(subscription)
         return subscription
+
+    def lost(self) -> None:
+        """Count one event that a slow subscriber lost."""
+        with self._lock:
+            self.dropped += 1
 
     def _remove(self, subscription: Subscription) -> None:
         with self._lock:

@@ -20,8 +20,9 @@ from noctule.brain import Brain, Settings
 from noctule.config import Config
 from noctule.errors import CancelledError, ModelError, UnavailableError
 from noctule.events import Bus
+from noctule.lm.chat import Message
 from noctule.lm.request import Options
-from noctule.lm.sampler import Sampling
+from noctule.lm.sampler import Sampling, settings
 from noctule.lm.text_lm import TextLM
 from noctule.sight import Sight
 from noctule.workers import NAME, Ask, Engine
@@ -115,6 +116,17 @@ class Mind:
         lm = self._config().lm
         return Settings(Options(lm.max_tokens, sampling(self._lm.sampling, self._config()), lm.seed))
 
+    def _wanted(self, ask: Ask) -> Options:
+        """The settings in force, with what this request sets instead; the configuration bounds its length."""
+        options, own = self._settings().options, ask.options
+        return replace(
+            options,
+            max_tokens=min(options.max_tokens, own.get("max_tokens", options.max_tokens)),
+            sampling=settings(options.sampling or self._lm.sampling, own.get("sampling", {})),
+            seed=own.get("seed", options.seed),
+            stop=(*options.stop, *own.get("stop", ())),
+        )
+
     def answer(self, ask: Ask) -> Mapping[str, Any]:
         """The brain's turn. A free answer that its time cuts off is still an answer: finish is then "timeout"."""
         config = self._config()
@@ -127,7 +139,13 @@ class Mind:
             ask.emit(piece)
 
         try:
-            turn = self._brain.ask(ask.text, cancel=lambda: not ask.going_on(), on_delta=on_delta)
+            turn = self._brain.ask(
+                ask.text,
+                cancel=lambda: not ask.going_on(),
+                on_delta=on_delta,
+                conversation=[Message(role, text) for role, text in ask.options.get("messages", ())],
+                options=self._wanted(ask),
+            )
         except CancelledError:
             if not ask.timed_out:
                 raise

@@ -53,7 +53,8 @@ class Ask:
     """One request on its way.
 
     emit: called in the worker's thread with each piece of the reply; deadline: monotonic seconds.
-    options: further settings of this request, as the API took them.
+    options: further settings of this request, as the API took them: "messages" ((role, text), …), "sampling" (fields
+    of lm.sampling), "seed", "max_tokens", "stop"; each may be missing.
     """
 
     text: str

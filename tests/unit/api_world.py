@@ -46,7 +46,7 @@ class ApiWorld:
     async def _start(self) -> None:
         control = Control(
             self.bus, SystemClock(), lambda: self.status(), self._reload, self._submit,
-            lambda text: clean_request(text, 4096), lambda: self.timeout, heartbeat=self.heartbeat,
+            lambda text: clean_request(text, 4096), lambda: self.timeout, lambda: 4096, heartbeat=self.heartbeat,
         )  # fmt: skip
         self.server = ControlServer(control, self.path, **self.settings)
         await self.server.start()

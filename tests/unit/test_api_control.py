@@ -102,7 +102,7 @@ def test_a_client_that_leaves_cancels_its_request(api: ApiWorld) -> None:
 
 
 def test_a_worker_that_never_answers_is_given_up(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noctule.api.control.GRACE", 0.05)
+    monkeypatch.setattr("noctule.api.converse.GRACE", 0.05)
     api.timeout = 0.05
     api.answer = lambda ask: {"reply": ""} if threading.Event().wait(WAIT) else {}
     for stream in (True, False):
@@ -131,7 +131,7 @@ def test_a_timeout_shortens_the_deadline(api: ApiWorld) -> None:
 def test_a_reader_far_behind_is_given_up_instead_of_remembered(
     api: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("noctule.api.control.DELTA_QUEUE", 2)
+    monkeypatch.setattr("noctule.api.converse.DELTA_QUEUE", 2)
     api.loop.call_soon_threadsafe(lambda: None)
     flooded = threading.Event()
 

@@ -149,3 +149,17 @@ def test_the_command_says_everything_and_its_status_says_whether_all_is_well(
     assert run_command(["doctor", "--json", "--set", "lm.model=absent", "--set", "wake.enabled=false"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["state"] for line in lines} >= {OK, FIX}
+
+
+def test_doors_to_the_network_are_named_and_warned_of(board: Path) -> None:
+    assert examine(board)["network"].text.startswith("Nothing listens")
+    at_home = examine(board, "api.tcp=127.0.0.1:8642")["network"]
+    assert (at_home.state, at_home.hint) == (OK, "")
+    assert "127.0.0.1:8642, with a token" in at_home.text
+    open_door = examine(board, "api.tcp=0.0.0.0:8642", "api.lan=true")["network"]
+    assert open_door.state == NOTE
+    assert "unencrypted" in open_door.hint
+    assert "api.lan = true" in examine(board, "api.tcp=0.0.0.0:8642")["network"].text
+    wyoming = examine(board, "wyoming.listen=tcp://0.0.0.0:1", "wyoming.lan=true")["network"]
+    assert "without a password" in wyoming.hint
+    assert examine(board, "wyoming.listen=unix:///run/w.sock")["network"].state == OK

@@ -86,10 +86,15 @@ class JsonRequestHandler(web.RequestHandler):
         return response
 
 
-def json_errors(failed: Callable[[web.Request, BaseException], None]) -> Any:
+def json_errors(
+    failed: Callable[[web.Request, BaseException], None],
+    respond: Callable[[web.Request, NoctuleError], web.Response] = lambda request, error: error_response(error),
+    permit: Callable[[web.Request], None] = lambda request: None,
+) -> Any:
     """Middleware: tells the gate how far the request is, and turns every exception into the one shape.
 
-    failed: told of exceptions that are nobody's but ours.
+    failed: told of exceptions that are nobody's but ours; respond: the shape, where it depends on the path;
+    permit: raises a NoctuleError to refuse a request before it is read.
     """
 
     @web.middleware
@@ -98,6 +103,7 @@ def json_errors(failed: Callable[[web.Request, BaseException], None]) -> Any:
         try:
             if len(request.headers) > MAX_HEADERS:  # older aiohttp bounds the size of headers but not their number
                 raise _too_many_headers()
+            permit(request)
             if request.headers.get("Content-Encoding", "identity") != "identity":
                 raise HttpError(415, "Compressed bodies are not taken.", "send the JSON as it is")
             await request.read()
@@ -105,23 +111,30 @@ def json_errors(failed: Callable[[web.Request, BaseException], None]) -> Any:
                 gate.read_complete()
             return await handler(request)
         except NoctuleError as error:
-            return error_response(error)
+            return respond(request, error)
         except web.HTTPRequestEntityTooLarge:
-            return error_response(
-                TooLargeError(f"The request is larger than {request.client_max_size} bytes.", "see api.max_body")
+            return respond(
+                request,
+                TooLargeError(f"The request is larger than {request.client_max_size} bytes.", "see api.max_body"),
             )
         except web.HTTPException as error:
             hint = "methods: " + error.headers["Allow"] if "Allow" in error.headers else "see GET /help"
-            return error_response(HttpError(error.status, f"{request.method} {request.path}: {error.reason}.", hint))
+            return respond(
+                request, HttpError(error.status, f"{request.method} {request.path}: {error.reason}.", hint)
+            )
         except asyncio.CancelledError:
             raise
         except ConnectionError:
             raise
         except web.RequestPayloadError:
-            return error_response(InputError("The body of the request is broken.", "check Content-Length and chunks"))
+            return respond(
+                request, InputError("The body of the request is broken.", "check Content-Length and chunks")
+            )
         except Exception as error:  # noqa: BLE001 - one request's failure is not the service's
             failed(request, error)
-            return error_response(HttpError(500, "The service made a mistake with this request.", "please report it"))
+            return respond(
+                request, HttpError(500, "The service made a mistake with this request.", "please report it")
+            )
         finally:
             if isinstance(gate, Gate):
                 gate.served()
@@ -160,22 +173,23 @@ async def json_body(
     return body
 
 
-class JsonLines:
-    """A streamed answer: one JSON object a line (NDJSON). The head goes out with the first line."""
+class Stream:
+    """An answer sent piece by piece. The head goes out with the first piece."""
+
+    content_type = "application/octet-stream"
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        self._response = web.StreamResponse(headers={"Content-Type": self.content_type, "Cache-Control": "no-store"})
 
     @property
     def begun(self) -> bool:
         return self._response.prepared
 
-    async def send(self, line: Mapping[str, Any]) -> None:
-        """Send one line. Raises ConnectionError when the client is gone, or has not read for `WRITE_TIMEOUT`."""
+    async def write(self, data: bytes) -> None:
+        """Send one piece. Raises ConnectionError when the client is gone, or has not read for `WRITE_TIMEOUT`."""
         if not self._response.prepared:
             await self._response.prepare(self._request)
-        data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
         try:
             await asyncio.wait_for(self._response.write(data), WRITE_TIMEOUT)
         except asyncio.TimeoutError:
@@ -190,3 +204,18 @@ class JsonLines:
     async def end(self) -> web.StreamResponse:
         await self._response.write_eof()
         return self._response
+
+
+def compact(value: Mapping[str, Any]) -> bytes:
+    """JSON on one line, as UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class JsonLines(Stream):
+    """A streamed answer: one JSON object a line (NDJSON)."""
+
+    content_type = "application/x-ndjson"
+
+    async def send(self, line: Mapping[str, Any]) -> None:
+        """Send one line; see `write`."""
+        await self.write(compact(line) + b"\n")

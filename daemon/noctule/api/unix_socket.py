@@ -12,21 +12,22 @@ from noctule.api.peer import group_id
 from noctule.errors import DeviceError, NoctuleError
 
 
-def bind(path: Path, group: str) -> socket.socket:
+def bind(path: Path, group: str, key: str = "api.socket") -> socket.socket:
     """A listening Unix socket at `path`, mode 0660, owned by `group` where that group exists.
+    `key` is the setting that names it.
 
     A socket left by a dead daemon is replaced (the instance lock proves that it is dead); anything else at that
     path is somebody's file and is left alone. The socket gets its rights before its name, so no moment exists
     at which others could connect. Raises DeviceError.
     """
-    hint = "api.socket must lie in a folder that the service may write to"
+    hint = f"{key} must lie in a folder that the service may write to"
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             if not stat.S_ISSOCK(path.lstat().st_mode):
-                raise DeviceError(f"{path} is in the way: it is not a socket.", "move it away, or change api.socket")
+                raise DeviceError(f"{path} is in the way: it is not a socket.", f"move it away, or change {key}")
         except FileNotFoundError:
             pass
         fresh.unlink(missing_ok=True)
@@ -42,7 +43,7 @@ def bind(path: Path, group: str) -> socket.socket:
         sock.close()
         with contextlib.suppress(OSError):
             fresh.unlink()
-        raise DeviceError(f"The control socket {path} cannot be made: {error.strerror or error}.", hint) from None
+        raise DeviceError(f"The socket {path} cannot be made: {error.strerror or error}.", hint) from None
     except NoctuleError:
         sock.close()
         fresh.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ A Brain belongs to one thread at a time, the one that owns the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from noctule.actions.commands import UserCommands
 from noctule.actions.declared import REFUSALS
@@ -80,10 +81,14 @@ class Brain:
         *,
         cancel: Callable[[], bool] = lambda: False,
         on_delta: Callable[[str], None] = _nothing,
+        conversation: Sequence[Message] = (),
+        options: Options | None = None,
     ) -> Turn:
         """Answer `text`, which the API has bounded and cleaned (noctule.text).
 
-        cancel: asked once a token; on_delta: gets each further piece of the reply. Raises CancelledError,
+        cancel: asked once a token; on_delta: gets each further piece of the reply. conversation, options: for a
+        model that talks, the messages of which `text` is the last, and what it uses instead of the settings'; an
+        action model reads the request alone, and its calls are never drawn by chance. Raises CancelledError,
         TooLargeError, ModelError; an action that fails is an answer, not an error.
         """
         began = self._clock.monotonic()
@@ -92,7 +97,7 @@ class Brain:
         if command is not None:
             turn = self._command(command, request, cancel, on_delta)
         elif self._form is None:
-            turn = self._talk(text, cancel, on_delta)
+            turn = self._talk(conversation or [Message("user", text)], options, cancel, on_delta)
         elif not request.words:
             turn = Turn(REFUSALS["unclear"], call=Call(_NONE))
             on_delta(turn.reply)
@@ -121,11 +126,16 @@ class Brain:
         on_delta(turn.reply)
         return turn
 
-    def _talk(self, text: str, cancel: Callable[[], bool], on_delta: Callable[[str], None]) -> Turn:
+    def _talk(
+        self,
+        messages: Sequence[Message],
+        options: Options | None,
+        cancel: Callable[[], bool],
+        on_delta: Callable[[str], None],
+    ) -> Turn:
         turn = Turn("")
-        options = self._settings().options
-        options = Options(options.max_tokens, options.sampling, options.seed, options.stop, None, cancel)
-        for chunk in self._lm.chat([Message("user", text)], options):
+        options = replace(options or self._settings().options, constraint=None, cancel=cancel)
+        for chunk in self._lm.chat(messages, options):
             if chunk.text:
                 turn.reply += chunk.text
                 on_delta(chunk.text)

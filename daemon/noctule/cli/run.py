@@ -30,7 +30,7 @@ def build(needs: Needs) -> Engine:
 
 
 def grow(host: Host) -> list[Organ]:
-    """The senses that the configuration switches on. Raises NoctuleError for settings that contradict each other."""
+    """What the configuration switches on. Raises NoctuleError for settings that contradict each other."""
     config = host.config()
     organs: list[Organ] = []
     if config.wake.enabled and config.audio.source != "none":
@@ -41,6 +41,14 @@ def grow(host: Host) -> list[Organ]:
         from noctule.sight import Sight
 
         organs.append(Sight(host))
+    if config.api.tcp:
+        from noctule.api.tcp import TcpApi
+
+        organs.append(TcpApi(host))
+    if config.wyoming.listen:
+        from noctule.wyoming_server.organ import WyomingServer
+
+        organs.append(WyomingServer(host))
     return organs
 
 

@@ -43,6 +43,7 @@ def words(status: Mapping[str, Any]) -> list[str]:
     lines.append(f"  requests {shown}, {status['lm']['waiting']} waiting")
     api = status["api"]
     lines.append(f"  socket   {api['socket']}: {_count(api['clients'], 'client')}, {api['refused']} refused")
+    lines += [line for name in ("tcp", "wyoming") if name in status for line in _port(name, status[name])]
     facts = []
     if status["memory"]["resident_bytes"] is not None:
         facts.append(f"{size(status['memory']['resident_bytes'])} resident")
@@ -81,6 +82,13 @@ def _ears(ears: Mapping[str, Any]) -> list[str]:
     lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
     words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
     return [*lines, f"  wakes    for {words}"] if words else lines
+
+
+def _port(name: str, port: Mapping[str, Any]) -> list[str]:
+    """A server besides the socket; what makes it risky has a line of its own."""
+    doing = f"{_count(port['clients'], 'client')}, {port['refused']} refused" if port["open"] else "not open"
+    lines = [f"  {name:<8} {port['address']}: {doing}"]
+    return [*lines, f"           warning: {port['warning']}"] if "warning" in port else lines
 
 
 def _count(number: int, noun: str) -> str:

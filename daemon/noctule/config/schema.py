@@ -73,13 +73,15 @@ class Lm:
 
 @dataclass
 class Api:
-    """The control socket, for the noctule command and programs on this board."""
+    """The control socket, for the noctule command and programs on this board; and a port for those without one."""
 
     socket: Path = key(Path("/run/noctule/control.sock"), "Where the control socket is.")
     group: str = key("noctule", "Members of this group may use the socket, as may root.")
     max_clients: int = key(64, "Connections served at once; further ones get an error.", minimum=1, maximum=4096)
     max_body: int = key(65536, "Largest request, in bytes.", minimum=256, maximum=16_777_216)
     read_timeout: float = key(5.0, "Seconds a client may take to send its request.", minimum=0.1, maximum=300)
+    tcp: str = key("", 'Port for programs with a token, such as "127.0.0.1:8642", empty for none; see docs/api.md.')
+    lan: bool = key(False, "Allow tcp to be an address that other machines reach, unencrypted.")
 
 
 @dataclass
@@ -145,6 +147,18 @@ class Speech:
     wyoming: str = key("", "Its address: tcp://HOST:PORT or unix://PATH.")
     language: str = key("", "Language it is told, empty to let it choose.")
     timeout: float = key(15.0, "Seconds it may take.", minimum=0.5, maximum=120)
+
+
+@dataclass
+class Wyoming:
+    """The Wyoming protocol, Home Assistant's way in: answers to its words, and wake words in its sound."""
+
+    listen: str = key(
+        "", 'Where: "tcp://127.0.0.1:10400" or "unix:///run/noctule/wyoming.sock"; empty for none.', maximum=200
+    )
+    lan: bool = key(False, "Allow an address that other machines reach: it has no password and no cipher.")
+    max_clients: int = key(8, "Connections served at once; further ones are closed.", minimum=1, maximum=256)
+    languages: list[str] = key(["en"], "Languages it is offered for.", minimum=1, maximum=64)
 
 
 @dataclass
@@ -234,6 +248,7 @@ class Config:
     audio: Audio = field(default_factory=Audio)
     wake: Wake = field(default_factory=Wake)
     speech: Speech = field(default_factory=Speech)
+    wyoming: Wyoming = field(default_factory=Wyoming)
     commands: dict[str, Command] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
@@ -256,6 +271,7 @@ SECTIONS: dict[str, type[Any]] = {
     "audio": Audio,
     "wake": Wake,
     "speech": Speech,
+    "wyoming": Wyoming,
 }
 #: section name -> class of each named sub-section ([commands.NAME])
 TABLES: dict[str, type[Any]] = {"commands": Command, "sources": Source}

@@ -1,0 +1,31 @@
+"""What of the configuration opens the service to programs besides the control socket, in words, for `doctor`. L4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noctule.api.address import LAN_WARNING, parse, wyoming_address
+from noctule.config import Config
+
+
+@dataclass(frozen=True)
+class OpenDoor:
+    """sentence: what listens and where; warning: why that is risky, empty if only this machine can reach it."""
+
+    sentence: str
+    warning: str = ""
+
+
+def exposed(config: Config) -> list[OpenDoor]:
+    """Every server that is switched on. Raises ConfigError for an address that the service would refuse."""
+    doors: list[OpenDoor] = []
+    if config.api.tcp:
+        address = parse(config.api.tcp, "api.tcp", config.api.lan, "api.lan")
+        warning = "" if address.loopback else f"{LAN_WARNING}; whoever has the token may ask: api.tcp, api.lan"
+        doors.append(OpenDoor(f"The API listens on {address}, with a token", warning))
+    if config.wyoming.listen:
+        place = wyoming_address(config.wyoming.listen, config.wyoming.lan)
+        open_to_all = not isinstance(place, str) and not place.loopback
+        warning = f"{LAN_WARNING} and without a password: wyoming.listen, wyoming.lan" if open_to_all else ""
+        doors.append(OpenDoor(f"Wyoming listens on {place}", warning))
+    return doors
