@@ -216,7 +216,8 @@ class WavReader:
             return np.frombuffer(data, "<f4" if bits == 32 else "<f8").astype(np.float32)
         scale = 2.0 ** (bits - 1)
         if bits == 8:  # the one unsigned width
-            out = np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(scale)
+            out = np.frombuffer(data, np.uint8).astype(np.float32)
+            out -= np.float32(scale)
         elif bits == 24:
             packed = np.frombuffer(data, np.uint8).reshape(-1, 3)
             wide = np.zeros((len(packed), 4), np.uint8)
