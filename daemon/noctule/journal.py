@@ -86,6 +86,10 @@ class Journal:
         """Whether entries go to journald rather than to a stream."""
         return self._socket is not None
 
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
     def configure(self, level: str, log_words: bool) -> None:
         self.level, self.log_words = LEVELS[level], log_words
 
@@ -100,13 +104,12 @@ class Journal:
     def _print(self, event: Event) -> None:
         # Under systemd without a journal socket the prefix carries the priority (sd-daemon(3)).
         line = event.message.replace("\n", " ")
-        if self._stream.isatty() or "JOURNAL_STREAM" not in os.environ:
-            at = time.strftime("%H:%M:%S", time.localtime(event.time))
-            line = f"{at} {event.part}: {line}"
-        else:
-            line = f"<{event.level}>{line}"
         try:
-            self._stream.write(line + "\n")
+            if self._stream.isatty() or "JOURNAL_STREAM" not in os.environ:
+                at = time.strftime("%H:%M:%S", time.localtime(event.time))
+                self._stream.write(f"{at} {event.part}: {line}\n")
+            else:
+                self._stream.write(f"<{event.level}>{line}\n")
             self._stream.flush()
         except (OSError, ValueError):
             self.lost += 1

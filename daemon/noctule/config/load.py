@@ -107,7 +107,8 @@ class _Merge:
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             found = re.search(r"\(at line (\d+), column \d+\)", str(error))
             where = f"{path}:{found[1]}" if found else f"{path}"
-            what = re.sub(r" *[(]at .*[)]", "", str(error)) or "too deeply nested"
+            deep = isinstance(error, RecursionError)
+            what = "too deeply nested" if deep else re.sub(r" *[(]at .*[)]", "", str(error))
             self.problems.append(f"{where}: not valid TOML: {what}")
             return
         self.files.append(path)
