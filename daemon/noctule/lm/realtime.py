@@ -45,12 +45,11 @@ class Verdict:
 def median_ms(step: Callable[[], object], frames: int = 9, now: Callable[[], float] = perf_counter) -> float:
     """Median time of `step` over `frames` calls, after two that are not counted (memory is touched first)."""
     times = []
-    for i in range(frames + _WARM_UP):
+    for _ in range(frames + _WARM_UP):
         start = now()
         step()
-        if i >= _WARM_UP:
-            times.append((now() - start) * 1e3)
-    return median(times)
+        times.append((now() - start) * 1e3)
+    return median(times[_WARM_UP:])
 
 
 def judge(
