@@ -53,7 +53,5 @@ def test_scripts_read_as_moshi(speakers: bool, between: int) -> None:
         ' <break time="2s" />x',
     ]
     want = script_to_entries(Spell(), TokenIds(CARD), 12.5, turns, multi_speaker=speakers, padding_between=between)
-    got = script_entries(
-        turns, Spell().encode, speaker_tokens=(1, 2) if speakers else (), padding_between=between
-    )
+    got = script_entries(turns, Spell().encode, speaker_tokens=(1, 2) if speakers else (), padding_between=between)
     assert [(list(e.tokens), e.text, e.padding) for e in got] == [(e.tokens, e.text, e.padding) for e in want]

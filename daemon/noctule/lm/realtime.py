@@ -69,7 +69,7 @@ def judge(
     late = f"the speech model takes {numbers}: this board does not keep up"
     if policy == "refuse":
         raise UnavailableError(
-            late, "take a smaller model, or set speech.realtime to \"degrade\" or \"allow\" for answers that lag"
+            late, 'take a smaller model, or set speech.realtime to "degrade" or "allow" for answers that lag'
         )
     if policy == "degrade" and droppable and cost.codebook > 0:
         fits = int((budget - cost.temporal - cost.codec) / cost.codebook)
