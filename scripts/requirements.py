@@ -16,4 +16,4 @@ wanted = list(project["dependencies"])
 for extra in sys.argv[1:]:
     wanted += project["optional-dependencies"][extra]
 for requirement in wanted:
-    print(re.sub(r"\s+", "", requirement.split(";")[0]) if "python_version" in requirement else requirement.replace(" ", ""))
+    print(re.sub(r"\s+|;.*", "", requirement))

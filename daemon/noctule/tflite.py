@@ -96,16 +96,12 @@ _litert_environment: Any = None
 
 
 def _litert_specs(details: Mapping[str, Mapping[str, Any]]) -> dict[str, TensorSpec]:
-    return {
-        name: TensorSpec(tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"])) for name, d in details.items()
-    }
+    return {name: TensorSpec(tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"])) for name, d in details.items()}
 
 
 class _LiteRtModel(Model):
     def __init__(self, path: Path, runtime: Runtime, signatures: dict[str, Signature], compiled: Any) -> None:
-        super().__init__(
-            path, runtime, {UNNAMED if k == _LITERT_UNNAMED else k: v for k, v in signatures.items()}
-        )
+        super().__init__(path, runtime, {UNNAMED if k == _LITERT_UNNAMED else k: v for k, v in signatures.items()})
         self.compiled = compiled
 
     def runner(

@@ -91,9 +91,7 @@ class Runner(abc.ABC):
         if spec is None:
             raise ModelError(f"{self._where}: has no input {name!r}")
         if value.shape != spec.shape or value.dtype != spec.dtype:
-            raise ModelError(
-                f"{self._where}: input {name!r} is {spec}, got {value.dtype.name}{list(value.shape)}"
-            )
+            raise ModelError(f"{self._where}: input {name!r} is {spec}, got {value.dtype.name}{list(value.shape)}")
         self._write(name, spec, value)
 
     def read(self, name: str) -> Array:
