@@ -1,0 +1,61 @@
+"""`noctule run`: be the daemon, until SIGTERM. What systemd starts; on a terminal it logs plain lines."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+
+from noctule.app import Service
+from noctule.cli.common import config_arguments, load
+from noctule.config import Config
+from noctule.errors import ConfigError, NoctuleError
+from noctule.events import Bus
+from noctule.journal import Journal, notify
+from noctule.supervisor import Part
+from noctule.workers import Engine
+
+HELP = "be the daemon (systemd does this)"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    config_arguments(parser)
+
+
+def build(config: Callable[[], Config], part: Part) -> Engine:
+    """Load the language engine. Its libraries are imported in the worker's thread, while the socket answers."""
+    from noctule.mind import build_engine
+
+    return build_engine(config, part)
+
+
+def run(options: argparse.Namespace) -> int:
+    journal = Journal()
+    bus = Bus()
+    bus.add_sink(journal)
+    try:
+        loaded = load(options)
+        journal.configure(loaded.config.service.verbosity, loaded.config.service.log_words)
+        service = Service(loaded, lambda: load(options), build, bus, journal)
+        asyncio.run(service.run())
+    except NoctuleError as error:
+        return _refused(error, bus, journal)
+    if service.stuck:
+        # Python would wait for the threads that were left behind; everything of theirs is already given up.
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _refused(error: NoctuleError, bus: Bus, journal: Journal) -> int:
+    """The service cannot start: say why where its reader looks."""
+    problems = error.problems if isinstance(error, ConfigError) else [error.explain()]
+    notify(STATUS=f"Refused to start: {problems[0]}")
+    if not journal.structured:
+        raise error  # a terminal gets the command's usual two lines
+    kind = "config.rejected" if isinstance(error, ConfigError) else "service.stopped"
+    for problem in problems:
+        bus.publish(kind, "service", problem, level=3)
+    return error.exit_code
