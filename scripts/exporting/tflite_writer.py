@@ -79,7 +79,7 @@ class Model:
     """The file being written: spooled weights, and graphs by signature name."""
 
     def __init__(self, folder: Path, description: str) -> None:
-        self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed in `close`
+        self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives until `close`
         self._extents: list[tuple[int, int]] = []
         self._description = description
         self._graphs: list[Graph] = []
@@ -209,6 +209,7 @@ class Graph:
         self._inputs: dict[str, int] = {}
         self._outputs: dict[str, int] = {}
         self._seen: dict[int, Tensor] = {}
+        self._rows: dict[int, int] = {}
 
     # -- plumbing ---------------------------------------------------------------------------------------------
 
@@ -304,6 +305,17 @@ class Graph:
                     for name, i in sorted(tensors.items())}
 
         return {"inputs": describe(self._inputs), "outputs": describe(self._outputs)}
+
+    def traffic(self) -> int:
+        """Bytes one run reads: every weight once, of a table only the rows looked up, and the float inputs."""
+        total = 0
+        for buffer, weight in self.weights.items():
+            rows = self._rows.get(buffer)
+            total += weight.nbytes if rows is None else weight.nbytes // weight.shape[0] * rows
+        for index in self._inputs.values():
+            if self._tensors[index].type == schema.TensorType.FLOAT32:
+                total += 4 * math.prod(int(n) for n in self._tensors[index].shape)
+        return total
 
     # -- element-wise -----------------------------------------------------------------------------------------
 
@@ -420,6 +432,7 @@ class Graph:
 
     def lookup(self, rows: Tensor, table: Weight) -> Tensor:
         """Rows int32 [n] of a table [N, dim]: float32 [n, dim]."""
+        self._rows[table.buffer] = self._rows.get(table.buffer, 0) + rows.shape[0]
         return self.op("EMBEDDING_LOOKUP", [rows, self.weight(table)], [rows.shape[0], table.shape[1]], version=3)
 
     def update(self, target: Tensor, values: Tensor, start: Sequence[Tensor]) -> Tensor:
