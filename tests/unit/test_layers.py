@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "daemon" / "noctule"
 #: first path component under noctule/ (module or folder) -> layer
 LAYERS = {
     "errors": 0, "clock": 0, "events": 0, "kinds": 0,
-    "config": 1, "journal": 1, "tflite": 1, "tflite_base": 1, "tflite_file": 1, "native_stderr": 1, "manifest": 1, "board": 1, "text": 1, "manifest_schema": 1, "wavefile": 1, "atomic": 1,
+    "config": 1, "journal": 1, "tflite": 1, "tflite_base": 1, "tflite_file": 1, "native_stderr": 1, "manifest": 1, "board": 1, "text": 1, "manifest_schema": 1, "wavefile": 1, "resample": 1, "board": 1, "manifest_schema": 1, "text": 1,
     "lm": 2, "wake": 2, "audio": 2, "capture": 2,
     "session": 3, "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "workers": 3, "lock": 3,
     "app": 4, "mind": 4, "api": 4,

@@ -298,7 +298,7 @@ def _nucleus(x: Floats, top: float, how: Sampling) -> tuple[Ids, float]:
         kept = _largest(x, _NUCLEUS)
         if mass(x[kept]) >= how.top_p * total:
             return kept, total
-        sample: Floats = np.sort(x[:: x.size // _SMALL])[::-1]
+        sample = np.sort(np.asarray(x[:: x.size // _SMALL], np.float32))[::-1]
         sums = np.cumsum(_weights(sample, top, how.temperature))
         depth = int(np.searchsorted(sums, how.top_p * sums[-1]))
         while (depth := depth + depth // 16 + 16) < sample.size:
