@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noctule.errors import ModelError
-from noctule.lm.streams import UNGENERATED, Tokens
+from noctule.lm.streams import UNGENERATED, Rows, Tokens
 from noctule.tflite import Model, Runner
 
 Floats = NDArray[np.float32]
@@ -128,15 +128,16 @@ class Depformer:
     def run(
         self,
         hidden: Floats,
-        text: Tokens,
+        text: int,
+        rows: Rows,
         choose: Callable[[int, Floats], int],
         forced: Tokens | None = None,
         codebooks: int | None = None,
     ) -> Tokens:
         """Codebook tokens int32 [codebooks].
 
-        hidden: float32 [1, dim] of the frame; text: what dep_0 reads as its token; choose(q, logits [card]) picks a
-        token; forced [codebooks]: tokens to read instead of what would be chosen, UNGENERATED for none.
+        hidden: float32 [1, dim] of the frame; text: its text token; choose(q, logits [card]) picks a token;
+        forced [codebooks]: tokens to read instead of what would be chosen, UNGENERATED for none.
         """
         count = self.dep_q if codebooks is None else codebooks
         out = np.empty(count, np.int32)
@@ -144,7 +145,7 @@ class Depformer:
         for q in range(count):
             runner = self._runners[q]
             runner.write("hidden", hidden)
-            runner.write("token", token)
+            runner.write("token", rows.depth(q, token))
             if q and self._history is not None:
                 runner.write("kv", np.ascontiguousarray(self._history[:, :, :, :q]))
             runner.run()
@@ -152,5 +153,5 @@ class Depformer:
                 self._history[:, :, :, q : q + 1] = runner.read("kv_new")
             given = UNGENERATED if forced is None else int(forced[q])
             out[q] = choose(q, runner.read("logits").reshape(-1)) if given == UNGENERATED else given
-            token = out[q : q + 1].reshape(1, 1)
+            token = int(out[q])
         return out

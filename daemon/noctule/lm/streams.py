@@ -92,6 +92,47 @@ class StreamLayout:
             )
 
 
+@dataclass(frozen=True)
+class Rows:
+    """From tokens to rows of the embedding tables (docs/speech-package.md).
+
+    offsets: where each stream's rows begin, then the zero row, [S + 1]; demux: text_card + 1 when the text stream
+    carries two tokens in one, (second + 1) * demux + first, else 0; depth_zero: the zero row of each dep_{q} table;
+    depth_offsets: where each of dep_0's text tokens begins.
+    """
+
+    offsets: tuple[int, ...]
+    demux: int = 0
+    depth_zero: tuple[int, ...] = ()
+    depth_offsets: tuple[int, ...] = (0,)
+
+    def check(self, layout: StreamLayout) -> None:
+        """Raises ModelError unless this fits the layout."""
+        streams = layout.streams + (1 if self.demux else 0)
+        if len(self.offsets) != streams + 1 or list(self.offsets) != sorted(self.offsets) or self.offsets[0] < 0:
+            raise ModelError(f"the model has {streams} embedded streams but row offsets {list(self.offsets)}")
+        if len(self.depth_zero) != layout.dep_q or len(self.depth_offsets) != (2 if self.demux else 1):
+            raise ModelError("the depformer's rows do not fit its codebooks")
+
+    def temporal(self, frame: Tokens) -> Tokens:
+        """Frame int32 [1 + n_q] → rows int32 [1, S]."""
+        tokens = np.concatenate([self._split(int(frame[0])), frame[1:]]) if self.demux else frame
+        rows = np.where(tokens < 0, self.offsets[-1], tokens + np.asarray(self.offsets[:-1], np.int32))
+        return rows.astype(np.int32)[None]
+
+    def depth(self, q: int, token: int) -> Tokens:
+        """What dep_{q} reads: the text token for q = 0, else the code of codebook q - 1. int32 [1, 1] or [1, 2]."""
+        zero = self.depth_zero[q]
+        tokens = self._split(token) if q == 0 and self.demux else np.asarray([token], np.int32)
+        begin = np.asarray(self.depth_offsets if q == 0 else (0,), np.int32)
+        return np.where(tokens < 0, zero, tokens + begin).astype(np.int32)[None]
+
+    def _split(self, token: int) -> Tokens:
+        """The two text tokens in one; ZERO stands for none."""
+        pair = (token, ZERO) if token < 0 else (token % self.demux, token // self.demux - 1)
+        return np.asarray(pair, np.int32)
+
+
 class DelayRing:
     """The tokens of the last `max_delay + 2` frames of every stream, and where time stands.
 
