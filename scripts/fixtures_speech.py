@@ -9,6 +9,7 @@ tests prove parity without torch.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -20,9 +21,10 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent / "daemon")]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from exporting import kyutai  # noqa: E402
+from exporting import kyutai, mimi  # noqa: E402
 from exporting.kyutai_layers import Precision  # noqa: E402
 from exporting.kyutai_reference import build_model, forced_run, generate, write_checkpoint  # noqa: E402
+from exporting.mimi_reference import build_codec, codec_run, write_codec  # noqa: E402
 
 FIXTURES = _HERE.parent / "tests" / "fixtures" / "kyutai-tiny"
 
@@ -38,6 +40,21 @@ CONFIG: dict[str, Any] = {
     "extra_heads_dim": 3, "lm_gen_config": {"temp": 0.8, "temp_text": 0.7, "top_k": 20, "top_k_text": 8},
 }
 FRAMES = 200
+
+#: Mimi's own ratios, so that a frame is 1,920 samples, with narrow layers and a ring of 12 steps
+CODEC: dict[str, Any] = {
+    "sample_rate": 24000, "channels": 1, "frame_rate": 12.5,
+    "seanet": {"channels": 1, "dimension": 16, "causal": True, "n_filters": 2, "n_residual_layers": 1,
+               "activation": "ELU", "compress": 2, "dilation_base": 2, "disable_norm_outer_blocks": 0, "kernel_size": 7,
+               "residual_kernel_size": 3, "last_kernel_size": 3, "norm": "none", "pad_mode": "constant",
+               "ratios": [8, 6, 5, 4], "true_skip": True},
+    "quantizer": {"dimension": 8, "n_q": 4, "bins": 24, "input_dimension": 16, "output_dimension": 16},
+    "transformer": {"d_model": 16, "num_heads": 2, "num_layers": 2, "causal": True, "layer_scale": 0.01, "context": 12,
+                    "conv_layout": True, "max_period": 10000, "gating": "none", "norm": "layer_norm",
+                    "positional_embedding": "rope", "dim_feedforward": 32, "input_dimension": 16,
+                    "output_dimensions": [16]},
+}
+CODEC_FRAMES = 16
 
 
 def reference(model: Any) -> dict[str, Any]:
@@ -66,7 +83,17 @@ def main() -> None:
         options = kyutai.Options(precision=Precision("float32", "float32"), buckets=(8,), licence="Apache-2.0",
                                  source="random weights, seed 0", build="scripts/fixtures_speech.py")
         kyutai.export_lm(checkpoint, FIXTURES / "lm", options, lambda line: print(line, file=sys.stderr))
-    np.savez_compressed(FIXTURES / "reference.npz", **reference(model))
+        codec = build_codec(CODEC, codebooks=CONFIG["dep_q"])
+        write_codec(Path(scratch) / "mimi.safetensors", codec)
+        (Path(scratch) / "mimi.json").write_text(json.dumps(CODEC), encoding="utf-8")
+        mimi.export_codec(
+            Path(scratch) / "mimi.safetensors", Path(scratch) / "mimi.json", FIXTURES / "codec",
+            mimi.Options(CONFIG["dep_q"], name="mimi-tiny", licence="Apache-2.0", source="random weights, seed 0",
+                         build="scripts/fixtures_speech.py"), lambda line: print(line, file=sys.stderr))
+    run = codec_run(codec, CODEC_FRAMES)
+    run["pcm"] = np.round(run["pcm"] * 127).astype(np.int8)  # the samples are these integers / 127
+    np.savez_compressed(FIXTURES / "reference.npz", **reference(model),
+                        **{f"codec_{name}": value for name, value in run.items()})
     total = sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file())
     print(f"{FIXTURES}: {total / 1e3:.0f} kB")
 

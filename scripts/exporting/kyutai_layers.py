@@ -155,7 +155,7 @@ class Ring:
     @classmethod
     def at(cls, g: Graph, position: Tensor, capacity: int, dim: int, max_period: float) -> Ring:
         """For one step at `position` int32 [1] of a ring of `capacity` slots."""
-        slot = g.reshape(g.op("FLOOR_MOD", [position, g.ints([capacity])], [1], dtype="int32"), [])
+        slot = g.reshape(g.modulo(position, capacity), [])
         now = g.reshape(g.cast_float(position), [1, 1])
         index = g.floats(np.arange(capacity, dtype=np.float32).reshape(1, 1, 1, capacity))
         future = g.less(g.reshape(now, [1, 1, 1, 1]), index)

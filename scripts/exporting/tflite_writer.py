@@ -342,13 +342,21 @@ class Graph:
         """Exact (erf) GELU."""
         return self.op("GELU", [a], a.shape, options=schema.GeluOptionsT())
 
+    def maximum(self, a: Tensor, b: Tensor) -> Tensor:
+        """Element-wise maximum, broadcast."""
+        return self._binary("MAXIMUM", schema.MaximumMinimumOptionsT(), a, b)
+
+    def minimum(self, a: Tensor, b: Tensor) -> Tensor:
+        """Element-wise minimum, broadcast."""
+        return self._binary("MINIMUM", schema.MaximumMinimumOptionsT(), a, b)
+
+    def modulo(self, a: Tensor, divisor: int) -> Tensor:
+        """a mod divisor, for int32 a."""
+        return self.op("FLOOR_MOD", [a, self.ints([divisor])], a.shape, dtype="int32")
+
     def less(self, a: Tensor, b: Tensor) -> Tensor:
         """1.0 where a < b else 0.0, for float32 holding whole numbers: min(1, max(0, b - a))."""
-        difference = self.sub(b, a)
-        positive = self.op("MAXIMUM", [difference, self.floats([0.0])], difference.shape,
-                           options=schema.MaximumMinimumOptionsT())
-        return self.op("MINIMUM", [positive, self.floats([1.0])], difference.shape,
-                       options=schema.MaximumMinimumOptionsT())
+        return self.minimum(self.maximum(self.sub(b, a), self.floats([0.0])), self.floats([1.0]))
 
     def cast_float(self, a: Tensor) -> Tensor:
         """int32 to float32."""
