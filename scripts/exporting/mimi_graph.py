@@ -199,8 +199,10 @@ class Codebooks:
         for name in codebook_names(checkpoint.config)[:count]:
             usage = np.maximum(checkpoint.take(f"{name}.cluster_usage"), np.float32(_EPSILON))
             entries = checkpoint.take(f"{name}.embedding_sum") / usage[:, None]
-            self.entries.append(model.add(entries, name))
-            self.biases.append(model.add(-0.5 * (entries * entries).sum(axis=1), f"{name}.bias"))
+            # one more entry, all zero: a codebook that is not given adds nothing; its bias keeps it from being chosen
+            bias = np.append(-0.5 * (entries * entries).sum(axis=1), np.float32(-1e9)).astype(np.float32)
+            self.entries.append(model.add(np.concatenate([entries, np.zeros_like(entries[:1])]), name))
+            self.biases.append(model.add(bias, f"{name}.bias"))
         parts = ("rvq_first", "rvq_rest")[: 1 if count == 1 else 2]
         self.into, self.out = (
             [model.add(checkpoint.take(f"quantizer.{part}.{way}_proj.weight")[:, :, 0], f"{part}.{way}")
