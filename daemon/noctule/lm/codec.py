@@ -116,11 +116,14 @@ class Decoder(_Stream):
         super().__init__(model, "decode", shape)
 
     def step(self, codes: Tokens) -> Samples:
-        """One frame, int32 [n_q] → float32 [frame_samples]; may swing a little beyond [-1, 1]."""
+        """One frame, int32 [n_q] → float32 [frame_samples]; may swing a little beyond [-1, 1].
+
+        The code `card` means that this codebook is not given.
+        """
         shape = self._shape
         if codes.shape != (shape.n_q,):
             raise InputError(f"a frame is {shape.n_q} codes, got an array of {list(codes.shape)}")
-        if int(codes.min()) < 0 or int(codes.max()) >= shape.card:
+        if int(codes.min()) < 0 or int(codes.max()) > shape.card:
             raise InputError(f"codes run from {codes.min()} to {codes.max()}, but the codec has {shape.card}")
         self._runner.write("codes", codes.astype(np.int32)[None])
         pcm: Samples = self._run().read("pcm").reshape(-1)
@@ -200,5 +203,5 @@ _GOLDEN_CODES = 0.75
 
 def golden_pcm(seed: int, frames: int, samples: int) -> Samples:
     """The seeded noise golden frames are made of, float32 [frames, samples]."""
-    noise = np.random.default_rng(seed).standard_normal((frames, samples))
-    return (0.1 * noise).astype(np.float32)
+    noise = np.random.default_rng(seed)
+    return np.stack([noise.uniform(-0.5, 0.5, samples).astype(np.float32) for _ in range(frames)])
