@@ -20,6 +20,7 @@ from noctule.lm.speech_graph import Depformer, Temporal
 from noctule.lm.speech_lm import Hooks, SpeechLM, SpeechSampling, SpeechTextSampling
 from noctule.lm.streams import Rows, StreamLayout
 from noctule.lm.tokenizer import Tokenizer
+from noctule.lm.words import WordAssembler
 from noctule.manifest import Manifest, check_signatures, load_manifest
 from noctule.tflite import Model, load_model
 
@@ -74,6 +75,19 @@ class SpeechModel:
                 f"{self.manifest.folder}: the model {self.manifest.name!r} is made for {' and '.join(self.modes)},"
                 f" not {mode}"
             )
+
+    def words(self, lag: float = 0.0) -> WordAssembler:
+        """What turns the text stream into words that began `lag` seconds before they were written."""
+        layout, tokenizer = self.layout, self.tokenizer
+        return WordAssembler(
+            tokenizer.decode,
+            lambda token: token < tokenizer.vocab_size and tokenizer.token_text(token).startswith(b" "),
+            padding=layout.text_padding,
+            end_of_padding=layout.end_of_text_padding,
+            silent=tokenizer.special | frozenset(range(tokenizer.vocab_size, layout.text_card + 1)),
+            frame_rate=layout.frame_rate,
+            delay=lag,
+        )
 
     def session(
         self,

@@ -43,6 +43,11 @@ class SttSettings:
     turn_class: int = 0
     turn_threshold: float = 0.5
 
+    @property
+    def lag(self) -> float:
+        """Seconds from a sound's place in the audio to the frame count at which its word is written."""
+        return self.delay + self.prefix
+
     @classmethod
     def of(cls, table: Mapping[str, Any], extra_heads: int = 0) -> SttSettings:
         """From the manifest's `streams.stt`. The published models with extra heads tell the end of a turn by the

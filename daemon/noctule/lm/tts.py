@@ -8,7 +8,7 @@ prefix: sound of the voice that the model is made to continue. Order and counts 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,11 +86,13 @@ class Utterance:
         conditions: Mapping[str, Any] | None = None,
         prefix: Tokens | None = None,
         codebooks: int | None = None,
+        on_frame: Callable[[Tokens], None] | None = None,
     ) -> None:
-        """prefix: codes int32 [n_q, T] of the voice to continue; codebooks: how many to write."""
+        """prefix: codes int32 [n_q, T] of the voice to continue; codebooks: how many to write; on_frame: told each
+        aligned frame of tokens."""
         self._settings = settings
         self.feed = TextFeed(settings.rules, entries, complete=complete)
-        hooks = Hooks(text=self._text, audio=self._audio)
+        hooks = Hooks(text=self._text, audio=self._audio, frame=on_frame)
         self._lm = model.session(
             sampling=sampling, seed=seed, hooks=hooks, conditions=conditions, codebooks=codebooks
         )
@@ -178,6 +180,7 @@ class Speaker:
         conditions: Mapping[str, Any] | None = None,
         prefix: Tokens | None = None,
         codebooks: int | None = None,
+        on_frame: Callable[[Tokens], None] | None = None,
     ) -> None:
         if "tts" not in model.modes and "duplex" not in model.modes:
             model.require("tts")
@@ -189,6 +192,7 @@ class Speaker:
             "conditions": conditions,
             "prefix": prefix,
             "codebooks": codebooks,
+            "on_frame": on_frame,
         }
 
     def entries(self, turns: Sequence[str]) -> list[Entry]:
