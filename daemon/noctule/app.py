@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from noctule import __version__
@@ -26,13 +26,26 @@ from noctule.errors import ConfigError, NoctuleError, UnavailableError
 from noctule.events import Bus
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
-from noctule.supervisor import DEGRADED, STARTING, WORKING, Part, Policy, Supervisor
+from noctule.supervisor import DEGRADED, STARTING, WORKING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
+from noctule.timers import Timers
 from noctule.workers import NAME as LM
 from noctule.workers import Ask, Engine, LanguageWorker
 
-#: loads an engine; gets the configuration in force, whenever asked, and the part to beat.
-Build = Callable[[Callable[[], Config], Part], Engine]
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine is built from. config: the one in force, to be asked again for each request; part: to beat."""
+
+    config: Callable[[], Config]
+    part: Part
+    timers: Timers
+    bus: Bus
+    clock: Clock
+
+
+#: loads a language engine, in the language worker's thread
+Build = Callable[[Needs], Engine]
 
 #: what systemd is asked for, again and again, while models load.
 EXTEND_SECONDS = 15
@@ -76,6 +89,12 @@ class Service:
         )
         self.language = LanguageWorker(
             self._load_engine, bus, self._clock, size=loaded.config.lm.queue, max_age=supervision.stall
+        )
+        self.timers = Timers(
+            loaded.config.service.state_dir / "timers.json",
+            bus,
+            self._clock,
+            limit=lambda: self.config.actions.max_timers,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
@@ -129,6 +148,10 @@ class Service:
         self._bus.publish("service.starting", "service", f"Noctule {__version__} is starting: {what}", level=5)
         notify(STATUS=f"Starting: {what}")
         self._background(self._beat_for_api(self.supervisor.watch("api", self.config.supervision.stall)))
+        stall = self.config.supervision.stall
+        self.supervisor.add(
+            Job("timers", lambda part, stop: self.timers.run(part.beat, stop), stall, self.timers.wake)
+        )
         if lm.enabled:
             self.supervisor.add(self.language.job)
         self.supervisor.start()
@@ -208,7 +231,7 @@ class Service:
 
     def _load_engine(self, part: Part) -> Engine:
         self._built[LM] = self.config
-        return self._build(lambda: self.config, part)
+        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock))
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -244,12 +267,9 @@ class Service:
             raise
         old, self._loaded = self._loaded, new
         self._journal.configure(new.config.service.verbosity, new.config.service.log_words)
-        retried = self._retry_language(old.config)
+        self._retry_language()
         restart = self.pending()
-        applied = [
-            key for key, live in changes(old.config, new.config) if live or (retried and key.startswith("lm."))
-        ]
-        applied = [key for key in applied if key not in restart]
+        applied = [key for key, _ in changes(old.config, new.config) if key not in restart]
         for key in applied:
             self._bus.publish("config.applied", "config", f"{key} is in force now", 5, key=key)
         for key in restart:
@@ -258,14 +278,11 @@ class Service:
         self._bus.publish("config.reloaded", "config", f"The configuration was reloaded: {text}", 5)
         return {"applied": applied, "restart": restart, "files": [str(path) for path in new.files]}
 
-    def _retry_language(self, old: Config) -> bool:
-        """A model that could not be loaded gets another chance, with the new settings. True when it does."""
-        parts = {part.name: part for part in self.supervisor.parts()}
-        if LM not in parts or parts[LM].state != DEGRADED:
-            return False
-        self._built[LM] = self.config
-        self.supervisor.retry(LM)
-        return True
+    def _retry_language(self) -> None:
+        """A model that could not be loaded gets another chance at once, with the new settings."""
+        if any(part.name == LM and part.state == DEGRADED for part in self.supervisor.parts()):
+            self._built[LM] = self.config
+            self.supervisor.retry(LM)
 
     def pending(self) -> list[str]:
         """Settings in the files that differ from what the parts were built with, and need a restart."""
@@ -319,13 +336,9 @@ class Service:
                 "connections": door.connections,
                 "refused": door.refusals,
             },
+            "timers": self.timers.report(),
             "memory": {"resident_bytes": resident},
             "board": {"temperature_c": temperature_c()},
             "journal": {"structured": self._journal.structured, "lost": self._journal.lost},
             "config": {"files": [str(path) for path in self._loaded.files], "needs_restart": self.pending()},
         }
-
-
-def default_socket() -> Path:
-    """Where a client looks when it was told nothing."""
-    return Path(os.environ.get("NOCTULE_SOCKET") or Config().api.socket)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -27,12 +26,3 @@ def temperature_c(sys: Path = SYS) -> float | None:
             if -50 < value < 150:  # a broken sensor says -127 or 0xffff
                 found.append(value)
     return max(found, default=None)
-
-
-def process_age_s(proc: Path = PROC) -> float | None:
-    """Seconds since this process was started by the kernel, which includes the imports before main()."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = (proc / "self/stat").read_text().rpartition(")")[2].split()
-        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
-    return None

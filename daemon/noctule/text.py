@@ -20,9 +20,7 @@ def clean_request(text: str, limit: int) -> str:
         raise TooLargeError(
             f"The request is {len(text)} characters long; at most {limit} are taken.", "see lm.max_prompt"
         )
-    line = text.translate(_BLANKS).strip()
-    if not line:
-        raise InputError("The request is empty.", "say what you want: noctule ask what time is it")
+    line = text.translate(_BLANKS)
     for position, char in enumerate(line):
         category = unicodedata.category(char)
         if category == "Cc":
@@ -31,4 +29,7 @@ def clean_request(text: str, limit: int) -> str:
             )
         if category == "Cs":
             raise InputError(f"The request is not Unicode text at position {position}.", "send whole characters")
+    line = line.strip()
+    if not line:
+        raise InputError("The request is empty.", "say what you want: noctule ask what time is it")
     return line

@@ -21,11 +21,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class Template:
-    """One line. question: not an imperative; call: argument -> constant or "$slot"."""
+    """One line. question: not an imperative; plain: never held out; call: argument -> constant or "$slot"."""
 
     line: str
     question: bool
     call: tuple[tuple[str, str], ...]
+    plain: bool = False
 
 
 def parse_action_lines(text: str) -> list[Template]:
@@ -39,7 +40,8 @@ def parse_action_lines(text: str) -> list[Template]:
         for item in right.split():
             name, _, value = item.partition("=")
             arguments.append((name, value))
-        templates.append(Template(left.strip().lstrip("?"), left.startswith("?"), tuple(arguments)))
+        marks, line = left[: len(left) - len(left.lstrip("!?"))], left.lstrip("!?").strip()
+        templates.append(Template(line, "?" in marks, tuple(arguments), "!" in marks))
     return templates
 
 

@@ -85,8 +85,12 @@ class Generator:
         if slot == "n":
             return slots.number(rng)
         pools = {
-            "city": slots.CITIES, "person": slots.PERSONS, "thing": slots.THINGS, "food": slots.FOODS,
-            "song": slots.SONGS, "weekday": slots.WEEKDAYS,
+            "city": slots.CITIES,
+            "person": slots.PERSONS,
+            "thing": slots.THINGS,
+            "food": slots.FOODS,
+            "song": slots.SONGS,
+            "weekday": slots.WEEKDAYS,
         }
         # A third are words made up on the spot: unknown words must not look like an action.
         if slot in ("city", "person", "thing", "song", "food") and rng.random() < 0.3:

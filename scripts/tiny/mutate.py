@@ -9,13 +9,30 @@ from tiny import slots
 from tiny.expand import Piece
 from tiny.split import Part, Source
 
-_BEFORE_IMPERATIVE = """please |can you |could you |could you please |can you please |would you |will you |i want you to
-|i'd like you to |hey noctule |noctule |ok |okay |hey |um |uh |so |just |quickly |go ahead and |hey can you |noctule please
-|would you please |hello |hi can you |now |i need you to |uh can you |okay noctule |hi noctule """.replace("\n", "").split("|")
-_BEFORE_QUESTION = """hey |noctule |um |uh |so |okay |excuse me |hey noctule |ok |hi |hello noctule |well |and |ok noctule
-|sorry |listen """.replace("\n", "").split("|")
-_AFTER = """ please| now| for me| thanks| thank you| right now| quickly| if you can| will you| okay| noctule| then| again
-| would you| real quick| please noctule| right away| can you""".replace("\n", "").split("|")
+
+def _heads(text: str) -> list[str]:
+    """What stands before a request, each with the space after it."""
+    return [item.strip() + " " for item in text.replace("\n", "").split("|")]
+
+
+def _tails(text: str) -> list[str]:
+    """What stands after a request, each with the space before it."""
+    return [" " + item.strip() for item in text.replace("\n", "").split("|")]
+
+
+_BEFORE_IMPERATIVE = _heads("""
+please|can you|could you|could you please|can you please|would you|will you|i want you to
+|i'd like you to|hey noctule|noctule|ok|okay|hey|um|uh|so|just|quickly|go ahead and|hey can you
+|noctule please|would you please|hello|hi can you|now|i need you to|uh can you|okay noctule
+|hi noctule
+""")
+_BEFORE_QUESTION = _heads("""
+hey|noctule|um|uh|so|okay|excuse me|hey noctule|ok|hi|hello noctule|well|and|ok noctule|sorry|listen
+""")
+_AFTER = _tails("""
+please|now|for me|thanks|thank you|right now|quickly|if you can|will you|okay|noctule|then|again
+|would you|real quick|please noctule|right away|can you
+""")
 _BEFORE_TEST = ["be so kind and ", "i would love you to ", "my friend please ", "alright ", "say noctule "]
 _AFTER_TEST = [" if you don't mind", " when you can", " my friend", " if possible", " this minute please"]
 _FILLERS = ["uh", "um", "like", "you know", "er", "well", "so"]
@@ -78,24 +95,50 @@ def _typo(word: str, rng: Random) -> str:
     return word[:at] + rng.choice(string.ascii_lowercase) + word[at + 1 :]
 
 
-_NEGATIONS = """don't |do not |please don't |never |you must not |i don't want you to |i didn't ask you to |no need to
-|please do not |you don't have to |there's no need to |i don't want to |you shouldn't |whatever you do don't |better not
-""".replace("\n", "").split("|")
-_NEGATIONS_TEST = ["under no circumstances ", "refuse to ", "i would hate it if you were to ", "i forbid you to ", "stop trying to "]
-_HOW = """how do i |how can i |how would i |how to |why did you |why do people |who can |when did i |when should i |where can i
-|why would i |should i |what happens when i |is it hard to |how do people |can i |have you ever seen a robot |what does it mean to
-|who told you to |how often do you |why can't i |did you ever |do i have to |what's the best way to |is it possible to
-""".replace("\n", "").split("|")
-_HOW_TEST = ["is it rude to ", "how much does it cost to ", "what are the steps to ", "who is allowed to ", "what's a good reason to "]
-_OTHERS = """i forgot to |my boss told me to |i like to |i tried to |i used to |she asked him to |they wanted to |he said to
-|my sister wants to |i always |yesterday i had to |nobody wants to |we used to |i can |you could never |people |robots |the man who
-|i hope they |maybe i should |it is hard to |i saw a man |my phone can |last night you tried to |i wonder why people
-|next week i will |tomorrow we |the children |one day i'll |i just wanted to
-""".replace("\n", "").split("|")
-_OTHERS_TEST = ["i regret that i had to ", "the neighbours ", "in the film they ", "my grandmother would ", "in my dream i had to "]
-_ELSEWHERE = """ on my phone| on the tv| on the oven| on my watch| on my laptop| in the car| at my office| on the radio| on the microwave
-| for the neighbours| on my tablet| in the kitchen speaker| on the dishwasher| at work| on the xbox| of my car| on the washing machine
-""".replace("\n", "").split("|")
+_NEGATIONS = _heads("""
+don't|do not|please don't|never|you must not|i don't want you to|i didn't ask you to|no need to
+|please do not|you don't have to|there's no need to|i don't want to|you shouldn't
+|whatever you do don't|better not
+""")
+_NEGATIONS_TEST = [
+    "under no circumstances ",
+    "refuse to ",
+    "i would hate it if you were to ",
+    "i forbid you to ",
+    "stop trying to ",
+]
+_HOW = _heads("""
+how do i|how can i|how would i|how to|why did you|why do people|who can|when did i|when should i
+|where can i|why would i|what happens when i|is it hard to|how do people
+|have you ever seen a robot|what does it mean to|who told you to|how often do you|why can't i
+|did you ever|do i have to|what's the best way to
+""")
+_HOW_TEST = [
+    "is it rude to ",
+    "how much does it cost to ",
+    "what are the steps to ",
+    "who is allowed to ",
+    "what's a good reason to ",
+]
+_OTHERS = _heads("""
+i forgot to|my boss told me to|i like to|i tried to|i used to|she asked him to|they wanted to
+|he said to|my sister wants to|i always|yesterday i had to|nobody wants to|we used to|i can
+|you could never|people|robots|the man who|i hope they|maybe i should|it is hard to|i saw a man
+|my phone can|last night you tried to|i wonder why people|next week i will|tomorrow we|the children
+|one day i'll
+""")
+_OTHERS_TEST = [
+    "i regret that i had to ",
+    "the neighbours ",
+    "in the film they ",
+    "my grandmother would ",
+    "in my dream i had to ",
+]
+_ELSEWHERE = _tails("""
+on my phone|on the tv|on the oven|on my watch|on my laptop|in the car|at my office|on the radio
+|on the microwave|for the neighbours|on my tablet|in the kitchen speaker|on the dishwasher|at work
+|on the xbox|of my car|on the washing machine
+""")
 _ELSEWHERE_TEST = [" on the fridge", " on my bike", " on the playstation", " at the hotel", " on the boat"]
 # Only these make sense "on my phone"; "how hot is the cpu on the oven" would be nobody's request.
 _ELSEWHERE_ACTIONS = {"timer.set", "volume.set", "volume.up", "volume.down", "volume.mute", "mute", "snapshot"}
@@ -111,7 +154,14 @@ def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str
     if source.template.question or source.action in _NOT_MUTATED:
         person = rng.choice(slots.PERSONS)
         head = rng.choice(
-            [f"{person} asked ", f"ask {person} ", "i wrote down ", f"i told {person} ", "the next question was ", f"they shouted at {person} "]
+            [
+                f"{person} asked ",
+                f"ask {person} ",
+                "i wrote down ",
+                f"i told {person} ",
+                "the next question was ",
+                f"they shouted at {person} ",
+            ]
         )
         return f"{head}{text}", "unable", "mutated: reported"
     kinds = ["negation", "how", "others"] + (["elsewhere"] * 2 if source.action in _ELSEWHERE_ACTIONS else [])

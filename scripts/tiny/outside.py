@@ -8,7 +8,9 @@ from __future__ import annotations
 
 #: topic -> (refusal, lines)
 TOPICS: dict[str, tuple[str, str]] = {
-    "weather": ("knowledge", """
+    "weather": (
+        "knowledge",
+        """
 what's the weather [like|] [today|tomorrow|in {city}|outside|this weekend|]
 [will it|is it going to] [rain|snow|storm|freeze] [today|tomorrow|tonight|in {city}|this {weekday}]
 do i need [an umbrella|a coat|sunscreen|boots] [today|tomorrow|]
@@ -20,8 +22,11 @@ is it [sunny|cloudy|raining|snowing|foggy] [outside|in {city}|right now]
 what's the chance of [rain|snow] on {weekday}
 how many degrees is it [outside|in {city}]
 is there a storm coming
-"""),
-    "news": ("knowledge", """
+""",
+    ),
+    "news": (
+        "knowledge",
+        """
 what's [new|happening] [in the world|in {city}|today|]
 [read|tell|give] me the [news|headlines]
 who won the [election|game|match|race|cup] [yesterday|last night|in {city}|]
@@ -31,8 +36,11 @@ any news [about|on] {thing}
 when is the next [election|match|race]
 [how is|how are] the [stock market|shares|markets] doing
 what's the price of [gold|oil|bitcoin|bread|petrol]
-"""),
-    "facts": ("knowledge", """
+""",
+    ),
+    "facts": (
+        "knowledge",
+        """
 how [tall|high|old|big|heavy] is [{person}|the tower|the moon|mount everest|{city}|a whale]
 who [is|was] {person}
 who [invented|discovered|built|painted] {thing}
@@ -50,8 +58,11 @@ is [{city}|australia] bigger than [{city}|france]
 how long do [cats|dogs|tortoises|elephants] live
 how fast is [light|a cheetah|sound|a falcon]
 what year did the [ship|wall] [sink|fall]
-"""),
-    "arithmetic": ("knowledge", """
+""",
+    ),
+    "arithmetic": (
+        "knowledge",
+        """
 what is {n} [plus|minus|times|divided by] {n}
 how much is {n} [plus|times|minus] {n}
 [calculate|compute|work out] {n} [plus|minus|times] {n}
@@ -64,8 +75,11 @@ is {n} a prime number
 add {n} and {n}
 half of {n}
 what is {d} in seconds
-"""),
-    "definitions": ("knowledge", """
+""",
+    ),
+    "definitions": (
+        "knowledge",
+        """
 what does [the word|] {thing} mean
 [define|spell] {thing}
 how do you spell {thing}
@@ -75,8 +89,11 @@ translate [good morning|thank you|{thing}] [to|into] [french|german|italian|poli
 what is the meaning of [life|{thing}]
 what is a {thing}
 what are {thing}s made of
-"""),
-    "world_clock": ("knowledge", """
+""",
+    ),
+    "world_clock": (
+        "knowledge",
+        """
 what time is it in {city}
 what's the time in [{city}|australia|japan|california]
 tell me the time in {city}
@@ -89,8 +106,11 @@ what time did {person} [call|arrive|leave|get home]
 when is [sunset|sunrise|high tide] 
 how long is the flight to {city}
 what time will [it be over|we arrive|the show end]
-"""),
-    "calendar": ("knowledge", """
+""",
+    ),
+    "calendar": (
+        "knowledge",
+        """
 what's on my [calendar|schedule|agenda] [today|tomorrow|this week|]
 when is [easter|christmas|my birthday|thanksgiving|mother's day|the next holiday]
 how many days [until|till] [christmas|easter|my birthday|{weekday}]
@@ -104,8 +124,11 @@ what was the date last [{weekday}|week]
 what's the date [next|on] {weekday}
 is {weekday} a [holiday|working day]
 move my [meeting|appointment] to {weekday}
-"""),
-    "alarms": ("timers", """
+""",
+    ),
+    "alarms": (
+        "timers",
+        """
 set an alarm [for|at] [seven|six thirty|{n} am|noon|{weekday} morning]
 wake me [up|] at [seven|six|{n}|half past six|dawn]
 what time is my alarm [set for|]
@@ -116,8 +139,11 @@ snooze [the alarm|]
 do i have [an alarm|alarms] set [for tomorrow|]
 set a daily alarm
 remind me [at noon|at five o'clock|tomorrow|on {weekday}|next week|when i get home] to {task}
-"""),
-    "timer_other": ("timers", """
+""",
+    ),
+    "timer_other": (
+        "timers",
+        """
 [pause|resume|restart|extend|continue|freeze|unpause] [the|my|] [{name} |]timer
 add {d} to [the|my] [{name} |]timer
 take {d} off the [{name} |]timer
@@ -131,8 +157,11 @@ make the timer [louder|play music|repeat]
 what sound does the timer make
 set a recurring timer
 reset the [{name} |]timer
-"""),
-    "howto_timer": ("writing", """
+""",
+    ),
+    "howto_timer": (
+        "writing",
+        """
 how do i [set|make|write|build|program] a timer [in python|in excel|on my phone|on the oven|in javascript|with an arduino]
 what is [a|an egg|a kitchen|a cooking] timer
 who invented the [timer|clock|stopwatch|hourglass]
@@ -145,8 +174,11 @@ what's the best [timer|camera|clock|speaker|microphone]
 how do i turn up the volume on [my phone|my laptop|the television]
 what does [uptime|mute|volume|snapshot|ram] mean
 why do [timers|clocks|cameras] [beep|tick|flash]
-"""),
-    "cooking_table": ("unable", """
+""",
+    ),
+    "cooking_table": (
+        "unable",
+        """
 [set|lay|clear] the table [for {n}|for dinner|please|]
 how long [do i|should i|does it take to] [cook|boil|bake|roast|fry] [{food}|the {food}]
 [give|find|tell] me a recipe for {food}
@@ -160,8 +192,11 @@ at what temperature do i bake {food}
 what should we have for [dinner|lunch|breakfast]
 preheat the oven [to {n} degrees|for {food}]
 what's the temperature of the [oven|soup|water|{food}]
-"""),
-    "lights": ("devices", """
+""",
+    ),
+    "lights": (
+        "devices",
+        """
 [turn|switch] [on|off] the [light|lights|lamp|bedroom light|kitchen lights|hallway light]
 [turn|switch] the [light|lights|lamp|kitchen lights] [on|off]
 [dim|brighten] the [lights|lamp|bedroom] [to {p}|]
@@ -170,8 +205,11 @@ make the [lights|lamp|room] [blue|red|brighter|darker|warmer]
 set the [lights|lamp] to {p}
 it's too dark in here
 is the [light|lamp] on in the [kitchen|hall|garage]
-"""),
-    "heating": ("devices", """
+""",
+    ),
+    "heating": (
+        "devices",
+        """
 set the [thermostat|heating|heater|air conditioning] to [{n}|{n} degrees|{p}]
 turn [up|down|on|off] the [heating|heater|thermostat|air conditioning|fan|radiator]
 make it [warmer|cooler|colder] [in here|in the bedroom|]
@@ -180,8 +218,11 @@ what is the thermostat set to
 what's the temperature in the [bedroom|living room|kitchen|fridge|pool|room|greenhouse]
 lower the temperature [by {n} degrees|in the bedroom]
 how [hot|cold|warm] is [the room|the bath|the pool|the fridge|it in here]
-"""),
-    "appliances": ("devices", """
+""",
+    ),
+    "appliances": (
+        "devices",
+        """
 [turn|switch] [on|off] the [tv|television|oven|kettle|dishwasher|washing machine|coffee machine|radio|printer|computer]
 [start|stop|run] the [dishwasher|washing machine|vacuum|robot|dryer|lawn mower|kettle]
 [lock|unlock|open|close] the [door|garage|window|gate|blinds|curtains|car]
@@ -197,8 +238,11 @@ feed the [cat|dog|fish]
 charge my [phone|car|laptop]
 restart the [router|computer|printer|server|phone]
 how long has the [oven|tv|dryer|car] been [on|running]
-"""),
-    "music": ("media", """
+""",
+    ),
+    "music": (
+        "media",
+        """
 play [some|] [music|jazz|rock|something relaxing|my playlist|the radio|a song]
 play {song} [by {person}|]
 [skip|next|previous] [song|track]
@@ -210,8 +254,11 @@ turn the bass [up|down]
 who sings [this|{song}]
 [pause|resume] the [music|song|album]
 play {song} at {p} volume
-"""),
-    "video": ("media", """
+""",
+    ),
+    "video": (
+        "media",
+        """
 play [a film|a movie|the next episode|{song}] [on netflix|on the tv|]
 [show|find] me [videos|films|movies] [about|of] {thing}
 what's on [tv|television|netflix|the cinema|channel {n}] [tonight|now|]
@@ -224,8 +271,11 @@ how long is the [film|movie|song|video]
 watch [a film|tv|the game]
 read me [a book|the next chapter|a story]
 put on [the game|cartoons|a podcast]
-"""),
-    "games": ("media", """
+""",
+    ),
+    "games": (
+        "media",
+        """
 [let's play|play|start] [a game|chess|hangman|twenty questions|a quiz|hide and seek|tic tac toe]
 [roll|throw] [a|the] [die|dice]
 [flip|toss] a coin
@@ -235,8 +285,11 @@ rock paper scissors
 truth or dare
 who goes first
 spin the wheel
-"""),
-    "calls": ("people", """
+""",
+    ),
+    "calls": (
+        "people",
+        """
 [call|phone|ring|dial] [{person}|mum|my brother|the office|a taxi|the doctor|home|nine one one]
 [answer|decline|end|hang up] the [call|phone]
 [put|switch] {person} on [hold|speaker]
@@ -247,8 +300,11 @@ redial
 call me [back|] in {d}
 call me {person}
 ring {person} in {d}
-"""),
-    "messages": ("people", """
+""",
+    ),
+    "messages": (
+        "people",
+        """
 [text|message|email|write to] {person} [that i'm late|hello|i'm on my way|]
 [send|write] [a|an] [text|message|email|letter] to [{person}|my boss|mum]
 [read|show|check] my [messages|emails|texts|mail|inbox]
@@ -259,8 +315,11 @@ did {person} [write|text|answer|reply]
 send {person} [a picture|a photo|the screenshot|this clip|a video]
 delete [the|my last] [email|message]
 let {person} know [that i'm late|about {thing}]
-"""),
-    "shopping": ("people", """
+""",
+    ),
+    "shopping": (
+        "people",
+        """
 [order|buy|get] [me|us|] [a pizza|some {food}|{food}|more {food}|a new {thing}]
 add {food} to [the|my] [shopping list|list|cart|basket]
 what's on my [shopping list|to do list|list]
@@ -272,8 +331,11 @@ cancel my [order|subscription|delivery]
 [find|show] me [cheap flights|deals|shoes|a new {thing}]
 book [a table|a room|a flight|tickets] [for {n}|in {city}|to {city}]
 reorder {food}
-"""),
-    "money": ("people", """
+""",
+    ),
+    "money": (
+        "people",
+        """
 [send|transfer|pay] {n} [dollars|euros|pounds] to {person}
 what's my [account balance|balance|credit score|credit limit]
 pay [my|the] [bill|rent|electricity bill|credit card]
@@ -285,8 +347,11 @@ what are the interest rates
 did my payment go through
 what's my [pin|routing number|salary|next payday]
 how do i get a loan
-"""),
-    "travel": ("knowledge", """
+""",
+    ),
+    "travel": (
+        "knowledge",
+        """
 how do i get to [{city}|the station|the airport|work]
 [navigate|take me|directions|drive] to [{city}|the station|work|home]
 how is the traffic [to {city}|on the way to work|]
@@ -302,8 +367,11 @@ how long does it take to get to [{city}|work|the airport]
 how long is the [drive|walk|ride] to {city}
 i lost my luggage
 what plug do they use in {city}
-"""),
-    "jokes": ("writing", """
+""",
+    ),
+    "jokes": (
+        "writing",
+        """
 tell me a [joke|story|poem|secret|fun fact|fairy tale|riddle]
 [make|write] [me|] a [poem|song|story|rhyme|joke] about {thing}
 say something [funny|nice|clever|in french]
@@ -313,8 +381,11 @@ tell me something [interesting|i don't know|about {thing}]
 entertain me
 cheer me up
 knock knock
-"""),
-    "writing": ("writing", """
+""",
+    ),
+    "writing": (
+        "writing",
+        """
 [write|draft|compose] [an essay|a letter|a speech|a report|a cover letter] [about {thing}|for {person}|]
 [summarize|summarise|shorten|explain] [this|the article|{thing}|the text]
 [write|fix|debug] [a program|some code|a python script|a function] [that sorts numbers|for me|]
@@ -327,8 +398,11 @@ make a list of {thing}s
 give me [ideas|tips|advice] for [a party|my holiday|a present]
 draw [me|] [a picture|a cat|{thing}]
 paint a picture of {thing}
-"""),
-    "greetings": ("greeting", """
+""",
+    ),
+    "greetings": (
+        "greeting",
+        """
 [hello|hi|hey|good morning|good evening|good afternoon|hi there|hello there|howdy|greetings]
 [hello|hi|hey] [noctule|assistant|you|friend]
 how are you [today|doing|]
@@ -341,8 +415,11 @@ good to see you
 are you [awake|listening|there|ready]
 how do you do
 [good night|goodbye|bye|see you|see you later|bye bye]
-"""),
-    "thanks": ("thanks", """
+""",
+    ),
+    "thanks": (
+        "thanks",
+        """
 [thanks|thank you|many thanks|cheers|thanks a lot|thank you very much|thank you so much|much appreciated]
 [thanks|thank you] [noctule|for that|for your help|that was helpful]
 [well done|good job|great|nice|perfect|excellent|very good|that's great|awesome|you rock]
@@ -350,8 +427,11 @@ that's [all|it] [for now|thanks|]
 that was [great|good|perfect|helpful]
 i appreciate it
 you are [great|the best|helpful|wonderful]
-"""),
-    "self": ("self", """
+""",
+    ),
+    "self": (
+        "self",
+        """
 who are you
 what are you
 what's your name
@@ -368,8 +448,11 @@ when were you [born|made|built]
 are you [chatgpt|siri|alexa]
 do you have a [name|body|family]
 what language model are you
-"""),
-    "feelings": ("unable", """
+""",
+    ),
+    "feelings": (
+        "unable",
+        """
 do you [love|like|hate] [me|{food}|people|{thing}s|music|cats]
 what's your favourite [colour|food|film|song|animal]
 will you marry me
@@ -395,8 +478,11 @@ why
 really
 i don't know
 i don't care
-"""),
-    "health": ("knowledge", """
+""",
+    ),
+    "health": (
+        "knowledge",
+        """
 i have a [headache|cold|fever|sore throat|stomach ache] what should i do
 how many [calories|steps] [did i burn|did i walk|should i eat] [today|]
 what is my [heart rate|blood pressure|weight|temperature]
@@ -409,8 +495,11 @@ what are the symptoms of [flu|measles]
 track my [sleep|run|steps]
 start [a workout|meditation|yoga]
 book a doctor
-"""),
-    "system_admin": ("unable", """
+""",
+    ),
+    "system_admin": (
+        "unable",
+        """
 [reboot|restart|shut down|shutdown|power off|reset] [the board|the system|yourself|the computer|now|]
 [update|upgrade] [yourself|the system|the software|the firmware]
 [install|uninstall|download] [the app|python|updates|a program|{thing}]
@@ -431,8 +520,11 @@ how is the battery
 what's the cpu [load|usage|speed]
 what is the [load|cpu usage|fan speed|voltage|network speed]
 what graphics card do you have
-"""),
-    "camera_other": ("unable", """
+""",
+    ),
+    "camera_other": (
+        "unable",
+        """
 [zoom|pan|tilt|turn|move] the camera [in|out|left|right|to the door|]
 turn [on|off] the [camera|screen|display|monitor|flash]
 [delete|show|send|print|edit|share|crop] [the|my|that|all] [last|] [picture|photo|photos|clip|video|screenshot]
@@ -456,8 +548,11 @@ make the [text|screen] [bigger|brighter|darker]
 brightness up
 dim the display
 what colour is [my shirt|the wall|this]
-"""),
-    "other_person_does": ("unable", """
+""",
+    ),
+    "other_person_does": (
+        "unable",
+        """
 [{person}|my sister|my boss|he|she] [set|sets|started|wants|asked for] a timer [for {d}|yesterday|]
 [{person}|my sister|he|she] [took|takes|wants|sent me] a [picture|photo|screenshot]
 i [set|started|bought|broke|saw|like|love] a timer [yesterday|last week|for {d} yesterday|once]
@@ -483,8 +578,11 @@ what a waste of time
 it was a long time ago
 once upon a time
 i had a great time [yesterday|with {person}|]
-"""),
-    "questions_about_permission": ("unable", """
+""",
+    ),
+    "questions_about_permission": (
+        "unable",
+        """
 [can|may|should] i [go out|eat {food}|stop now|have {food}|go home|leave]
 [should|would|could] we [go to {city}|eat|leave|buy a {thing}]
 what if [i stop|you die|the timer never ends|the world ends|it rains]
@@ -495,8 +593,11 @@ are you allowed to [record|listen to|film] [me|people|us]
 do you [record|store|share|sell] [everything|my data|what i say|my voice]
 how often should i [{task}|take a picture]
 when will you [learn|stop|be smarter|die]
-"""),
-    "near_words": ("unable", """
+""",
+    ),
+    "near_words": (
+        "unable",
+        """
 stop the [car|bus|thief|war|train|bleeding]
 cancel [my|the] [flight|order|subscription|gym membership|party|show]
 help [the poor|{person} move|my mother with the dishes|me move the sofa]
@@ -541,8 +642,11 @@ ring the doorbell
 hold [the door|my beer|on|hands]
 give me [five|a break|a hand|a hug|a second|a minute|the salt|my keys|a sign]
 wait [a minute|for me|{d}|a second]
-"""),
-    "fragments": ("unclear", """
+""",
+    ),
+    "fragments": (
+        "unclear",
+        """
 set a
 for {d}
 {d}
@@ -588,8 +692,11 @@ set
 start
 show
 how about
-"""),
-    "foreign": ("unclear", """
+""",
+    ),
+    "foreign": (
+        "unclear",
+        """
 quelle heure est il
 wie spät ist es
 was kannst du
@@ -621,8 +728,11 @@ lautstärke auf fünfzig
 arrête la musique
 obrigado
 привет как дела
-"""),
-    "plans": ("unable", """
+""",
+    ),
+    "plans": (
+        "unable",
+        """
 i [want|need|would like|have] to [{task}|go to {city}|sleep|see {person}|learn french]
 let's [go|eat|dance|talk|meet on {weekday}|leave|go to {city}]
 i [should|must|will] {task} [tomorrow|later|on {weekday}|]
@@ -650,8 +760,11 @@ repeat [that|what you said|after me]
 what did you say
 what did {person} say
 speak [slower|faster|english]
-"""),
-    "vehicles": ("devices", """
+""",
+    ),
+    "vehicles": (
+        "devices",
+        """
 start my car
 how much [fuel|gas|petrol|charge] [is left|do i have|is in the tank]
 when is my car due for [service|an oil change]
@@ -663,8 +776,11 @@ open the [trunk|sunroof|car windows]
 how many miles [per gallon|have i driven]
 is my car [locked|charged|ready]
 jump start the car
-"""),
-    "work": ("people", """
+""",
+    ),
+    "work": (
+        "people",
+        """
 how many [vacation|sick|holiday] days do i have [left|]
 [request|submit|approve] [time off|my vacation|a day off] [on {weekday}|next week|]
 when do i get paid
@@ -677,8 +793,11 @@ when is the deadline [for {thing}|]
 who is my manager
 print my [timesheet|payslip]
 start the [meeting|presentation|recording of the meeting]
-"""),
-    "kids": ("writing", """
+""",
+    ),
+    "kids": (
+        "writing",
+        """
 help me with [maths|my spelling|fractions]
 what sound does a [cow|dog|fox|horse] make
 sing the alphabet
@@ -689,8 +808,11 @@ why do i have to [sleep|go to school|eat {food}]
 is santa real
 what do you want to be when you grow up
 teach me [to count|the alphabet|a new word]
-"""),
-    "home_security": ("devices", """
+""",
+    ),
+    "home_security": (
+        "devices",
+        """
 arm the alarm [system|]
 disarm the [alarm|house]
 is the [front door|back door|house] locked
@@ -701,8 +823,11 @@ turn on the [siren|security lights]
 call the police
 show me the [front door|garden] feed
 are all the windows closed
-"""),
-    "sports": ("knowledge", """
+""",
+    ),
+    "sports": (
+        "knowledge",
+        """
 when do [the lakers|arsenal|the tigers] play [next|]
 did [arsenal|the tigers|our team] win
 who is the best [player|runner|goalkeeper] in the world
@@ -713,8 +838,11 @@ who plays [tonight|on {weekday}]
 what's the world record for [the mile|high jump]
 keep score
 start the match
-"""),
-    "animals": ("unable", """
+""",
+    ),
+    "animals": (
+        "unable",
+        """
 walk the dog
 [is|are] [cats|bats|owls] [nocturnal|mammals|birds|blind]
 what is a noctule
@@ -724,8 +852,11 @@ did you feed the {thing}
 what's a good name for a [dog|cat|hamster]
 can dogs eat {food}
 the birds are loud today
-"""),
-    "garden": ("unable", """
+""",
+    ),
+    "garden": (
+        "unable",
+        """
 when should i plant [tomatoes|{food}|roses|garlic]
 how often do i water [a cactus|the roses|the {thing}]
 mow the lawn
@@ -734,11 +865,23 @@ trim the hedge
 how deep do i plant [tulips|garlic]
 turn on the [sprinkler|pond pump]
 is it time to [prune the roses|harvest|plant garlic]
-"""),
+""",
+    ),
 }
 
 #: Topics used only to test, and only to validate (threshold, choice of checkpoint).
 TEST_TOPICS = frozenset(
-    {"world_clock", "heating", "video", "money", "health", "vehicles", "howto_timer", "other_person_does", "sports", "animals"}
+    {
+        "world_clock",
+        "heating",
+        "video",
+        "money",
+        "health",
+        "vehicles",
+        "howto_timer",
+        "other_person_does",
+        "sports",
+        "animals",
+    }
 )
 VALIDATION_TOPICS = frozenset({"news", "shopping", "kids", "home_security", "work", "questions_about_permission"})

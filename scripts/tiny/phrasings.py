@@ -2,6 +2,7 @@
 
 One line is one template, and whole lines are held out for testing. [a|b|] is a choice (empty: may be left out),
 {d} a duration, {c} a short duration, {name} what a timer is for, {p} a percentage, {s} a step in percent.
+A line that starts with "!" is the plain way to ask; it is always trained on and never held out.
 A line that starts with "?" is a question or a statement: "please" or "can you" are not put before it.
 The label after "=>" is the call; $d $name $p stand for the words that filled the slot.
 """
@@ -9,12 +10,12 @@ The label after "=>" is the call; $d $name $p stand for the words that filled th
 from __future__ import annotations
 
 TIMER_SET = """
-[set|start|create|make|add|begin|run|put on|set up] [a|me a|us a|one|another|] timer [for|of] {d} => duration=$d
-[set|start|create|make|give me|i need|i want|i would like|let's have|i'd like] a {d} timer => duration=$d
-{d} timer => duration=$d
+![set|start|create|make|add|begin|run|put on|set up] [a|me a|us a|one|another|] timer [for|of] {d} => duration=$d
+![set|start|create|make|give me|i need|i want|i would like|let's have|i'd like] a {d} timer => duration=$d
+!{d} timer => duration=$d
 timer {d} => duration=$d
 [a |]timer for {d} => duration=$d
-[set|start|create] the timer [to|for|at] {d} => duration=$d
+![set|start|create] the timer [to|for|at] {d} => duration=$d
 [count down|countdown] [from|for|] {d} => duration=$d
 start [a|the] countdown [of|for] {d} => duration=$d
 start counting down {d} => duration=$d
@@ -41,7 +42,7 @@ ring the bell [in|after] {d} => duration=$d
 ?can i get a {d} timer => duration=$d
 ?timer please {d} => duration=$d
 ?set timer {d} from now => duration=$d
-[set|start|create|make] [a|the|my|] {name} timer [for|of] {d} => duration=$d name=$name
+![set|start|create|make] [a|the|my|] {name} timer [for|of] {d} => duration=$d name=$name
 [set|start|create|make] a {d} [timer for|timer for the|timer for my] {name} => duration=$d name=$name
 [set|start|create|make] a timer [called|named|labelled] {name} [for|of] {d} => duration=$d name=$name
 [set|start|create] a {d} timer [called|named|labelled] {name} => duration=$d name=$name
@@ -82,10 +83,10 @@ create a timer [called|named] {name} => name=$name
 TIMER_LIST = """
 [list|show|show me|read|read out|tell me] [the|my|all|all the|all my] [timers|running timers|active timers|countdowns] =>
 ?what timers [are running|are set|are active|are there|do i have|have i set|are on] =>
-?which timers [are running|are set|are active|are there|do i have|have i set] =>
+!?which timers [are running|are set|are active|are there|do i have|have i set] =>
 ?how many timers [are running|are set|are there|do i have|have i set] =>
 ?how much time is left =>
-?how much time is left on [the|my|that] timer =>
+!?how much time is left on [the|my|that] timer =>
 ?how [much time|long] [is left|remains|do i have left|is remaining] [on the timer|on my timer|on my timers|] =>
 ?how long [until|till|before] the timer [goes off|rings|ends|is done|beeps|finishes|is up] =>
 ?when [does|will] the timer [go off|ring|end|finish|beep] =>
@@ -122,7 +123,7 @@ my timers =>
 """
 
 TIMER_CANCEL = """
-[cancel|stop|delete|remove|end|kill|clear|turn off|switch off|drop|abort|scrap] [the|my|that|this] timer =>
+![cancel|stop|delete|remove|end|kill|clear|turn off|switch off|drop|abort|scrap] [the|my|that|this] timer =>
 [cancel|stop|delete|remove|end|kill|abort] timer =>
 [cancel|stop|end|abort|kill] the countdown =>
 turn [the|my|that] timer off =>
@@ -138,7 +139,7 @@ call off the timer =>
 undo [the|that|my] timer =>
 ?the timer can go =>
 [cancel|stop|delete|remove|end|kill|clear|turn off|switch off|drop] all [timers|the timers|my timers|of my timers|running timers] => which=all
-[cancel|stop|delete|remove|end|kill|clear|drop] [the|my|every|each] timers => which=all
+![cancel|stop|delete|remove|end|kill|clear|drop] [the|my|every|each] timers => which=all
 [cancel|stop|delete|remove|clear] every timer => which=all
 [cancel|stop|clear|delete] [them all|all of them] [the timers i mean|timers] => which=all
 [get rid of|forget] [all timers|all the timers|all my timers|every timer] => which=all
@@ -166,18 +167,18 @@ call off the {d} [timer|one] => duration=$d
 """
 
 TIME = """
-?what time is it [now|right now|at the moment|currently|here|] =>
-?what's the time [now|right now|please|] =>
+!?what time is it [now|right now|at the moment|currently|here|] =>
+!?what's the time [now|right now|please|] =>
 ?what is the [time|current time|hour|exact time|local time] =>
 [tell|give|show] me the [time|current time|exact time|hour|local time] =>
-?do you [know|have] [the time|what time it is] =>
+!?do you [know|have] [the time|what time it is] =>
 ?have you got the time =>
 ?[can|could] you tell me [the time|what time it is] =>
 [say|read|read out|announce] the [time|current time] =>
 ?how late is it [now|already|] =>
 ?the time [please|now|] =>
 current time =>
-time =>
+!time =>
 time check =>
 check the [time|clock] =>
 ?i need [the|to know the] time =>
@@ -204,9 +205,9 @@ let me know [the time|what time it is] =>
 """
 
 DATE = """
-?what's the date [today|] => day=today
+!?what's the date [today|] => day=today
 ?what is the date [today|] => day=today
-?what [day|date] is it [today|] => day=today
+!?what [day|date] is it [today|] => day=today
 ?what day is today => day=today
 ?what is today's date => day=today
 ?what's today's date => day=today
@@ -217,7 +218,7 @@ DATE = """
 ?do you know [the date|what day it is|today's date|what date it is] => day=today
 [say|read|read out] [the date|today's date] => day=today
 the date please => day=today
-date => day=today
+!date => day=today
 today's date => day=today
 ?what's today => day=today
 ?what month is it => day=today
@@ -233,7 +234,7 @@ today's date => day=today
 ?have you got the date => day=today
 current date => day=today
 let me know [the date|what day it is] => day=today
-?what [day|date] is it tomorrow => day=tomorrow
+!?what [day|date] is it tomorrow => day=tomorrow
 ?what [day|date] is tomorrow => day=tomorrow
 ?what's tomorrow's date => day=tomorrow
 ?what is the date tomorrow => day=tomorrow
@@ -258,7 +259,7 @@ yesterday's date => day=yesterday
 """
 
 SNAPSHOT = """
-[take|snap|make|get|grab|shoot] a [picture|photo|photograph|snapshot|pic|shot] => source=camera
+![take|snap|make|get|grab|shoot] a [picture|photo|photograph|snapshot|pic|shot] => source=camera
 [take|snap|make|get|grab|capture] [a|me a] [picture|photo|snapshot|pic|still|frame|image] [with|from|using] the [camera|webcam] => source=camera
 [take|shoot] a [camera|webcam] [picture|photo|snapshot|shot] => source=camera
 [camera|webcam] [snapshot|picture|photo|shot] => source=camera
@@ -266,7 +267,7 @@ SNAPSHOT = """
 [take|snap] a [picture|photo] of [me|us|this|the room|that|the door|what you see|what is in front of you] => source=camera
 [show me|let me see] what the camera [sees|is seeing|shows] => source=camera
 ?what does the camera see => source=camera
-snapshot => source=camera
+!snapshot => source=camera
 snapshot [from|of] the camera => source=camera
 [save|store|keep] [a|one] [picture|photo|frame|snapshot|image] [from|of] the camera => source=camera
 picture please => source=camera
@@ -281,10 +282,10 @@ take another [picture|photo|snapshot] => source=camera
 photo time => source=camera
 look through the camera [and take a picture|and save a picture] => source=camera
 point and shoot => source=camera
-[take|make|get|grab|capture|save] a [screenshot|screen shot|screen capture|screen grab] => source=display
-screenshot => source=display
+![take|make|get|grab|capture|save] a [screenshot|screen shot|screen capture|screen grab] => source=display
+!screenshot => source=display
 [take|snap|make|grab|capture|save] [a|me a] [picture|photo|snapshot|shot|image] of [the|my] [screen|display|monitor|desktop] => source=display
-[capture|photograph|grab|save] [the|my] [screen|display|monitor|desktop] => source=display
+![capture|photograph|grab|save] [the|my] [screen|display|monitor|desktop] => source=display
 snapshot [of|from] [the|my] [display|screen] => source=display
 [display|screen|desktop] [snapshot|picture] => source=display
 [save|store|keep] what is on [the|my] [screen|display|monitor] => source=display
@@ -300,7 +301,7 @@ print the screen to a file => source=display
 """
 
 CLIP = """
-[record|film|capture|shoot|take] [a|me a|] [clip|video|video clip|movie] => source=camera
+![record|film|capture|shoot|take] [a|me a|] [clip|video|video clip|movie] => source=camera
 [record|film|capture|shoot|take|save] a [clip|video|video clip] [from|with|using] the [camera|webcam] => source=camera
 [start|begin] [recording|filming] => source=camera
 [film|record] [this|me|us|the room|what you see|the door] => source=camera
@@ -342,7 +343,7 @@ for {c} record the [display|screen] => source=display duration=$c
 """
 
 STATUS = """
-?how [hot|warm] [are you|is the board|is the processor|is the cpu|is the chip|is the device|is it inside|is your processor|is the system|is your cpu] => what=temperature
+!?how [hot|warm] [are you|is the board|is the processor|is the cpu|is the chip|is the device|is it inside|is your processor|is the system|is your cpu] => what=temperature
 ?what's [the|your] [temperature|core temperature|cpu temperature|processor temperature|board temperature|chip temperature] => what=temperature
 ?what is [the|your] [temperature|core temperature|cpu temperature|processor temperature|board temperature] => what=temperature
 ?what is the temperature of the [board|cpu|processor|chip|device|system] => what=temperature
@@ -352,12 +353,12 @@ STATUS = """
 ?are you [overheating|too hot|hot|warm|getting hot] => what=temperature
 ?is the [board|processor|cpu|chip|device] [overheating|too hot|hot|getting hot|cool enough] => what=temperature
 ?do you run [hot|too hot|cool] => what=temperature
-?temperature [please|check|] => what=temperature
+!?temperature [please|check|] => what=temperature
 ?how many degrees [is the board|is the cpu|are you at|is the processor] => what=temperature
 ?what does the [temperature sensor|thermal sensor|thermometer] say => what=temperature
 ?is the [heat|temperature] [ok|fine|all right] => what=temperature
 ?do you need a fan => what=temperature
-?how much [memory|ram|free memory|free ram] [is free|is left|is used|is in use|do you have|have you got|are you using|is available|remains|is there] => what=memory
+!?how much [memory|ram|free memory|free ram] [is free|is left|is used|is in use|do you have|have you got|are you using|is available|remains|is there] => what=memory
 ?how much memory [do you use|does it use|is taken] => what=memory
 ?what's [the|your] [memory usage|memory use|ram usage|free memory|memory] => what=memory
 ?what is [the|your] [memory usage|memory use|ram usage|free memory] => what=memory
@@ -385,7 +386,7 @@ free [disk space|space|storage] => what=disk
 ?how is the [disk|storage] [doing|looking] => what=disk
 ?how long have you been [up|running|on|awake|online|up and running] => what=uptime
 ?how long has the [board|device|system|machine|computer] been [up|running|on|online] => what=uptime
-?what's [the|your] uptime => what=uptime
+!?what's [the|your] uptime => what=uptime
 ?what is [the|your] [uptime|up time] => what=uptime
 [tell|give|show] me [the|your] uptime => what=uptime
 [uptime|up time|system uptime] => what=uptime
@@ -396,7 +397,7 @@ free [disk space|space|storage] => what=disk
 tell me how long you have been [running|up|on] => what=uptime
 ?how many [hours|days] have you been [up|running|on] => what=uptime
 ?how long since the last [reboot|restart|boot] => what=uptime
-?status [please|] => what=all
+!?status [please|] => what=all
 [status report|system status|board status|health check|system check|health report] => what=all
 [give|show|tell] me [the|your|a|] [status|system status|status report|state of the board|system report] => what=all
 ?how are [things|the systems|all systems] [on the board|running|] => what=all
@@ -413,12 +414,12 @@ report => what=all
 """
 
 VOLUME_SET = """
-[set|change|put|turn|bring|adjust] the volume [to|at] {p} => level=$p
+![set|change|put|turn|bring|adjust] the volume [to|at] {p} => level=$p
 [set|put|turn|change] [volume|the sound|the loudness|the speaker volume|your volume|the speaker] [to|at] {p} => level=$p
 volume [to|at|] {p} => level=$p
 [make|i want] the volume {p} => level=$p
 turn [it|the sound|the volume] [up to|down to] {p} => level=$p
-[raise|increase|lower|reduce|decrease|bring] the volume to {p} => level=$p
+![raise|increase|lower|reduce|decrease|bring] the volume to {p} => level=$p
 {p} volume => level=$p
 [play|speak|talk] at {p} [volume|] => level=$p
 sound [to|at|level] {p} => level=$p
@@ -435,7 +436,7 @@ set the volume level =>
 VOLUME_UP = """
 [turn|turn up|raise|increase|crank up|boost|pump up] the [volume|sound|speaker|loudness] [up|] =>
 turn [it|yourself] up [a bit|a little|] =>
-[louder|a bit louder|a little louder|much louder|more volume|volume up] =>
+![louder|a bit louder|a little louder|much louder|more volume|volume up] =>
 [speak|talk|play|be] [louder|a bit louder|up] =>
 make it [louder|a bit louder|a little louder] =>
 ?[i can't|i can hardly|i can barely] hear you =>
@@ -458,9 +459,9 @@ add {s} to the volume => step=$s
 """
 
 VOLUME_DOWN = """
-[turn|turn down|lower|decrease|reduce|drop|cut] the [volume|sound|speaker|loudness] [down|] =>
+![turn|turn down|lower|decrease|reduce|drop|cut] the [volume|sound|speaker|loudness] [down|] =>
 turn [it|yourself] down [a bit|a little|] =>
-[quieter|a bit quieter|a little quieter|much quieter|softer|less volume|volume down|less loud] =>
+![quieter|a bit quieter|a little quieter|much quieter|softer|less volume|volume down|less loud] =>
 [speak|talk|play|be] [quieter|more quietly|softer|a bit softer] =>
 make it [quieter|a bit quieter|a little quieter|softer|less loud] =>
 ?[you are|it is|that is|you're|that's] too loud =>
@@ -483,7 +484,7 @@ take {s} off the volume => step=$s
 """
 
 VOLUME_MUTE = """
-mute the [sound|volume|speaker|speakers|loudspeaker|audio|output] =>
+!mute the [sound|volume|speaker|speakers|loudspeaker|audio|output] =>
 [turn|switch] off the [sound|speaker|speakers|loudspeaker|audio] =>
 [turn|switch] the [sound|speaker|speakers|loudspeaker|audio] off =>
 [silence|kill|cut] the [sound|speaker|speakers|loudspeaker|audio] =>
@@ -509,8 +510,8 @@ give me the sound back =>
 """
 
 MUTE = """
-mute =>
-mute [yourself|the microphone|the mic|your microphone|your mic|your ears] =>
+!mute =>
+!mute [yourself|the microphone|the mic|your microphone|your mic|your ears] =>
 [turn|switch] off the [microphone|mic] =>
 [turn|switch] the [microphone|mic] off =>
 [turn|switch] [off your microphone|your mic off|off your ears] =>
@@ -527,10 +528,10 @@ go on mute =>
 """
 
 UNMUTE = """
-unmute =>
+!unmute =>
 unmute [yourself|the microphone|the mic|your microphone|your mic|your ears] =>
 [turn|switch] on the [microphone|mic] =>
-[turn|switch] the [microphone|mic] [on|back on|on again] =>
+![turn|switch] the [microphone|mic] [on|back on|on again] =>
 [turn|switch] your [microphone|mic] [on|back on] =>
 [start listening|listen] again =>
 [open|enable] [the|your] [microphone|mic] =>
@@ -544,16 +545,16 @@ come off mute =>
 """
 
 HELP = """
-help =>
+!help =>
 help [me|me out] =>
-?what can you do [for me|] =>
+!?what can you do [for me|] =>
 ?what can i [say|ask|ask you|tell you|ask you to do] =>
 ?what [do you do|are you able to do|are your abilities|are your skills|are you capable of|are your functions|can i use you for] =>
 ?how do you work =>
 ?how do i use you =>
 ?how can you help [me|] =>
 [list|show me|show|tell me|name] [your|all your|the] [commands|abilities|actions|skills|functions|features] =>
-tell me what you can do =>
+!tell me what you can do =>
 ?which [commands|actions|requests] [do you know|do you understand|are there|can you handle] =>
 ?what commands [do you know|do you understand|are there|can i use] =>
 ?what do you understand =>
@@ -572,7 +573,7 @@ show [the|] help =>
 """
 
 STOP = """
-stop =>
+!stop =>
 stop [it|that|this|now|talking|speaking|right there] =>
 [be quiet|quiet|silence|hush|shush|shut up|enough|that's enough|okay stop|that will do] =>
 ?[quiet please|silence please|stop please|enough now|enough already] =>

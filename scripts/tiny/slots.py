@@ -27,11 +27,21 @@ take out the bread|turn off the oven|check the oven|check the roast|feed the cat
 |catch the bus|charge my phone|put the bins out|get the pizza|pay the sitter|let the dog in|shut the gate|do my exercises
 """.replace("\n", "").split("|")
 
-CITIES = "london|paris|tokyo|new york|berlin|madrid|rome|sydney|moscow|cairo|lagos|delhi|toronto|vienna|oslo|lima|boston|chicago|dublin|seoul".split("|")
-PERSONS = "anna|ben|carla|david|emma|mister smith|napoleon|john|maria|peter|sarah|tom|grandpa|the president|the queen|einstein|uncle joe|lisa|ahmed|yuki".split("|")
-THINGS = "penguin|guitar|telescope|bicycle|umbrella|democracy|piano|rocket|volcano|dragon|ladder|robot|castle|pencil|bottle|mirror|engine|camera bag|carpet|candle|garden chair|lamp|hammer|river|sandwich|photograph album|wallet|blanket|jacket|tent".split("|")
-FOODS = "pasta|chicken|rice|salmon|apples|milk|bread|cheese|tofu|pizza|eggs|potatoes|soup|cookies|beef|spinach|ice cream|pancakes|coffee|butter|onions|tomatoes|lasagna|turkey|fish".split("|")
-SONGS = "yesterday|bohemian rhapsody|the blue danube|let it be|star wars|the lion king|titanic|happy birthday|moonlight sonata|frozen|imagine|thriller".split("|")
+CITIES = "london|paris|tokyo|new york|berlin|madrid|rome|sydney|moscow|cairo|lagos|delhi|toronto|vienna|oslo|lima|boston|chicago|dublin|seoul".split(
+    "|"
+)
+PERSONS = "anna|ben|carla|david|emma|mister smith|napoleon|john|maria|peter|sarah|tom|grandpa|the president|the queen|einstein|uncle joe|lisa|ahmed|yuki".split(
+    "|"
+)
+THINGS = "penguin|guitar|telescope|bicycle|umbrella|democracy|piano|rocket|volcano|dragon|ladder|robot|castle|pencil|bottle|mirror|engine|camera bag|carpet|candle|garden chair|lamp|hammer|river|sandwich|photograph album|wallet|blanket|jacket|tent".split(
+    "|"
+)
+FOODS = "pasta|chicken|rice|salmon|apples|milk|bread|cheese|tofu|pizza|eggs|potatoes|soup|cookies|beef|spinach|ice cream|pancakes|coffee|butter|onions|tomatoes|lasagna|turkey|fish".split(
+    "|"
+)
+SONGS = "yesterday|bohemian rhapsody|the blue danube|let it be|star wars|the lion king|titanic|happy birthday|moonlight sonata|frozen|imagine|thriller".split(
+    "|"
+)
 WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday".split("|")
 
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
@@ -71,7 +81,9 @@ HELD_OUT_COUNTS = frozenset({7, 11, 14, 18, 22, 33, 35, 42, 48, 55, 70, 95})
 
 def _count(rng: Random, held_out: bool, most: int) -> int:
     while True:
-        number = rng.choice([1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45]) if rng.random() < 0.4 else rng.randint(1, most)
+        number = (
+            rng.choice([1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45]) if rng.random() < 0.4 else rng.randint(1, most)
+        )
         if number <= most and (number in HELD_OUT_COUNTS) == held_out:
             return number
 
@@ -105,17 +117,29 @@ def duration(rng: Random, held_out: bool, longest: int) -> str:
 
 def _fraction(rng: Random, unit: str, longest: int) -> str:
     if longest <= 60:
-        return rng.choice(["half a minute", "a minute", "one minute", "a second", "a quarter of a minute", "a couple of seconds"])
+        return rng.choice(
+            ["half a minute", "a minute", "one minute", "a second", "a quarter of a minute", "a couple of seconds"]
+        )
     if unit == "second":
         unit = "minute"
     article = "an" if unit == "hour" else "a"
     few = rng.randint(2, 9)
     return rng.choice(
         [
-            f"half {article} {unit}", f"{article} {unit} and a half", f"{article} {unit}", f"one {unit}", f"a half {unit}",
-            f"{in_words(few, rng)} and a half {unit}s", f"{few}.5 {unit}s", f"one and a half {unit}s",
-            f"{in_words(few, rng)} {unit}s and a half", f"a quarter of {article} {unit}", f"quarter of {article} {unit}",
-            f"three quarters of {article} {unit}", f"a couple of {unit}s", f"{article} {unit} and a quarter",
+            f"half {article} {unit}",
+            f"{article} {unit} and a half",
+            f"{article} {unit}",
+            f"one {unit}",
+            f"a half {unit}",
+            f"{in_words(few, rng)} and a half {unit}s",
+            f"{few}.5 {unit}s",
+            f"one and a half {unit}s",
+            f"{in_words(few, rng)} {unit}s and a half",
+            f"a quarter of {article} {unit}",
+            f"quarter of {article} {unit}",
+            f"three quarters of {article} {unit}",
+            f"a couple of {unit}s",
+            f"{article} {unit} and a quarter",
             f"{in_words(few, rng)} point five {unit}s",
         ]
     )

@@ -35,9 +35,11 @@ def _draw(line: str) -> float:
 
 def _divide(templates: list[Template]) -> Iterator[tuple[Part, Template]]:
     """Hold out a seventh for test and a fourteenth for validation, at least one and none of very small groups."""
-    ranked = sorted(templates, key=lambda template: _draw(template.line))
-    test = 0 if len(ranked) < 5 else max(1, round(len(ranked) / 7))
-    validation = 0 if len(ranked) < 8 else max(1, round(len(ranked) / 14))
+    size = len(templates)
+    ranked = sorted((t for t in templates if not t.plain), key=lambda template: _draw(template.line))
+    test = 0 if size < 5 else max(1, round(size / 7))
+    validation = 0 if size < 8 else max(1, round(size / 14))
+    yield from (("train", template) for template in templates if template.plain)
     for index, template in enumerate(ranked):
         yield ("test" if index < test else "validation" if index < test + validation else "train"), template
 

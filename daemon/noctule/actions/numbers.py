@@ -11,16 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _ONES = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-        " seventeen eighteen nineteen".split()
-    )
-}
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
+    "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19,
+}  # fmt: skip
 _TENS = {
-    word: 10 * value
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
-}
+    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90
+}  # fmt: skip
 _ONES["oh"] = 0
 _TENS["fourty"] = 40
 _FRACTIONS = {"half": 0.5, "quarter": 0.25, "quarters": 0.25}
@@ -160,7 +156,7 @@ def duration(words: Sequence[str], at: int) -> Parsed:
         if unit is None or unit[1] >= rank:
             # "an hour ten", "two hours thirty": a bare number after a unit counts the next smaller one.
             bare = integer(words, here) if here > at and rank > 0 else None
-            if bare is not None and 0 < bare[0] < 60 and rank in (1, 2) and (bare[1] >= len(words) or _ends(words, bare[1])):
+            if bare is not None and 0 < bare[0] < 60 and rank in (1, 2) and _ends(words, bare[1]):
                 total += bare[0] * (60 if rank == 2 else 1)
                 here = bare[1]
             break
@@ -177,7 +173,7 @@ def duration(words: Sequence[str], at: int) -> Parsed:
 
 def _ends(words: Sequence[str], at: int) -> bool:
     """True when the word at `at` cannot continue a number ("two hours thirty percent" is not 2 h 30)."""
-    return words[at] not in ("percent", "and", "point", "hundred", "thousand")
+    return at >= len(words) or words[at] not in ("percent", "and", "point", "hundred", "thousand")
 
 
 _LEVELS = {"max": 100.0, "maximum": 100.0, "full": 100.0, "half": 50.0, "halfway": 50.0, "minimum": 0.0, "min": 0.0}

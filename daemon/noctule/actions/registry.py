@@ -167,7 +167,8 @@ class ActionRegistry:
         spec = self.spec(call.action)
         if not self.permitted(spec):
             raise UnavailableError(
-                f"The action {spec.family} is switched off.", f"add {spec.family!r} to actions.allow in the configuration"
+                f"The action {spec.family} is switched off.",
+                f"add {spec.family!r} to actions.allow in the configuration",
             )
         handler = self._handlers.get(call.action)
         if handler is None:
@@ -195,9 +196,7 @@ class ActionRegistry:
             if argument.kind in ("duration", "percent") and (
                 value.number is None or not argument.minimum <= value.number <= argument.maximum
             ):
-                raise InputError(
-                    f"{spec.name}: {name} must be from {argument.minimum:g} to {argument.maximum:g}"
-                )
+                raise InputError(f"{spec.name}: {name} must be from {argument.minimum:g} to {argument.maximum:g}")
         for argument in spec.arguments:
             if argument.required and argument.name not in call.arguments:
                 raise InputError(f"{spec.name} needs its {argument.name}")

@@ -7,6 +7,7 @@ use, is one sentence too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -62,10 +63,15 @@ class Client:
         return self._one("POST", path, body or {})
 
     def stream(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """The lines of a streamed answer, as they come; an error line is raised."""
+        """The lines of a streamed answer, as they come; an error line, or an end without the last one, is raised."""
         with self._answer(method, path, body) as response:
-            while line := response.readline(MAX_ANSWER):
-                yield _object(line)
+            ended = False
+            while data := response.readline(MAX_ANSWER):
+                line = _object(data)
+                ended = "done" in line or line.get("kind") == "stream.closed"
+                yield line
+            if not ended:  # http.client takes a connection that was cut for the end
+                raise ConnectionResetError(errno.ECONNRESET, "the stream was cut")
 
     def _one(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         with self._answer(method, path, body) as response:
@@ -81,7 +87,7 @@ class Client:
                 # A refusal may arrive before all of a large body is sent: then read it instead of complaining.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     connection.request(method, path, data, {"Content-Type": "application/json"})
-                response = _response(connection)
+                response = connection.getresponse()
                 yield response
         finally:
             connection.close()
@@ -103,17 +109,6 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
             raise UnavailableError(f"The connection to the daemon broke: {what}.", "journalctl -u noctule") from None
-
-
-def _response(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-    try:
-        return connection.getresponse()
-    except http.client.ResponseNotReady:
-        # The request was cut short by a broken pipe; what the service said is still in the socket.
-        assert connection.sock is not None
-        response = http.client.HTTPResponse(connection.sock)
-        response.begin()
-        return response
 
 
 def _object(data: bytes) -> dict[str, Any]:

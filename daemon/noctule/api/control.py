@@ -2,7 +2,8 @@
 
     GET  /health   {"ok": true} while the event loop turns
     GET  /status   everything `noctule status` shows
-    GET  /events   a stream of JSON lines: events as they happen, drop counts, a heartbeat when nothing happens
+    GET  /events   a stream of JSON lines: events as they happen, drop counts, a heartbeat when nothing happens;
+                   the last line of a whole stream is {"kind": "stream.closed"}
     POST /ask      {"text": …, "stream": true}: JSON lines {"delta"} … {"done"}; with "stream": false one object
     POST /reload   read the configuration again: what was applied, what needs a restart
     GET  /help     these lines
@@ -13,6 +14,7 @@ Errors are `{"error": {"code", "message", "hint"}}`. The peer must be root, the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -112,6 +114,7 @@ def routes(control: Control) -> list[web.RouteDef]:
     async def events(request: web.Request) -> web.StreamResponse:
         lines = JsonLines(request)
         await _follow(control, lines)
+        await lines.send({"kind": "stream.closed"})
         return await lines.end()
 
     return [
@@ -180,13 +183,15 @@ async def _follow(control: Control, lines: JsonLines) -> None:
     with control.bus.subscribe(EVENT_QUEUE, wake) as subscription:
         try:
             await lines.send({"kind": "stream.opened"})
-            while not stopping.done():
+            last = False
+            while not last:
                 waiting = asyncio.ensure_future(arrived.wait())
                 try:
                     await asyncio.wait({waiting, stopping}, timeout=control.heartbeat, return_when="FIRST_COMPLETED")
                 finally:
                     waiting.cancel()
-                if not arrived.is_set() and not stopping.done():
+                last = stopping.done()  # what was said before the end is still passed on
+                if not arrived.is_set() and not last:
                     await lines.send({"kind": "stream.heartbeat", "monotonic": control.clock.monotonic()})
                 arrived.clear()
                 for event in subscription.drain():
@@ -229,7 +234,8 @@ def bind(path: Path, group: str) -> socket.socket:
         fresh.rename(path)
     except OSError as error:
         sock.close()
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         raise DeviceError(f"The control socket {path} cannot be made: {error.strerror or error}.", hint) from None
     except NoctuleError:
         sock.close()

@@ -134,8 +134,10 @@ async def json_body(
         body = json.loads((await request.read()).decode("utf-8"))
     except UnicodeDecodeError:
         raise InputError("The body is not UTF-8 text.", "send a JSON object") from None
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise InputError(f"The body is not JSON: {error}.", "send a JSON object") from None
+    except (ValueError, RecursionError):  # Python's own bounds on digits and depth
+        raise InputError("The body is not JSON: a number too long, or too deeply nested.", "send less") from None
     if not isinstance(body, dict):
         raise InputError("The body must be a JSON object.", 'such as {"text": "what time is it"}')
     for name, value in body.items():
@@ -169,6 +171,10 @@ class JsonLines:
             await self._response.prepare(self._request)
         data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
         await asyncio.wait_for(self._response.write(data), WRITE_TIMEOUT)
+        # Before Python 3.12 `wait_for` swallows a cancellation that arrives just as it succeeds, and the end of the
+        # connection is such a cancellation.
+        if self._request.transport is None:
+            raise ConnectionResetError("the client went away")
 
     async def end(self) -> web.StreamResponse:
         await self._response.write_eof()

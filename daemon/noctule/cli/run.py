@@ -6,15 +6,12 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
 
-from noctule.app import Service
+from noctule.app import Needs, Service
 from noctule.cli.common import config_arguments, load
-from noctule.config import Config
 from noctule.errors import ConfigError, NoctuleError
 from noctule.events import Bus
 from noctule.journal import Journal, notify
-from noctule.supervisor import Part
 from noctule.workers import Engine
 
 HELP = "be the daemon (systemd does this)"
@@ -24,11 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     config_arguments(parser)
 
 
-def build(config: Callable[[], Config], part: Part) -> Engine:
+def build(needs: Needs) -> Engine:
     """Load the language engine. Its libraries are imported in the worker's thread, while the socket answers."""
     from noctule.mind import build_engine
 
-    return build_engine(config, part)
+    return build_engine(needs)
 
 
 def run(options: argparse.Namespace) -> int:
