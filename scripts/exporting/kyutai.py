@@ -18,6 +18,7 @@ from exporting.kyutai_depth import load_depth
 from exporting.kyutai_golden import golden
 from exporting.kyutai_layers import Precision
 from exporting.kyutai_temporal import Progress, load_temporal
+from exporting.package_writer import check_destination, check_space
 from exporting.tflite_writer import Graph, Model
 from noctule.errors import InputError
 from noctule.manifest import PackageWriter
@@ -69,8 +70,9 @@ def export_lm(folder: Path, output: Path, options: Options, progress: Progress) 
     vocabulary = tokenizer_section(tokenizer, config)
     checkpoint = Checkpoint(weights, config)
     buckets = context_buckets(options.buckets, config.context)
+    check_destination(output)
+    check_space(output, space_needed(checkpoint, options.precision))
     with PackageWriter(output) as package:
-        check_space(package.folder, checkpoint, options.precision)
         shutil.copyfile(tokenizer, package.folder / TOKENIZER)
         graphs = write_graphs(checkpoint, package.folder, buckets, options, progress)
         streams = streams_section(config, buckets, options, graphs)
@@ -98,15 +100,11 @@ def context_buckets(asked: Sequence[int], context: int) -> list[int]:
     return sorted({size for size in (asked or (128, 512)) if size < context} | {context})
 
 
-def check_space(folder: Path, checkpoint: Checkpoint, precision: Precision) -> None:
-    """Refuse before the work when the disk cannot hold the spooled weights and the package."""
+def space_needed(checkpoint: Checkpoint, precision: Precision) -> int:
+    """Bytes of disk at the largest: the spooled weights, and the package written from them."""
     per_value = {"float32": 4.0, "int8": 1.0, "int4": 0.57}[precision.linear]
     stored = 1.0 if checkpoint.config.quantised else 2.0
-    needed = int(2.2 * checkpoint.tensors.size / stored * per_value) + (16 << 20)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise InputError(f"{folder.parent} has {free / 1e9:.1f} GB free, and the export needs {needed / 1e9:.1f} GB",
-                         "free some space or choose another folder with -o")
+    return int(2.2 * checkpoint.tensors.size / stored * per_value) + (16 << 20)
 
 
 def write_graphs(checkpoint: Checkpoint, folder: Path, buckets: Sequence[int], options: Options,
@@ -170,8 +168,6 @@ def streams_section(config: KyutaiConfig, buckets: Sequence[int], options: Optio
                                          "zero": zeros, "offsets": [0, config.text_card + 1][:texts]}
     else:
         depth_section = {"layers": 0, "heads": 0, "head_dim": 0, "zero": [], "offsets": [0]}
-    # a multistream tts model speaks with two voices of half the codebooks each
-    heard = max(config.dep_q, config.n_q - config.dep_q) // (2 if config.tts.get("multistream") else 1)
     return {
         "n_q": config.n_q, "dep_q": config.dep_q, "card": config.card, "text_card": config.text_card,
         "text_card_out": config.text_card_out, "delays": list(config.delays), "initial_text": config.text_card,
@@ -184,10 +180,15 @@ def streams_section(config: KyutaiConfig, buckets: Sequence[int], options: Optio
         "tts": {**config.tts, "tokens": {**TTS_TOKENS, "pad": config.padding, "new_word": config.end_padding}}
         if "tts" in modes else {},
         "sampling": sampling_section(config),
-        "codec": {"n_q": heard, "card": config.card, "frame_rate": FRAME_RATE, "sample_rate": SAMPLE_RATE},
+        "codec": {"n_q": codec_codebooks(config), "card": config.card, "frame_rate": FRAME_RATE, "sample_rate": SAMPLE_RATE},
         "bytes_per_frame": {"temporal": {str(c): traffic[f"temporal_{c}"] for c in buckets}, "depth": depth,
                             "total": traffic[f"temporal_{buckets[-1]}"] + depth},
     }
+
+
+def codec_codebooks(config: KyutaiConfig) -> int:
+    """How many codebooks the model's codec needs; a multistream tts model speaks with two voices of half of them."""
+    return max(config.dep_q, config.n_q - config.dep_q) // (2 if config.tts.get("multistream") else 1)
 
 
 def conditions_section(config: KyutaiConfig, options: Options) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class Checkpoint:
         if not config.quantised and any(name.endswith("_scb") for name in shapes):
             raise InputError(f"{path} is quantised, and its config does not say quantize: true",
                              "use the config.json of the same repository")
-        self.tensors.expect(shapes)
+        # without a depth transformer the reference still makes its input projection, and never uses it
+        self.tensors.expect(shapes, ignore=() if config.dep_q else ("depformer_in.",))
 
     @staticmethod
     def _places(name: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from exporting.kyutai_layers import Precision
 from exporting.mimi_config import MimiCheckpoint, MimiConfig, read_config
 from exporting.mimi_graph import Codebooks, ConvPrecision, Side, decode_graph, encode_graph
+from exporting.package_writer import check_destination, check_space
 from exporting.tflite_writer import Graph, Model
 from noctule import tflite
 from noctule.errors import InputError, ModelError
@@ -43,6 +44,8 @@ def export_codec(weights: Path, config_path: Path | None, output: Path, options:
     checkpoint = MimiCheckpoint(weights, config)
     if not 1 <= options.codebooks <= config.codebooks:
         raise InputError(f"{weights} has {config.codebooks} codebooks, and {options.codebooks} are asked for")
+    check_destination(output)
+    check_space(output, 3 * weights.stat().st_size)
     with PackageWriter(output) as package:
         progress("codec")
         graphs = write_graphs(checkpoint, package.folder, options)
