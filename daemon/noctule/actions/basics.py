@@ -12,8 +12,8 @@ from noctule.clock import Clock
 _DAY = 86400
 _OFFSETS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = ("January", "February", "March", "April", "May", "June")
-_MONTHS += ("July", "August", "September", "October", "November", "December")
+_FIRST_HALF = ("January", "February", "March", "April", "May", "June")
+_MONTHS = (*_FIRST_HALF, "July", "August", "September", "October", "November", "December")
 
 
 def tell_time(clock: Clock) -> Result:

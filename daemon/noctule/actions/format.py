@@ -20,7 +20,7 @@ from itertools import product
 
 from noctule.actions.numbers import Parser, Span, duration, percentage, spans
 from noctule.actions.registry import Argument, Call, Spec, Value, placeholders
-from noctule.actions.words import Request
+from noctule.actions.words import Request, read
 from noctule.errors import ModelError
 from noctule.lm.grammar import Automaton
 
@@ -158,8 +158,8 @@ class CallFormat:
     def _span_tokens(self, words: Sequence[str], span: Span) -> tuple[int, ...]:
         return tuple(token for text in words[span.start : span.end] for token in self.word(text))
 
-    def grammar(self, request: Request, specs: Sequence[Spec]) -> Automaton:
-        """Every call and reply that may be written for `request`. Specs the tokenizer does not know are left out."""
+    def calls(self, request: Request, specs: Sequence[Spec]) -> Automaton:
+        """Every call that may be written for `request`, each closed by <reply>. Unknown specs are left out."""
         automaton = Automaton()
         end = automaton.state()
         automaton.accept(end)
@@ -187,23 +187,32 @@ class CallFormat:
                 options.append(None)
             named.append(options)
         for chosen in product(*named):
-            given = [argument for argument in chosen if argument is not None]
             here = automaton.path(0, (self._control[action_piece(spec.name)],))
-            for argument in given:
-                begin = automaton.path(here, (self._control[argument_piece(argument.name)],))
-                here = automaton.state()
-                for tokens in cache[argument]:
-                    automaton.path(begin, tokens, here)
-            begin = automaton.path(here, (self.reply_token,))
-            names = {argument.name for argument in given}
-            for reply in self.replies(spec):
-                if reply.needs <= names:
-                    automaton.path(begin, (*reply.tokens, self._eos), end)
+            for given in chosen:
+                if given is not None:
+                    begin = automaton.path(here, (self._control[argument_piece(given.name)],))
+                    here = automaton.state()
+                    for tokens in cache[given]:
+                        automaton.path(begin, tokens, here)
+            automaton.path(here, (self.reply_token,), end)
+
+    def suitable(self, spec: Spec, call: Call) -> list[Reply]:
+        """The declared replies whose arguments the call has."""
+        return [reply for reply in self.replies(spec) if reply.needs <= call.arguments.keys()]
+
+    def replies_grammar(self, replies: Sequence[Reply]) -> Automaton:
+        """What may follow <reply>: one of `replies`, closed by the end token."""
+        automaton = Automaton()
+        end = automaton.state()
+        automaton.accept(end)
+        for reply in replies:
+            automaton.path(0, (*reply.tokens, self._eos), end)
+        return automaton
 
     # -- what was written ---------------------------------------------------------------------------------------
 
-    def write(self, call: Call, reply: str, spec: Spec) -> list[int]:
-        """The tokens of a call with its reply: what the model is trained to say."""
+    def write_call(self, call: Call, spec: Spec) -> list[int]:
+        """The tokens of a call, <reply> included."""
         tokens = [self._control[action_piece(call.action)]]
         for argument in spec.arguments:
             value = call.arguments.get(argument.name)
@@ -213,9 +222,13 @@ class CallFormat:
             if argument.kind == "choice":
                 tokens.append(self._control[choice_piece(value.text)])
             else:
-                tokens.extend(token for text in value.text.split() for token in self.word(text))
+                tokens.extend(token for text in read(value.text).texts for token in self.word(text))
+        return [*tokens, self.reply_token]
+
+    def write(self, call: Call, reply: str, spec: Spec) -> list[int]:
+        """The tokens of a call with its reply: what the model is trained to say."""
         [chosen] = [known for known in self.replies(spec) if known.template == reply]
-        return [*tokens, self.reply_token, *chosen.tokens, self._eos]
+        return [*self.write_call(call, spec), *chosen.tokens, self._eos]
 
     def read_call(self, tokens: Sequence[int], request: Request, specs: Sequence[Spec]) -> Call:
         """The call in `tokens` (up to <reply> or the end). ModelError when they are not a call of `specs`."""

@@ -146,7 +146,11 @@ class ActionRegistry:
 
     def permitted(self, spec: Spec) -> bool:
         """True when the configuration allows the action's family."""
-        return self._allow is None or spec.family == "none" or spec.family in self._allow
+        return spec.family == "none" or self.family_allowed(spec.family)
+
+    def family_allowed(self, family: str) -> bool:
+        """True when the configuration allows a family; the user's own commands are the family "command"."""
+        return self._allow is None or family in self._allow
 
     def offered(self) -> list[Spec]:
         """Specs that are bound, in order of declaration.

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from noctule.lm.constraint import Constraint
 from noctule.lm.sampler import Sampling
 
@@ -28,6 +31,8 @@ class Options:
     constraint: Constraint | None = None
     #: polled before every token and every prefill run, so that it can also carry the caller's heartbeat
     cancel: Cancel | None = None
+    #: sees the logits of every step, float32 [V], before the sampler does; must not change them
+    on_logits: Callable[[NDArray[np.float32]], None] | None = None
 
     def cancelled(self) -> bool:
         """Ask `cancel`."""

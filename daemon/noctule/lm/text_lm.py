@@ -95,6 +95,12 @@ class TextLM:
         return self._graph.context
 
     @property
+    def runtime(self) -> str:
+        """Name and version of the runtime the graph runs on."""
+        runtime = self._package.model.runtime
+        return f"{runtime.name} {runtime.version}"
+
+    @property
     def held(self) -> tuple[int, ...]:
         """Tokens the cache holds, for the next request to reuse."""
         return tuple(self._held)
@@ -180,6 +186,8 @@ class TextLM:
                 finish = self._read(tokens, options)
             else:
                 logits = self._step(tokens[-1])
+                if options.on_logits is not None:
+                    options.on_logits(logits)
                 token = sampler.sample(logits, tokens, None if constraint is None else constraint.mask())
                 tokens.append(token)
                 if constraint is not None:
