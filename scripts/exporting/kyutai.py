@@ -57,8 +57,10 @@ def find_file(folder: Path, name: str, what: str) -> Path:
     """A file named by config.json, which may write it as hf://owner/repo/name."""
     path = folder / name.rsplit("/", 1)[-1]
     if not path.is_file():
-        raise InputError(f"{path}: the {what} that config.json names is not there",
-                         "download every file of the checkpoint's repository into one folder")
+        raise InputError(
+            f"{path}: the {what} that config.json names is not there",
+            "download every file of the checkpoint's repository into one folder",
+        )
     return path
 
 
@@ -78,16 +80,34 @@ def export_lm(folder: Path, output: Path, options: Options, progress: Progress) 
         streams = streams_section(config, buckets, options, graphs)
         progress("golden logits")
         streams["golden"] = golden(package.folder / GRAPH, config, streams, options.precision)
-        package.finish({
-            "format": 1, "kind": "speech-lm", "name": options.name or config.name, "version": options.version,
-            "licence": options.licence, "source": options.source or weights.name, "build": options.build,
-            "graph": {"file": GRAPH, "layout": "noctule",
-                      "signatures": {graph.signature: graph.specs() for graph in graphs}},
-            "tokenizer": vocabulary, "limits": {"context": config.context}, "streams": streams,
-            "architecture": {"dim": config.dim, "layers": config.layers, "heads": config.heads,
-                             "linear": options.precision.linear, "table": options.precision.table,
-                             "model_type": config.model_type, **{f"id_{k}": v for k, v in config.model_id.items()}},
-        })
+        package.finish(
+            {
+                "format": 1,
+                "kind": "speech-lm",
+                "name": options.name or config.name,
+                "version": options.version,
+                "licence": options.licence,
+                "source": options.source or weights.name,
+                "build": options.build,
+                "graph": {
+                    "file": GRAPH,
+                    "layout": "noctule",
+                    "signatures": {graph.signature: graph.specs() for graph in graphs},
+                },
+                "tokenizer": vocabulary,
+                "limits": {"context": config.context},
+                "streams": streams,
+                "architecture": {
+                    "dim": config.dim,
+                    "layers": config.layers,
+                    "heads": config.heads,
+                    "linear": options.precision.linear,
+                    "table": options.precision.table,
+                    "model_type": config.model_type,
+                    **{f"id_{k}": v for k, v in config.model_id.items()},
+                },
+            }
+        )
     return streams
 
 
@@ -95,8 +115,10 @@ def context_buckets(asked: Sequence[int], context: int) -> list[int]:
     """Ascending bucket sizes, the last of which is the model's own context."""
     for size in asked:
         if not 2 <= size <= context:
-            raise InputError(f"a context bucket of {size} frames does not fit a model of context {context}",
-                             f"choose from 2 to {context}")
+            raise InputError(
+                f"a context bucket of {size} frames does not fit a model of context {context}",
+                f"choose from 2 to {context}",
+            )
     return sorted({size for size in (asked or (128, 512)) if size < context} | {context})
 
 
@@ -107,8 +129,9 @@ def space_needed(checkpoint: Checkpoint, precision: Precision) -> int:
     return int(2.2 * checkpoint.tensors.size / stored * per_value) + (16 << 20)
 
 
-def write_graphs(checkpoint: Checkpoint, folder: Path, buckets: Sequence[int], options: Options,
-                 progress: Progress) -> list[Graph]:
+def write_graphs(
+    checkpoint: Checkpoint, folder: Path, buckets: Sequence[int], options: Options, progress: Progress
+) -> list[Graph]:
     """Write model.tflite and return its graphs."""
     config = checkpoint.config
     model = Model(folder, f"noctule {options.precision.linear}")
@@ -140,21 +163,29 @@ def tokenizer_section(path: Path, config: KyutaiConfig) -> dict[str, Any]:
         raise InputError(f"{path} is not a SentencePiece model") from error
     size = processor.vocab_size()
     if size != config.text_card:
-        raise InputError(f"{path} has {size} pieces, and the model's text_card is {config.text_card}",
-                         "use the tokenizer of the checkpoint's own repository")
+        raise InputError(
+            f"{path} has {size} pieces, and the model's text_card is {config.text_card}",
+            "use the tokenizer of the checkpoint's own repository",
+        )
 
     def optional(value: int) -> int | None:
         return value if value >= 0 else None
 
-    control = {processor.id_to_piece(i): i for i in range(size)
-               if processor.is_control(i) or processor.is_unknown(i)}
+    control = {processor.id_to_piece(i): i for i in range(size) if processor.is_control(i) or processor.is_unknown(i)}
     eos = processor.eos_id()
-    return {"file": TOKENIZER, "vocab_size": size, "bos": optional(processor.bos_id()),
-            "eos": [eos] if eos >= 0 else [], "pad": optional(processor.pad_id()), "control": control}
+    return {
+        "file": TOKENIZER,
+        "vocab_size": size,
+        "bos": optional(processor.bos_id()),
+        "eos": [eos] if eos >= 0 else [],
+        "pad": optional(processor.pad_id()),
+        "control": control,
+    }
 
 
-def streams_section(config: KyutaiConfig, buckets: Sequence[int], options: Options,
-                    graphs: Sequence[Graph]) -> dict[str, Any]:
+def streams_section(
+    config: KyutaiConfig, buckets: Sequence[int], options: Options, graphs: Sequence[Graph]
+) -> dict[str, Any]:
     """The manifest's `streams`, all of it from the checkpoint's config."""
     texts = 2 if config.demux else 1
     sizes = [config.text_card + 1] * texts + [config.card + 1] * config.n_q
@@ -164,25 +195,50 @@ def streams_section(config: KyutaiConfig, buckets: Sequence[int], options: Optio
     if config.depformer is not None:
         d = config.depformer
         zeros = [texts * (config.text_card + 1)] + [config.card + 1] * (config.dep_q - 1)
-        depth_section: dict[str, Any] = {"layers": d.layers, "heads": d.kv_heads, "head_dim": d.dim // d.heads,
-                                         "zero": zeros, "offsets": [0, config.text_card + 1][:texts]}
+        depth_section: dict[str, Any] = {
+            "layers": d.layers,
+            "heads": d.kv_heads,
+            "head_dim": d.dim // d.heads,
+            "zero": zeros,
+            "offsets": [0, config.text_card + 1][:texts],
+        }
     else:
         depth_section = {"layers": 0, "heads": 0, "head_dim": 0, "zero": [], "offsets": [0]}
     return {
-        "n_q": config.n_q, "dep_q": config.dep_q, "card": config.card, "text_card": config.text_card,
-        "text_card_out": config.text_card_out, "delays": list(config.delays), "initial_text": config.text_card,
-        "initial_audio": config.card, "text_padding": config.padding, "end_of_text_padding": config.end_padding,
-        "offsets": [int(n) for n in np.cumsum([0, *sizes])], "demux": config.text_card + 1 if config.demux else 0,
-        "frame_rate": FRAME_RATE, "mode": modes, "buckets": list(buckets),
+        "n_q": config.n_q,
+        "dep_q": config.dep_q,
+        "card": config.card,
+        "text_card": config.text_card,
+        "text_card_out": config.text_card_out,
+        "delays": list(config.delays),
+        "initial_text": config.text_card,
+        "initial_audio": config.card,
+        "text_padding": config.padding,
+        "end_of_text_padding": config.end_padding,
+        "offsets": [int(n) for n in np.cumsum([0, *sizes])],
+        "demux": config.text_card + 1 if config.demux else 0,
+        "frame_rate": FRAME_RATE,
+        "mode": modes,
+        "buckets": list(buckets),
         "extra_heads": {"count": config.extra_heads, "dim": config.extra_dim},
-        "depth": depth_section, "conditions": conditions_section(config, options),
+        "depth": depth_section,
+        "conditions": conditions_section(config, options),
         "stt": dict(config.stt),
         "tts": {**config.tts, "tokens": {**TTS_TOKENS, "pad": config.padding, "new_word": config.end_padding}}
-        if "tts" in modes else {},
+        if "tts" in modes
+        else {},
         "sampling": sampling_section(config),
-        "codec": {"n_q": codec_codebooks(config), "card": config.card, "frame_rate": FRAME_RATE, "sample_rate": SAMPLE_RATE},
-        "bytes_per_frame": {"temporal": {str(c): traffic[f"temporal_{c}"] for c in buckets}, "depth": depth,
-                            "total": traffic[f"temporal_{buckets[-1]}"] + depth},
+        "codec": {
+            "n_q": codec_codebooks(config),
+            "card": config.card,
+            "frame_rate": FRAME_RATE,
+            "sample_rate": SAMPLE_RATE,
+        },
+        "bytes_per_frame": {
+            "temporal": {str(c): traffic[f"temporal_{c}"] for c in buckets},
+            "depth": depth,
+            "total": traffic[f"temporal_{buckets[-1]}"] + depth,
+        },
     }
 
 
@@ -195,11 +251,21 @@ def conditions_section(config: KyutaiConfig, options: Options) -> dict[str, Any]
     """What `condition` takes."""
     cross = sum(entry.fuse == "cross" for entry in config.conditioners)
     return {
-        "sum": any(entry.fuse == "sum" for entry in config.conditioners), "cross": bool(cross),
+        "sum": any(entry.fuse == "sum" for entry in config.conditioners),
+        "cross": bool(cross),
         "frames": options.cross_frames if cross else 0,
-        "inputs": [{"name": entry.name, "kind": entry.kind, "fuse": entry.fuse, "dim": entry.dim,
-                    "frames": options.cross_frames // cross if entry.fuse == "cross" else 1, "bins": entry.bins,
-                    "values": None if entry.values is None else list(entry.values)} for entry in config.conditioners],
+        "inputs": [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "fuse": entry.fuse,
+                "dim": entry.dim,
+                "frames": options.cross_frames // cross if entry.fuse == "cross" else 1,
+                "bins": entry.bins,
+                "values": None if entry.values is None else list(entry.values),
+            }
+            for entry in config.conditioners
+        ],
     }
 
 
@@ -211,5 +277,7 @@ def sampling_section(config: KyutaiConfig) -> dict[str, Any]:
         raise InputError(f"config.json: lm_gen_config.{min(unknown)} is not a setting of the sampler")
     values = {**_SAMPLING, **given}
     greedy = given.get("use_sampling") is False
-    return {"text": {"temperature": 0.0 if greedy else values["temp_text"], "top_k": values["top_k_text"]},
-            "audio": {"temperature": 0.0 if greedy else values["temp"], "top_k": values["top_k"]}}
+    return {
+        "text": {"temperature": 0.0 if greedy else values["temp_text"], "top_k": values["top_k_text"]},
+        "audio": {"temperature": 0.0 if greedy else values["temp"], "top_k": values["top_k"]},
+    }

@@ -43,8 +43,10 @@ class Checkpoint:
         for name in [n for n in shapes if f"{n}_scb" in self.tensors]:
             shapes[f"{name}_scb"] = shapes[name][:1]
         if not config.quantised and any(name.endswith("_scb") for name in shapes):
-            raise InputError(f"{path} is quantised, and its config does not say quantize: true",
-                             "use the config.json of the same repository")
+            raise InputError(
+                f"{path} is quantised, and its config does not say quantize: true",
+                "use the config.json of the same repository",
+            )
         # without a depth transformer the reference still makes its input projection, and never uses it
         self.tensors.expect(shapes, ignore=() if config.dep_q else ("depformer_in.",))
 
@@ -91,8 +93,9 @@ def _norm(shapes: Shapes, prefix: str, norm: Norm, dim: int) -> None:
         shapes[f"{prefix}.weight"] = shapes[f"{prefix}.bias"] = (dim,)
 
 
-def _embedding(linear: Shapes, other: Shapes, prefix: str, rows: int, dim: int, *, norm: bool, low_rank: int | None,
-               demux: bool) -> None:
+def _embedding(
+    linear: Shapes, other: Shapes, prefix: str, rows: int, dim: int, *, norm: bool, low_rank: int | None, demux: bool
+) -> None:
     width = low_rank or dim
     other[f"{prefix}.weight"] = (rows, width)
     if norm:
@@ -156,11 +159,20 @@ def _gate(linear: Shapes, prefix: str, dim: int, hidden: int) -> None:
 def _depformer(linear: Shapes, other: Shapes, c: KyutaiConfig, d: Depformer) -> None:
     for i in range(d.sets if d.multi_linear else 1):
         linear[f"depformer_in.{i}.weight"] = (d.dim, c.dim)
-    _embedding(linear, other, "depformer_text_emb", c.text_card + 1, d.dim, norm=c.norm_emb, low_rank=d.low_rank,
-               demux=c.demux)
+    _embedding(
+        linear,
+        other,
+        "depformer_text_emb",
+        c.text_card + 1,
+        d.dim,
+        norm=c.norm_emb,
+        low_rank=d.low_rank,
+        demux=c.demux,
+    )
     for q in range(c.dep_q - 1):
-        _embedding(linear, other, f"depformer_emb.{q}", c.card + 1, d.dim, norm=c.norm_emb, low_rank=d.low_rank,
-                   demux=False)
+        _embedding(
+            linear, other, f"depformer_emb.{q}", c.card + 1, d.dim, norm=c.norm_emb, low_rank=d.low_rank, demux=False
+        )
     for i in range(d.layers):
         p = f"depformer.layers.{i}"
         _attention(linear, f"{p}.self_attn", d.dim, d.heads, d.kv_heads, d.sets)

@@ -34,11 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("speech models (Kyutai)")
     group.add_argument("--codec", type=Path, help="codec package to write (default: OUTPUT-codec beside the output)")
     group.add_argument("--no-codec", action="store_true", help="write the language model only")
-    group.add_argument("--codec-quant", choices=("float32", "int8"), default="float32",
-                       help="weights of the codec's decoder (default float32; the encoder is always float32)")
+    group.add_argument(
+        "--codec-quant",
+        choices=("float32", "int8"),
+        default="float32",
+        help="weights of the codec's decoder (default float32; the encoder is always float32)",
+    )
     group.add_argument("--mimi-config", type=Path, help="JSON of a Mimi that is not the published one")
-    group.add_argument("--cross-frames", type=int, default=kyutai.CROSS_FRAMES,
-                       help=f"frames of speaker conditioning (default {kyutai.CROSS_FRAMES}, five voices of 10 s)")
+    group.add_argument(
+        "--cross-frames",
+        type=int,
+        default=kyutai.CROSS_FRAMES,
+        help=f"frames of speaker conditioning (default {kyutai.CROSS_FRAMES}, five voices of 10 s)",
+    )
 
 
 def command_line(options: argparse.Namespace) -> str:
@@ -49,8 +57,12 @@ def command_line(options: argparse.Namespace) -> str:
     return shlex.join(parts)
 
 
-def export_speech(options: argparse.Namespace, default_context: list[int], progress: Callable[[str], None],
-                  boards: Mapping[str, float]) -> None:
+def export_speech(
+    options: argparse.Namespace,
+    default_context: list[int],
+    progress: Callable[[str], None],
+    boards: Mapping[str, float],
+) -> None:
     """Write both packages and print what they need. InputError leaves neither behind."""
     if options.quant not in _PRECISIONS:
         raise InputError(f"--quant {options.quant} is not for speech models", f"choose {', '.join(_PRECISIONS)}")
@@ -59,18 +71,30 @@ def export_speech(options: argparse.Namespace, default_context: list[int], progr
     targets = [options.output] if options.no_codec else [options.output, codec]
     for target in targets:
         check_destination(target)
-    about = {"version": options.version, "licence": options.licence, "source": options.source,
-             "build": command_line(options)}
+    about = {
+        "version": options.version,
+        "licence": options.licence,
+        "source": options.source,
+        "build": command_line(options),
+    }
     lm_options = kyutai.Options(
-        precision=Precision(*_PRECISIONS[options.quant]), cross_frames=options.cross_frames, name=options.name,
-        buckets=() if list(options.context) == default_context else options.context, **about)
+        precision=Precision(*_PRECISIONS[options.quant]),
+        cross_frames=options.cross_frames,
+        name=options.name,
+        buckets=() if list(options.context) == default_context else options.context,
+        **about,
+    )
     if options.no_codec:
         streams, section = kyutai.export_lm(options.checkpoint, options.output, lm_options, progress), None
     else:
         weights = kyutai.find_file(options.checkpoint, config.mimi_name, "codec")
         mimi_options = mimi.Options(
-            codebooks=kyutai.codec_codebooks(config), decoder_linear=options.codec_quant,
-            decoder_conv=options.codec_quant, name=f"{options.name or config.name}-codec", **about)
+            codebooks=kyutai.codec_codebooks(config),
+            decoder_linear=options.codec_quant,
+            decoder_conv=options.codec_quant,
+            name=f"{options.name or config.name}-codec",
+            **about,
+        )
         # half of a speech model is no use to anyone: the codec waits in a scratch folder until both are whole
         with tempfile.TemporaryDirectory(dir=codec.absolute().parent, prefix=f".{codec.name}-") as scratch:
             section = mimi.export_codec(weights, options.mimi_config, Path(scratch) / "new", mimi_options, progress)
@@ -82,8 +106,9 @@ def export_speech(options: argparse.Namespace, default_context: list[int], progr
         print(line)
 
 
-def summary(output: Path, streams: Mapping[str, Any], codec: Mapping[str, Any] | None,
-            boards: Mapping[str, float]) -> list[str]:
+def summary(
+    output: Path, streams: Mapping[str, Any], codec: Mapping[str, Any] | None, boards: Mapping[str, float]
+) -> list[str]:
     """Bytes read per 80 ms frame, the bandwidth that asks for, and which boards have it."""
     rate, read = streams["frame_rate"], streams["bytes_per_frame"]
     codec_bytes = sum(codec["bytes_per_frame"].values()) if codec is not None else 0

@@ -40,7 +40,8 @@ class Conditions:
     def graph(self, model: Model, frames: int) -> Graph:
         """Add `condition`; `frames` is the number of cross-attention frames of each tensor conditioner."""
         g = model.graph("condition")
-        sums, crosses = [], []
+        sums: list[Tensor] = []
+        crosses: list[Tensor] = []
         for entry in self.inputs:
             (sums if entry.conditioner.fuse == "sum" else crosses).append(self._embed(g, entry, frames))
         if sums:
@@ -93,17 +94,24 @@ def load_conditions(model: Model, checkpoint: Checkpoint, precision: Precision) 
     inputs = []
     for entry in c.conditioners:
         p = f"condition_provider.conditioners.{entry.name}"
-        inputs.append(Input(
-            entry,
-            model.add(checkpoint.floats(f"{p}.embed.weight"), f"{p}.embed") if entry.kind == "lut" else None,
-            model.add(checkpoint.matrix(f"{p}.output_proj.weight").floats(), p) if entry.projected else None,
-            model.add(checkpoint.floats(f"{p}.learnt_padding").reshape(1, -1), f"{p}.learnt_padding")
-            if entry.learnt_padding else None,
-        ))
+        inputs.append(
+            Input(
+                entry,
+                model.add(checkpoint.floats(f"{p}.embed.weight"), f"{p}.embed") if entry.kind == "lut" else None,
+                model.add(checkpoint.matrix(f"{p}.output_proj.weight").floats(), p) if entry.projected else None,
+                model.add(checkpoint.floats(f"{p}.learnt_padding").reshape(1, -1), f"{p}.learnt_padding")
+                if entry.learnt_padding
+                else None,
+            )
+        )
     project = []
     for i in range(c.layers if c.cross_attention else 0):
         matrix = checkpoint.matrix(f"transformer.layers.{i}.cross_attention.in_projs.0.weight")
         key, value = (matrix.rows(np.arange(n * c.dim, (n + 1) * c.dim, dtype=np.int64)) for n in (1, 2))
-        project.append((precision.matrix(model, key, f"transformer.layers.{i}.cross.key"),
-                        precision.matrix(model, value, f"transformer.layers.{i}.cross.value")))
+        project.append(
+            (
+                precision.matrix(model, key, f"transformer.layers.{i}.cross.key"),
+                precision.matrix(model, value, f"transformer.layers.{i}.cross.value"),
+            )
+        )
     return Conditions(c, tuple(inputs), tuple(project))

@@ -25,24 +25,73 @@ _LAYER = {"layer_norm": 1e-5, "layer_norm_f32": 1e-8}
 
 #: keys of config.json that describe the files, not the language model
 _FILE_KEYS = {
-    "moshi_name", "mimi_name", "mimi_config_name", "tokenizer_name", "lora_name", "model_type", "lm_gen_config",
-    "tts_config", "stt_config", "model_id", "version", "voice_repo",
+    "moshi_name",
+    "mimi_name",
+    "mimi_config_name",
+    "tokenizer_name",
+    "lora_name",
+    "model_type",
+    "lm_gen_config",
+    "tts_config",
+    "stt_config",
+    "model_id",
+    "version",
+    "voice_repo",
 }
-_REQUIRED = ("dim", "num_heads", "num_layers", "n_q", "dep_q", "card", "text_card", "delays", "hidden_scale",
-             "context", "gating", "norm", "positional_embedding", "max_period")
+_REQUIRED = (
+    "dim",
+    "num_heads",
+    "num_layers",
+    "n_q",
+    "dep_q",
+    "card",
+    "text_card",
+    "delays",
+    "hidden_scale",
+    "context",
+    "gating",
+    "norm",
+    "positional_embedding",
+    "max_period",
+)
 #: optional keys with moshi's own default
 _OPTIONAL: dict[str, Any] = {
-    "text_card_out": None, "existing_text_padding_id": 3, "existing_text_end_padding_id": 0, "causal": True,
-    "layer_scale": None, "kv_repeat": 1, "norm_emb": False, "bias_proj": False, "cross_attention": False,
-    "demux_second_stream": False, "demux_second_text_stream": False, "extra_heads_num_heads": 0,
-    "extra_heads_dim": 6, "conditioners": {}, "fuser": None, "quantize": False, "same_initial": False,
-    "positional_scale": 1.0, "lora": False,
-    "depformer_dim": 256, "depformer_dim_feedforward": None, "depformer_multi_linear": False,
-    "depformer_weights_per_step": False, "depformer_weights_per_step_schedule": None,
-    "depformer_low_rank_embeddings": None, "depformer_pos_emb": "sin", "depformer_norm": None,
-    "depformer_num_heads": None, "depformer_num_layers": None, "depformer_context": None,
-    "depformer_max_period": None, "depformer_gating": None, "depformer_layer_scale": None,
-    "depformer_causal": True, "depformer_kv_repeat": None, "depformer_norm_emb": False,
+    "text_card_out": None,
+    "existing_text_padding_id": 3,
+    "existing_text_end_padding_id": 0,
+    "causal": True,
+    "layer_scale": None,
+    "kv_repeat": 1,
+    "norm_emb": False,
+    "bias_proj": False,
+    "cross_attention": False,
+    "demux_second_stream": False,
+    "demux_second_text_stream": False,
+    "extra_heads_num_heads": 0,
+    "extra_heads_dim": 6,
+    "conditioners": {},
+    "fuser": None,
+    "quantize": False,
+    "same_initial": False,
+    "positional_scale": 1.0,
+    "lora": False,
+    "depformer_dim": 256,
+    "depformer_dim_feedforward": None,
+    "depformer_multi_linear": False,
+    "depformer_weights_per_step": False,
+    "depformer_weights_per_step_schedule": None,
+    "depformer_low_rank_embeddings": None,
+    "depformer_pos_emb": "sin",
+    "depformer_norm": None,
+    "depformer_num_heads": None,
+    "depformer_num_layers": None,
+    "depformer_context": None,
+    "depformer_max_period": None,
+    "depformer_gating": None,
+    "depformer_layer_scale": None,
+    "depformer_causal": True,
+    "depformer_kv_repeat": None,
+    "depformer_norm_emb": False,
 }
 
 
@@ -163,8 +212,10 @@ def read_config(path: Path) -> KyutaiConfig:
     if not isinstance(raw, dict):
         raise InputError(f"{path} holds no JSON object", "a Kyutai checkpoint's config.json is an object of settings")
     if "model_type" in raw and "dim" not in raw and "hidden_size" in raw:
-        raise InputError(f"{path} describes a {raw['model_type']} model in transformers' form, not a Kyutai checkpoint",
-                         "take the checkpoint's original repository, not its -trfs or -hf copy")
+        raise InputError(
+            f"{path} is of a {raw['model_type']} model in transformers' form, not of a Kyutai checkpoint",
+            "take the checkpoint's original repository, not its -trfs or -hf copy",
+        )
     return _Parser(path, raw).config()
 
 
@@ -253,25 +304,46 @@ class _Parser:
         if cross != any(c.fuse == "cross" for c in conditioners):
             raise self.fail("cross_attention", f"is {str(cross).lower()}, and the fuser says otherwise")
         return KyutaiConfig(
-            name=self._path.parent.name, dim=dim, heads=heads, kv_heads=heads // repeat,
-            layers=self.integer("num_layers", 1, 512), hidden=feed if gating == "none" else gated_hidden(dim, feed),
-            gating=gating, norm=self.norm("norm"),
+            name=self._path.parent.name,
+            dim=dim,
+            heads=heads,
+            kv_heads=heads // repeat,
+            layers=self.integer("num_layers", 1, 512),
+            hidden=feed if gating == "none" else gated_hidden(dim, feed),
+            gating=gating,
+            norm=self.norm("norm"),
             rope_interleaved=self.one_of("positional_embedding", ("rope", "rope_concat")) == "rope",
-            max_period=self.number("max_period"), context=self.integer("context", 2), n_q=n_q, dep_q=dep_q,
-            card=self.integer("card"), text_card=text_card,
+            max_period=self.number("max_period"),
+            context=self.integer("context", 2),
+            n_q=n_q,
+            dep_q=dep_q,
+            card=self.integer("card"),
+            text_card=text_card,
             text_card_out=text_card if self.get("text_card_out") is None else self.integer("text_card_out"),
-            delays=self.delays(n_q), padding=self.integer("existing_text_padding_id", 0, text_card),
-            end_padding=self.integer("existing_text_end_padding_id", 0, text_card), norm_emb=self.flag("norm_emb"),
-            bias_proj=self.flag("bias_proj"), layer_scale=self.get("layer_scale") is not None, cross_attention=cross,
+            delays=self.delays(n_q),
+            padding=self.integer("existing_text_padding_id", 0, text_card),
+            end_padding=self.integer("existing_text_end_padding_id", 0, text_card),
+            norm_emb=self.flag("norm_emb"),
+            bias_proj=self.flag("bias_proj"),
+            layer_scale=self.get("layer_scale") is not None,
+            cross_attention=cross,
             demux=self.flag("demux_second_stream") or self.flag("demux_second_text_stream"),
-            extra_heads=self.integer("extra_heads_num_heads", 0, 64), extra_dim=self.integer("extra_heads_dim"),
+            extra_heads=self.integer("extra_heads_num_heads", 0, 64),
+            extra_dim=self.integer("extra_heads_dim"),
             depformer=self.depformer(dep_q, gating, repeat) if dep_q else None,
-            conditioners=conditioners, cross_positions=positions, quantised=self.flag("quantize"),
+            conditioners=conditioners,
+            cross_positions=positions,
+            quantised=self.flag("quantize"),
             model_type=self.one_of("model_type", ("moshi", "stt", "tts", "hibiki", "personaplex"), "moshi")
-            if "model_type" in self._raw else "moshi",
-            weights_name=self.text("moshi_name", WEIGHTS_NAME), mimi_name=self.text("mimi_name", MIMI_NAME),
-            tokenizer_name=self.text("tokenizer_name", TOKENIZER_NAME), sampling=self.table("lm_gen_config"),
-            stt=self.table("stt_config"), tts=self.table("tts_config"), model_id=self.table("model_id"),
+            if "model_type" in self._raw
+            else "moshi",
+            weights_name=self.text("moshi_name", WEIGHTS_NAME),
+            mimi_name=self.text("mimi_name", MIMI_NAME),
+            tokenizer_name=self.text("tokenizer_name", TOKENIZER_NAME),
+            sampling=self.table("lm_gen_config"),
+            stt=self.table("stt_config"),
+            tts=self.table("tts_config"),
+            model_id=self.table("model_id"),
         )
 
     def delays(self, n_q: int) -> tuple[int, ...]:
@@ -286,7 +358,8 @@ class _Parser:
         if not self.flag("depformer_weights_per_step"):
             raise self.fail("depformer_weights_per_step", "is false, and the reference cannot stream such a model")
         if self.get("depformer_pos_emb") != "none":
-            raise self.fail("depformer_pos_emb", f"is {self.get('depformer_pos_emb')!r}, and only 'none' can be exported")
+            found = self.get("depformer_pos_emb")
+            raise self.fail("depformer_pos_emb", f"is {found!r}, and only 'none' can be exported")
         dim, heads = self.integer("depformer_dim"), self.integer("depformer_num_heads")
         if dim % heads:
             raise self.fail("depformer_num_heads", f"is {heads}, which does not divide depformer_dim {dim}")
@@ -298,7 +371,9 @@ class _Parser:
         if not isinstance(schedule, list) or not all(isinstance(i, int) and 0 <= i < dep_q for i in schedule):
             raise self.fail("depformer_weights_per_step_schedule", "must be a list of weight indices")
         if len(schedule) != dep_q:
-            raise self.fail("depformer_weights_per_step_schedule", f"has {len(schedule)} entries, and dep_q is {dep_q}")
+            raise self.fail(
+                "depformer_weights_per_step_schedule", f"has {len(schedule)} entries, and dep_q is {dep_q}"
+            )
         sets = max(schedule) + 1
         feed = self.get("depformer_dim_feedforward")
         feed = int(self.number("hidden_scale") * dim) if feed is None else feed
@@ -308,13 +383,22 @@ class _Parser:
         low_rank = self.get("depformer_low_rank_embeddings")
         own_repeat = self.get("depformer_kv_repeat") or repeat
         return Depformer(
-            dim=dim, heads=heads, kv_heads=heads // own_repeat, layers=self.integer("depformer_num_layers", 1, 256),
-            hidden=tuple(gated_hidden(dim, n) for n in feeds), gating=own, schedule=tuple(schedule),
+            dim=dim,
+            heads=heads,
+            kv_heads=heads // own_repeat,
+            layers=self.integer("depformer_num_layers", 1, 256),
+            hidden=tuple(gated_hidden(dim, n) for n in feeds),
+            gating=own,
+            schedule=tuple(schedule),
             multi_linear=self.flag("depformer_multi_linear"),
             low_rank=None if low_rank is None else self.integer("depformer_low_rank_embeddings"),
             out_norm=None if self.get("depformer_norm") is None else self.norm("depformer_norm"),
-            layer_scale=(self._raw["depformer_layer_scale"] if "depformer_layer_scale" in self._raw
-                         else self.get("layer_scale")) is not None,
+            layer_scale=(
+                self._raw["depformer_layer_scale"]
+                if "depformer_layer_scale" in self._raw
+                else self.get("layer_scale")
+            )
+            is not None,
         )
 
     def conditioners(self, dim: int) -> tuple[tuple[Conditioner, ...], float]:
@@ -335,8 +419,12 @@ class _Parser:
                 raise self.fail(key, "is not named by the fuser, so it would do nothing")
             found.append(self.conditioner(name, kind, fuse[name], entry.get(kind) or {}, dim))
         if set(fuse) - {c.name for c in found}:
-            raise self.fail(f"fuser names {min(set(fuse) - {c.name for c in found})}", "but no such conditioner exists")
-        scale = float(fuser.get("cross_attention_pos_emb_scale", 1.0)) if fuser.get("cross_attention_pos_emb") else 0.0
+            raise self.fail(
+                f"fuser names {min(set(fuse) - {c.name for c in found})}", "but no such conditioner exists"
+            )
+        scale = (
+            float(fuser.get("cross_attention_pos_emb_scale", 1.0)) if fuser.get("cross_attention_pos_emb") else 0.0
+        )
         order = [name for how in ("sum", "cross") for name in fuser.get(how, [])]
         return tuple(sorted(found, key=lambda c: order.index(c.name))), scale
 
@@ -362,7 +450,12 @@ class _Parser:
         if kind == "lut" and (not isinstance(bins, int) or bins < len(values or ()) or bins < 1):
             raise self.fail(f"{key}.n_bins", f"is {bins!r}, too few for {len(values or ())} values")
         return Conditioner(
-            name=name, kind=kind, fuse=fuse, dim=width, bins=int(bins), values=None if values is None else tuple(values),
+            name=name,
+            kind=kind,
+            fuse=fuse,
+            dim=width,
+            bins=int(bins),
+            values=None if values is None else tuple(values),
             projected=bool(entry.get("force_linear", True)) or width != dim,
             learnt_padding=bool(entry.get("learn_padding", True)),
         )

@@ -72,8 +72,9 @@ class Depth:
         return g
 
     @staticmethod
-    def _attend(g: Graph, heads: Heads, past: Tensor | None, i: int, query: Tensor, key: Tensor,
-                value: Tensor) -> Tensor:
+    def _attend(
+        g: Graph, heads: Heads, past: Tensor | None, i: int, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
         """Attention over the steps of this frame; the first step sees only itself, so it takes its value."""
         if past is None:
             return value if heads.per == 1 else g.concat([value] * heads.per, 2)
@@ -99,23 +100,35 @@ def load_depth(model: Model, checkpoint: Checkpoint, precision: Precision, progr
         tables.append(precision.rows(model, parts, prefix))
         # a demultiplexed embedding goes through out1 and out2 instead (moshi/models/lm_utils.py)
         low_rank = d.low_rank is not None and not (q == 0 and c.demux)
-        expand.append(precision.matrix(model, checkpoint.matrix(f"{prefix}.low_rank.weight"), f"{prefix}.low_rank")
-                      if low_rank else None)
+        expand.append(
+            precision.matrix(model, checkpoint.matrix(f"{prefix}.low_rank.weight"), f"{prefix}.low_rank")
+            if low_rank
+            else None
+        )
     layers = []
     for i in range(d.layers):
         progress(f"depth layer {i + 1} of {d.layers}")
         layers.append(_layer(model, checkpoint, precision, d, f"depformer.layers.{i}"))
     steps = range(c.dep_q)
     return Depth(
-        c, d,
-        tuple(precision.matrix(model, checkpoint.matrix(f"depformer_in.{i}.weight"), f"depformer_in.{i}")
-              for i in range(d.sets if d.multi_linear else 1)),
-        tuple(tables), tuple(expand), tuple(layers),
-        tuple(None if d.out_norm is None else norm_weights(model, checkpoint, f"depformer_norms.{q}", d.out_norm)
-              for q in steps),
+        c,
+        d,
+        tuple(
+            precision.matrix(model, checkpoint.matrix(f"depformer_in.{i}.weight"), f"depformer_in.{i}")
+            for i in range(d.sets if d.multi_linear else 1)
+        ),
+        tuple(tables),
+        tuple(expand),
+        tuple(layers),
+        tuple(
+            None if d.out_norm is None else norm_weights(model, checkpoint, f"depformer_norms.{q}", d.out_norm)
+            for q in steps
+        ),
         tuple(precision.matrix(model, checkpoint.matrix(f"linears.{q}.weight"), f"linears.{q}") for q in steps),
-        tuple(model.add(checkpoint.floats(f"linears.{q}.bias"), f"linears.{q}.bias") if c.bias_proj else None
-              for q in steps),
+        tuple(
+            model.add(checkpoint.floats(f"linears.{q}.bias"), f"linears.{q}.bias") if c.bias_proj else None
+            for q in steps
+        ),
     )
 
 
@@ -130,13 +143,25 @@ def _layer(model: Model, checkpoint: Checkpoint, precision: Precision, d: Depfor
     sets = range(d.sets)
     return DepthLayer(
         norm_weights(model, checkpoint, f"{p}.norm1", c.norm),
-        tuple(precision.matrix(model, fold_attention(checkpoint.matrix(f"{p}.self_attn.in_projs.{w}.weight"), heads,
-                                                     interleaved=False), f"{p}.qkv.{w}") for w in sets),
-        tuple(precision.matrix(model, scaled(f"{p}.self_attn.out_projs.{w}.weight", "1"), f"{p}.out.{w}")
-              for w in sets),
+        tuple(
+            precision.matrix(
+                model,
+                fold_attention(checkpoint.matrix(f"{p}.self_attn.in_projs.{w}.weight"), heads, interleaved=False),
+                f"{p}.qkv.{w}",
+            )
+            for w in sets
+        ),
+        tuple(
+            precision.matrix(model, scaled(f"{p}.self_attn.out_projs.{w}.weight", "1"), f"{p}.out.{w}") for w in sets
+        ),
         norm_weights(model, checkpoint, f"{p}.norm2", c.norm),
-        tuple(FeedForward(d.gating, d.hidden[w],
-                          precision.matrix(model, checkpoint.matrix(f"{p}.gating.{w}.linear_in.weight"), f"{p}.up.{w}"),
-                          precision.matrix(model, scaled(f"{p}.gating.{w}.linear_out.weight", "2"), f"{p}.down.{w}"))
-              for w in sets),
+        tuple(
+            FeedForward(
+                d.gating,
+                d.hidden[w],
+                precision.matrix(model, checkpoint.matrix(f"{p}.gating.{w}.linear_in.weight"), f"{p}.up.{w}"),
+                precision.matrix(model, scaled(f"{p}.gating.{w}.linear_out.weight", "2"), f"{p}.down.{w}"),
+            )
+            for w in sets
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ def golden(path: Path, config: KyutaiConfig, streams: dict[str, Any], precision:
     """The manifest's `streams.golden`. Raises ModelError when a head is constant or equals another."""
     rng = np.random.default_rng(_SEED)
     offsets = streams["offsets"]
-    rows = np.array([[rng.integers(low, high) for low, high in zip(offsets, offsets[1:], strict=False)]
-                     for _ in range(FRAMES)], np.int32)
+    rows = np.array([[rng.integers(low, high) for low, high in pairwise(offsets)] for _ in range(FRAMES)], np.int32)
     signature = f"temporal_{streams['buckets'][0]}"
     with tflite.load_model(path) as model:
         names = model.signatures[signature].inputs
@@ -60,14 +60,22 @@ def golden(path: Path, config: KyutaiConfig, streams: dict[str, Any], precision:
     _check(texts, "text")
     _check(logits, "audio")
     summaries = [_summary(values) for values in texts]
-    return {"signature": signature, "tokens": rows.tolist(), **{key: [s[key] for s in summaries] for key in summaries[0]},
-            "depth": depth, "rtol": RTOL[precision.linear]}
+    return {
+        "signature": signature,
+        "tokens": rows.tolist(),
+        **{key: [s[key] for s in summaries] for key in summaries[0]},
+        "depth": depth,
+        "rtol": RTOL[precision.linear],
+    }
 
 
 def _summary(values: Floats) -> dict[str, Any]:
     order = np.argsort(-values, kind="stable")
-    return {"top": order[:5].tolist(), "logits": [round(float(v), 6) for v in values[:8]],
-            "peak": round(float(np.abs(values).max()), 6)}
+    return {
+        "top": order[:5].tolist(),
+        "logits": [round(float(v), 6) for v in values[:8]],
+        "peak": round(float(np.abs(values).max()), 6),
+    }
 
 
 def _check(heads: list[Floats], what: str) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece
 import torch
-from moshi.models import LMGen, LMModel, loaders
+from moshi.models import loaders
+from moshi.models.lm import LMGen, LMModel
 from moshi.utils import sampling as moshi_sampling
 from safetensors.torch import save_file
 
@@ -39,9 +40,19 @@ def train_tokenizer(path: Path, size: int) -> None:
     """A SentencePiece model of `size` pieces with Kyutai's special ids (unk 0, bos 1, eos 2, pad 3)."""
     sentences = [" ".join(words) for line in _CORPUS.splitlines() for words in _windows(line.split())]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences), model_prefix=str(path.with_suffix("")), vocab_size=size, unk_id=0, bos_id=1,
-        eos_id=2, pad_id=3, hard_vocab_limit=True, minloglevel=2, num_threads=1, character_coverage=1.0,
-        normalization_rule_name="identity")
+        sentence_iterator=iter(sentences),
+        model_prefix=str(path.with_suffix("")),
+        vocab_size=size,
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=3,
+        hard_vocab_limit=True,
+        minloglevel=2,
+        num_threads=1,
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+    )
     path.with_suffix(".vocab").unlink()
 
 
@@ -62,12 +73,28 @@ def build_model(config: dict[str, Any], seed: int = 0) -> LMModel:
     return model.eval()
 
 
-FILE_KEYS = {"moshi_name", "mimi_name", "tokenizer_name", "model_type", "lm_gen_config", "stt_config", "tts_config",
-             "model_id", "quantize"}
+FILE_KEYS = {
+    "moshi_name",
+    "mimi_name",
+    "tokenizer_name",
+    "model_type",
+    "lm_gen_config",
+    "stt_config",
+    "tts_config",
+    "model_id",
+    "quantize",
+}
 
 
-def write_checkpoint(folder: Path, config: dict[str, Any], model: LMModel, *, dtype: torch.dtype = torch.float32,
-                     stacked: bool = False, q8: bool = False) -> None:
+def write_checkpoint(
+    folder: Path,
+    config: dict[str, Any],
+    model: LMModel,
+    *,
+    dtype: torch.dtype = torch.float32,
+    stacked: bool = False,
+    q8: bool = False,
+) -> None:
     """config.json, weights and tokenizer as Kyutai publishes them.
 
     `stacked` uses the older names in which the depth steps' projections are one tensor; `q8` Kyutai's int8 form.
@@ -80,15 +107,17 @@ def write_checkpoint(folder: Path, config: dict[str, Any], model: LMModel, *, dt
         state = quantise_state(model, state)
     if stacked:
         state = stack_state(state)
-    save_file({name: value.contiguous() for name, value in state.items()},
-              folder / config.get("moshi_name", "model.safetensors"))
+    save_file(
+        {name: value.contiguous() for name, value in state.items()},
+        folder / config.get("moshi_name", "model.safetensors"),
+    )
     tokenizer = folder / config.get("tokenizer_name", loaders.TEXT_TOKENIZER_NAME)
     if not tokenizer.exists():
         train_tokenizer(tokenizer, config["text_card"])
 
 
 def quantise_state(model: LMModel, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Every Linear as int8 with its row maxima, as moshi's QLinear stores it (bitsandbytes' int8_vectorwise_quant)."""
+    """Every Linear as int8 with its row maxima, as moshi's QLinear stores it (int8_vectorwise_quant)."""
     result = dict(state)
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
@@ -131,8 +160,9 @@ def forced_run(model: LMModel, frames: int, seed: int = 1, conditions: Any = Non
     """Feed random tokens (a few of them -1) to moshi's streaming forward and record all logits."""
     rng = np.random.default_rng(seed)
     text_limit = model.text_card + 1
-    codes = np.concatenate([rng.integers(0, text_limit, (1, frames)),
-                            rng.integers(0, model.card + 1, (model.n_q, frames))])
+    codes = np.concatenate(
+        [rng.integers(0, text_limit, (1, frames)), rng.integers(0, model.card + 1, (model.n_q, frames))]
+    )
     codes[rng.random(codes.shape) < 0.05] = -1
     demux = model.text_emb.demux_second_stream
     depth = rng.integers(0, model.card + 1, (frames, max(model.dep_q, 1)))
@@ -142,8 +172,9 @@ def forced_run(model: LMModel, frames: int, seed: int = 1, conditions: Any = Non
         depth[:, 0] += rng.integers(0, text_limit, frames) * text_limit
     depth = depth[:, : model.dep_q]
     depth[rng.random(depth.shape) < 0.05] = -1
-    summed = None if conditions is None else model.fuser.get_sum(conditions)
-    crossed = None if conditions is None else model.fuser.get_cross(conditions)
+    fuser = model.fuser if conditions is not None else None
+    summed = None if fuser is None else fuser.get_sum(conditions)
+    crossed = None if fuser is None else fuser.get_cross(conditions)
     text, audio, extra = [], [], []
     with model.streaming(1):
         for t in range(frames):
@@ -159,18 +190,26 @@ def forced_run(model: LMModel, frames: int, seed: int = 1, conditions: Any = Non
                     token = torch.from_numpy(depth[t, q].reshape(1, 1, 1))
                     steps.append(model.forward_depformer(q, token, hidden)[0, 0, 0].numpy())
             audio.append(steps)
-    return Forced(codes, depth, np.array(text), np.array(audio, np.float32).reshape(frames, model.dep_q, -1)
-                  if model.dep_q else np.zeros((frames, 0, model.card), np.float32),
-                  np.array(extra, np.float32).reshape(frames, len(model.extra_heads), -1)
-                  if len(model.extra_heads) else np.zeros((frames, 0, 1), np.float32))
+    return Forced(
+        codes,
+        depth,
+        np.array(text),
+        np.array(audio, np.float32).reshape(frames, model.dep_q, -1)
+        if model.dep_q
+        else np.zeros((frames, 0, model.card), np.float32),
+        np.array(extra, np.float32).reshape(frames, len(model.extra_heads), -1)
+        if len(model.extra_heads)
+        else np.zeros((frames, 0, 1), np.float32),
+    )
 
 
 NOTHING = -3  # a stream of a frame that LMGen did not give yet
 
 
 @torch.no_grad()
-def generate(model: LMModel, heard: Array, uniforms: Array | None = None, conditions: Any = None,
-             **settings: Any) -> Array:
+def generate(
+    model: LMModel, heard: Array, uniforms: Array | None = None, conditions: Any = None, **settings: Any
+) -> Array:
     """moshi's own LMGen over `heard` [n_q - dep_q, T]: tokens [T, 1 + dep_q], NOTHING until the delays fill.
 
     Greedy without `uniforms`; with them, [T, 1 + dep_q] numbers in [0, 1), each draw is by inverse CDF in the order

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from moshi.models import LMModel
+from moshi.models.lm import LMModel
 from safetensors.torch import load_file, save_file
 
 from exporting.kyutai_reference import build_model
@@ -22,13 +22,34 @@ from exporting.kyutai_reference import build_model
 Array = npt.NDArray[np.int64]
 
 CONFIG: dict[str, Any] = {
-    "dim": 128, "text_card": 64, "existing_text_padding_id": 3, "n_q": 6, "dep_q": 3, "card": 48, "num_heads": 4,
-    "num_layers": 4, "hidden_scale": 4.125, "causal": True, "layer_scale": None, "context": 64, "max_period": 10000,
-    "gating": "silu", "norm": "rms_norm_f32", "positional_embedding": "rope", "depformer_dim": 64,
-    "depformer_dim_feedforward": 264, "depformer_num_heads": 2, "depformer_num_layers": 2,
-    "depformer_layer_scale": None, "depformer_multi_linear": True, "depformer_context": 3,
-    "depformer_max_period": 10000, "depformer_gating": "silu", "depformer_pos_emb": "none",
-    "depformer_weights_per_step": True, "delays": [0, 0, 1, 1, 0, 1, 1],
+    "dim": 128,
+    "text_card": 64,
+    "existing_text_padding_id": 3,
+    "n_q": 6,
+    "dep_q": 3,
+    "card": 48,
+    "num_heads": 4,
+    "num_layers": 4,
+    "hidden_scale": 4.125,
+    "causal": True,
+    "layer_scale": None,
+    "context": 64,
+    "max_period": 10000,
+    "gating": "silu",
+    "norm": "rms_norm_f32",
+    "positional_embedding": "rope",
+    "depformer_dim": 64,
+    "depformer_dim_feedforward": 264,
+    "depformer_num_heads": 2,
+    "depformer_num_layers": 2,
+    "depformer_layer_scale": None,
+    "depformer_multi_linear": True,
+    "depformer_context": 3,
+    "depformer_max_period": 10000,
+    "depformer_gating": "silu",
+    "depformer_pos_emb": "none",
+    "depformer_weights_per_step": True,
+    "delays": [0, 0, 1, 1, 0, 1, 1],
 }
 _LAG = 4  # frames from a symbol's first frame to its name in the text
 
@@ -72,10 +93,10 @@ def trained(cache: Path, seconds: float = 150.0, seed: int = 0) -> LMModel:
             group["lr"] = 2e-3 * min(1.0, share * 20) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
         codes = torch.from_numpy(streams(rng, 16, 64))
         out = model(codes)
-        text = torch.nn.functional.cross_entropy(
-            out.text_logits[out.text_mask].float(), codes[:, :1][out.text_mask])
+        text = torch.nn.functional.cross_entropy(out.text_logits[out.text_mask].float(), codes[:, :1][out.text_mask])
         audio = torch.nn.functional.cross_entropy(
-            out.logits[out.mask].float(), codes[:, 1 : 1 + model.dep_q][out.mask])
+            out.logits[out.mask].float(), codes[:, 1 : 1 + model.dep_q][out.mask]
+        )
         optimiser.zero_grad()
         loss = text + audio
         loss.backward()

@@ -101,8 +101,9 @@ class Temporal:
 def norm_weights(model: Model, checkpoint: Checkpoint, prefix: str, norm: Norm) -> NormWeights:
     """Store a norm's gain and bias in float32."""
     gain, bias = checkpoint.gain(prefix, norm)
-    return NormWeights(norm, model.add(gain, f"{prefix}.gain"),
-                       None if bias is None else model.add(bias, f"{prefix}.bias"))
+    return NormWeights(
+        norm, model.add(gain, f"{prefix}.gain"), None if bias is None else model.add(bias, f"{prefix}.bias")
+    )
 
 
 def text_tables(checkpoint: Checkpoint, prefix: str) -> list[Floats]:
@@ -135,11 +136,17 @@ def load_temporal(model: Model, checkpoint: Checkpoint, precision: Precision, pr
         layers.append(_layer(model, checkpoint, precision, f"transformer.layers.{i}"))
     bias = model.add(checkpoint.floats("text_linear.bias"), "text_linear.bias") if c.bias_proj else None
     return Temporal(
-        c, table, tuple(layers), norm_weights(model, checkpoint, "out_norm", c.norm),
-        precision.matrix(model, checkpoint.matrix("text_linear.weight"), "text_linear"), bias,
+        c,
+        table,
+        tuple(layers),
+        norm_weights(model, checkpoint, "out_norm", c.norm),
+        precision.matrix(model, checkpoint.matrix("text_linear.weight"), "text_linear"),
+        bias,
         # a few rows deciding the end of a turn: not worth quantising
-        tuple(model.add(checkpoint.matrix(f"extra_heads.{j}.weight").floats(), f"extra_heads.{j}")
-              for j in range(c.extra_heads)),
+        tuple(
+            model.add(checkpoint.matrix(f"extra_heads.{j}.weight").floats(), f"extra_heads.{j}")
+            for j in range(c.extra_heads)
+        ),
     )
 
 
@@ -167,6 +174,10 @@ def _layer(model: Model, checkpoint: Checkpoint, precision: Precision, p: str) -
         out=precision.matrix(model, scaled(f"{p}.self_attn.out_projs.0.weight", "1"), f"{p}.out"),
         cross=cross,
         norm2=norm_weights(model, checkpoint, f"{p}.norm2", c.norm),
-        feed=FeedForward(c.gating, c.hidden, precision.matrix(model, checkpoint.matrix(f"{p}.{up}.weight"), f"{p}.up"),
-                         precision.matrix(model, scaled(f"{p}.{down}.weight", "2"), f"{p}.down")),
+        feed=FeedForward(
+            c.gating,
+            c.hidden,
+            precision.matrix(model, checkpoint.matrix(f"{p}.{up}.weight"), f"{p}.up"),
+            precision.matrix(model, scaled(f"{p}.{down}.weight", "2"), f"{p}.down"),
+        ),
     )

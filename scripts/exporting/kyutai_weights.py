@@ -22,7 +22,12 @@ from noctule.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 
-_STORED = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "I8": np.dtype("i1")}
+_STORED: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I8": np.dtype("i1"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,10 @@ class Tensors:
         if width is not None and (min(shape, default=1) < 0 or end - start != math.prod(shape) * width or start < 0):
             raise InputError(f"{self.path}: {name} claims {shape} of {dtype} in {end - start} bytes")
         if self._base + end > self.size:
-            raise InputError(f"{self.path} is truncated: {name} ends at byte {self._base + end} of {self.size}",
-                             "download the file again")
+            raise InputError(
+                f"{self.path} is truncated: {name} ends at byte {self._base + end} of {self.size}",
+                "download the file again",
+            )
         return _Entry(dtype, shape, start)
 
     def __contains__(self, name: str) -> bool:
@@ -116,7 +123,9 @@ class Tensors:
             if entry.dtype not in _STORED:
                 raise InputError(f"{self.path}: {name} is of type {entry.dtype}, not bf16, f16, f32 or int8")
             if entry.shape != shape:
-                raise InputError(f"{self.path}: {name} has shape {list(entry.shape)}, and its config asks for {list(shape)}")
+                raise InputError(
+                    f"{self.path}: {name} has shape {list(entry.shape)}, and its config asks for {list(shape)}"
+                )
             if entry.dtype == "I8" and f"{name}_scb" not in shapes:
                 raise InputError(f"{self.path}: {name} is int8 without the scales {name}_scb")
         extra = [name for name in self._entries if name not in shapes and not name.startswith(ignore or ("\0",))]

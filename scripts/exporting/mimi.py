@@ -37,8 +37,9 @@ class Options:
     build: str = ""
 
 
-def export_codec(weights: Path, config_path: Path | None, output: Path, options: Options,
-                 progress: Callable[[str], None]) -> dict[str, Any]:
+def export_codec(
+    weights: Path, config_path: Path | None, output: Path, options: Options, progress: Callable[[str], None]
+) -> dict[str, Any]:
     """Write the package; returns its manifest's `codec`. Raises InputError in one sentence, leaving nothing."""
     config = read_config(config_path)
     checkpoint = MimiCheckpoint(weights, config)
@@ -50,21 +51,38 @@ def export_codec(weights: Path, config_path: Path | None, output: Path, options:
         progress("codec")
         graphs = write_graphs(checkpoint, package.folder, options)
         codec: dict[str, Any] = {
-            "sample_rate": config.sample_rate, "frame_samples": config.frame_samples, "n_q": options.codebooks,
-            "card": config.card, "frame_rate": config.frame_rate,
+            "sample_rate": config.sample_rate,
+            "frame_samples": config.frame_samples,
+            "n_q": options.codebooks,
+            "card": config.card,
+            "frame_rate": config.frame_rate,
             "bytes_per_frame": {graph.signature: graph.traffic() for graph in graphs},
         }
         progress("golden frames")
         codec["golden"] = golden(package.folder / GRAPH, config, options)
-        package.finish({
-            "format": 1, "kind": "codec", "name": options.name, "version": options.version, "licence": options.licence,
-            "source": options.source or weights.name, "build": options.build,
-            "graph": {"file": GRAPH, "layout": "noctule",
-                      "signatures": {graph.signature: graph.specs() for graph in graphs}},
-            "codec": codec,
-            "architecture": {"encoder": "float32", "decoder_linear": options.decoder_linear,
-                             "decoder_conv": options.decoder_conv, "context": config.context},
-        })
+        package.finish(
+            {
+                "format": 1,
+                "kind": "codec",
+                "name": options.name,
+                "version": options.version,
+                "licence": options.licence,
+                "source": options.source or weights.name,
+                "build": options.build,
+                "graph": {
+                    "file": GRAPH,
+                    "layout": "noctule",
+                    "signatures": {graph.signature: graph.specs() for graph in graphs},
+                },
+                "codec": codec,
+                "architecture": {
+                    "encoder": "float32",
+                    "decoder_linear": options.decoder_linear,
+                    "decoder_conv": options.decoder_conv,
+                    "context": config.context,
+                },
+            }
+        )
     return codec
 
 
@@ -76,8 +94,13 @@ def write_graphs(checkpoint: MimiCheckpoint, folder: Path, options: Options) -> 
         exact = Precision("float32", "float32")
         encoder = Side(model, checkpoint, "encoder", linear=exact, conv="float32")
         graphs = [encode_graph(model, encoder, codebooks)]
-        decoder = Side(model, checkpoint, "decoder", linear=Precision(options.decoder_linear, "float32"),
-                       conv=options.decoder_conv)
+        decoder = Side(
+            model,
+            checkpoint,
+            "decoder",
+            linear=Precision(options.decoder_linear, "float32"),
+            conv=options.decoder_conv,
+        )
         graphs.append(decode_graph(model, decoder, codebooks))
         model.write(folder / GRAPH)
     finally:
@@ -88,7 +111,8 @@ def write_graphs(checkpoint: MimiCheckpoint, folder: Path, options: Options) -> 
 def golden(path: Path, config: MimiConfig, options: Options) -> dict[str, Any]:
     """Codes of seeded noise and the samples they decode to, on the device runtime."""
     noise = np.random.default_rng(_SEED)
-    codes, samples = [], []
+    codes: list[Any] = []
+    samples: list[Any] = []
     with tflite.load_model(path) as model:
         runners = {}
         for name in ("encode", "decode"):
@@ -107,7 +131,8 @@ def golden(path: Path, config: MimiConfig, options: Options) -> dict[str, Any]:
     if not np.isfinite(samples).all() or min(float(frame.std()) for frame in samples) == 0.0:
         raise ModelError(f"{path}: the decoder gives silence or values that are not numbers")
     return {
-        "seed": _SEED, "codes": [frame[0].tolist() for frame in codes],
+        "seed": _SEED,
+        "codes": [frame[0].tolist() for frame in codes],
         "pcm": [[round(float(v), 7) for v in frame[:8]] for frame in samples],
         "peak": [round(float(np.abs(frame).max()), 7) for frame in samples],
         "rtol": 1e-3 if (options.decoder_linear, options.decoder_conv) == ("float32", "float32") else 5e-2,

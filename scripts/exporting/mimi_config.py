@@ -16,25 +16,62 @@ from exporting.kyutai_weights import Tensors
 from noctule.errors import InputError
 
 REFERENCE: dict[str, Any] = {
-    "sample_rate": 24000, "channels": 1, "frame_rate": 12.5,
+    "sample_rate": 24000,
+    "channels": 1,
+    "frame_rate": 12.5,
     "seanet": {
-        "channels": 1, "dimension": 512, "causal": True, "n_filters": 64, "n_residual_layers": 1, "activation": "ELU",
-        "compress": 2, "dilation_base": 2, "disable_norm_outer_blocks": 0, "kernel_size": 7, "residual_kernel_size": 3,
-        "last_kernel_size": 3, "norm": "none", "pad_mode": "constant", "ratios": [8, 6, 5, 4], "true_skip": True,
+        "channels": 1,
+        "dimension": 512,
+        "causal": True,
+        "n_filters": 64,
+        "n_residual_layers": 1,
+        "activation": "ELU",
+        "compress": 2,
+        "dilation_base": 2,
+        "disable_norm_outer_blocks": 0,
+        "kernel_size": 7,
+        "residual_kernel_size": 3,
+        "last_kernel_size": 3,
+        "norm": "none",
+        "pad_mode": "constant",
+        "ratios": [8, 6, 5, 4],
+        "true_skip": True,
     },
     "quantizer": {"dimension": 256, "n_q": 32, "bins": 2048, "input_dimension": 512, "output_dimension": 512},
     "transformer": {
-        "d_model": 512, "num_heads": 8, "num_layers": 8, "causal": True, "layer_scale": 0.01, "context": 250,
-        "conv_layout": True, "max_period": 10000, "gating": "none", "norm": "layer_norm",
-        "positional_embedding": "rope", "dim_feedforward": 2048, "input_dimension": 512, "output_dimensions": [512],
+        "d_model": 512,
+        "num_heads": 8,
+        "num_layers": 8,
+        "causal": True,
+        "layer_scale": 0.01,
+        "context": 250,
+        "conv_layout": True,
+        "max_period": 10000,
+        "gating": "none",
+        "norm": "layer_norm",
+        "positional_embedding": "rope",
+        "dim_feedforward": 2048,
+        "input_dimension": 512,
+        "output_dimensions": [512],
     },
 }
 #: values the graph is built for; anything else in a config file is refused by name
 _FIXED = {
-    "seanet": {"channels": 1, "causal": True, "activation": "ELU", "norm": "none", "pad_mode": "constant",
-               "true_skip": True},
-    "transformer": {"causal": True, "conv_layout": True, "gating": "none", "norm": "layer_norm",
-                    "positional_embedding": "rope"},
+    "seanet": {
+        "channels": 1,
+        "causal": True,
+        "activation": "ELU",
+        "norm": "none",
+        "pad_mode": "constant",
+        "true_skip": True,
+    },
+    "transformer": {
+        "causal": True,
+        "conv_layout": True,
+        "gating": "none",
+        "norm": "layer_norm",
+        "positional_embedding": "rope",
+    },
 }
 
 
@@ -87,15 +124,26 @@ def read_config(path: Path | None) -> MimiConfig:
     seanet, quantizer, transformer = parts["seanet"], parts["quantizer"], parts["transformer"]
     try:
         config = MimiConfig(
-            sample_rate=int(raw["sample_rate"]), frame_rate=float(raw["frame_rate"]), dim=int(seanet["dimension"]),
-            filters=int(seanet["n_filters"]), ratios=tuple(int(r) for r in seanet["ratios"]),
-            residual_layers=int(seanet["n_residual_layers"]), compress=int(seanet["compress"]),
-            dilation_base=int(seanet["dilation_base"]), kernel=int(seanet["kernel_size"]),
-            residual_kernel=int(seanet["residual_kernel_size"]), last_kernel=int(seanet["last_kernel_size"]),
-            code_dim=int(quantizer["dimension"]), codebooks=int(quantizer["n_q"]), card=int(quantizer["bins"]),
-            heads=int(transformer["num_heads"]), layers=int(transformer["num_layers"]),
-            hidden=int(transformer["dim_feedforward"]), context=int(transformer["context"]),
-            max_period=float(transformer["max_period"]), layer_scale=transformer["layer_scale"] is not None,
+            sample_rate=int(raw["sample_rate"]),
+            frame_rate=float(raw["frame_rate"]),
+            dim=int(seanet["dimension"]),
+            filters=int(seanet["n_filters"]),
+            ratios=tuple(int(r) for r in seanet["ratios"]),
+            residual_layers=int(seanet["n_residual_layers"]),
+            compress=int(seanet["compress"]),
+            dilation_base=int(seanet["dilation_base"]),
+            kernel=int(seanet["kernel_size"]),
+            residual_kernel=int(seanet["residual_kernel_size"]),
+            last_kernel=int(seanet["last_kernel_size"]),
+            code_dim=int(quantizer["dimension"]),
+            codebooks=int(quantizer["n_q"]),
+            card=int(quantizer["bins"]),
+            heads=int(transformer["num_heads"]),
+            layers=int(transformer["num_layers"]),
+            hidden=int(transformer["dim_feedforward"]),
+            context=int(transformer["context"]),
+            max_period=float(transformer["max_period"]),
+            layer_scale=transformer["layer_scale"] is not None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: {error} is missing or not a number") from error
@@ -173,8 +221,9 @@ def decoder_stages(c: MimiConfig) -> list[Stage]:
     stages: list[Stage] = [_conv("decoder", 0, c.dim, width, c.kernel)]
     for ratio in c.ratios:
         stages.append(Activation())
-        stages.append(Conv(f"decoder.model.{len(stages)}.convtr.convtr", width, width // 2, 2 * ratio, ratio,
-                           transposed=True))
+        stages.append(
+            Conv(f"decoder.model.{len(stages)}.convtr.convtr", width, width // 2, 2 * ratio, ratio, transposed=True)
+        )
         width //= 2
         stages += [_residual(c, "decoder", len(stages) + j, width, j) for j in range(c.residual_layers)]
     stages.append(Activation())
@@ -188,14 +237,20 @@ def _conv(side: str, place: int, inputs: int, outputs: int, width: int, stride: 
 
 def _residual(c: MimiConfig, side: str, place: int, width: int, j: int) -> Residual:
     inner = width // c.compress
-    return Residual((
-        Conv(f"{side}.model.{place}.block.1.conv.conv", width, inner, c.residual_kernel, 1, c.dilation_base**j),
-        Conv(f"{side}.model.{place}.block.3.conv.conv", inner, width, 1),
-    ))
+    return Residual(
+        (
+            Conv(f"{side}.model.{place}.block.1.conv.conv", width, inner, c.residual_kernel, 1, c.dilation_base**j),
+            Conv(f"{side}.model.{place}.block.3.conv.conv", inner, width, 1),
+        )
+    )
 
 
 #: where a codebook's buffers may be called otherwise (moshi/quantization/core_vq.py)
-_OLD_NAMES = {"cluster_usage": ("cluster_size",), "embedding_sum": ("embed_avg", "embed_sum"), "_initialized": ("inited",)}
+_OLD_NAMES = {
+    "cluster_usage": ("cluster_size",),
+    "embedding_sum": ("embed_avg", "embed_sum"),
+    "_initialized": ("inited",),
+}
 
 
 class MimiCheckpoint:
@@ -227,8 +282,10 @@ class MimiCheckpoint:
 
 def codebook_names(c: MimiConfig) -> list[str]:
     """Prefixes of the codebooks in order: the semantic one, then the residual ones."""
-    return ["quantizer.rvq_first.vq.layers.0._codebook",
-            *(f"quantizer.rvq_rest.vq.layers.{i}._codebook" for i in range(c.codebooks - 1))]
+    return [
+        "quantizer.rvq_first.vq.layers.0._codebook",
+        *(f"quantizer.rvq_rest.vq.layers.{i}._codebook" for i in range(c.codebooks - 1)),
+    ]
 
 
 def expected(c: MimiConfig) -> dict[str, tuple[int, ...]]:

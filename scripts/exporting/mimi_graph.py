@@ -57,8 +57,15 @@ class Block:
 class Side:
     """The encoder or the decoder: stores its weights, then builds its graph."""
 
-    def __init__(self, model: Model, checkpoint: MimiCheckpoint, side: Literal["encoder", "decoder"], *,
-                 linear: Precision, conv: ConvPrecision) -> None:
+    def __init__(
+        self,
+        model: Model,
+        checkpoint: MimiCheckpoint,
+        side: Literal["encoder", "decoder"],
+        *,
+        linear: Precision,
+        conv: ConvPrecision,
+    ) -> None:
         self.model, self.checkpoint, self.c = model, checkpoint, checkpoint.config
         self.side, self._linear, self._conv = side, linear, conv
         self.stages: list[Stage] = encoder_stages(self.c) if side == "encoder" else decoder_stages(self.c)
@@ -97,9 +104,13 @@ class Side:
         store = self._linear.matrix
         return Block(
             norm("norm1"),
-            store(self.model, fold_attention(Matrix(take(f"{p}.self_attn.in_projs.0.weight")), heads, interleaved=True),
-                  f"{p}.qkv"),
-            store(self.model, scaled("self_attn.out_projs.0.weight", "1"), f"{p}.out"), norm("norm2"),
+            store(
+                self.model,
+                fold_attention(Matrix(take(f"{p}.self_attn.in_projs.0.weight")), heads, interleaved=True),
+                f"{p}.qkv",
+            ),
+            store(self.model, scaled("self_attn.out_projs.0.weight", "1"), f"{p}.out"),
+            norm("norm2"),
             store(self.model, Matrix(take(f"{p}.linear1.weight")), f"{p}.up"),
             store(self.model, scaled("linear2.weight", "2"), f"{p}.down"),
         )
@@ -162,8 +173,9 @@ class Side:
         for i, block in enumerate(self._blocks):
             qkv = g.reshape(g.linear(block.norm1(g, x), block.qkv), [n, 3 * h, d])
             qk = g.slice(qkv, [0, 0, 0], [n, 2 * h, d])
-            turned = g.concat([g.slice(qk, [0, 0, d // 2], [n, 2 * h, d // 2]),
-                               g.slice(qk, [0, 0, 0], [n, 2 * h, d // 2])], 2)
+            turned = g.concat(
+                [g.slice(qk, [0, 0, d // 2], [n, 2 * h, d // 2]), g.slice(qk, [0, 0, 0], [n, 2 * h, d // 2])], 2
+            )
             qk = g.add(g.mul(qk, rotary[0]), g.mul(turned, rotary[1]))
             q = g.reshape(g.transpose(g.slice(qk, [0, 0, 0], [n, h, d]), [1, 0, 2]), [1, h, n, d])
             k = g.reshape(g.transpose(g.slice(qk, [0, h, 0], [n, h, d]), [1, 0, 2]), [1, h, n, d])
@@ -205,8 +217,12 @@ class Codebooks:
             self.biases.append(model.add(bias, f"{name}.bias"))
         parts = ("rvq_first", "rvq_rest")[: 1 if count == 1 else 2]
         self.into, self.out = (
-            [model.add(checkpoint.take(f"quantizer.{part}.{way}_proj.weight")[:, :, 0], f"{part}.{way}")
-             for part in parts] for way in ("input", "output"))
+            [
+                model.add(checkpoint.take(f"quantizer.{part}.{way}_proj.weight")[:, :, 0], f"{part}.{way}")
+                for part in parts
+            ]
+            for way in ("input", "output")
+        )
 
     def encode(self, g: Graph, x: Tensor) -> Tensor:
         """x [1, dim] to codes int32 [1, count]: nearest entry, then the next codebook on what is left.
@@ -264,8 +280,9 @@ def decode_graph(model: Model, side: Side, codebooks: Codebooks) -> Graph:
     codes = g.input("codes", [1, codebooks.count], "int32")
     frame = g.input("input_pos", [1], "int32")
     x = codebooks.decode(g, codes)
-    kernel = model.add(np.ascontiguousarray(side.checkpoint.take("upsample.convtr.convtr.convtr.weight")[:, 0].T),
-                       "upsample")
+    kernel = model.add(
+        np.ascontiguousarray(side.checkpoint.take("upsample.convtr.convtr.convtr.weight")[:, 0].T), "upsample"
+    )
     spread = g.mul(x, g.weight(kernel))  # depthwise: one step becomes 2 * steps, half of which overlap the next
     state = g.input("state_upsample", [c.steps, c.dim])
     x = g.add(g.slice(spread, [0, 0], [c.steps, c.dim]), state)
@@ -280,4 +297,3 @@ def decode_graph(model: Model, side: Side, codebooks: Codebooks) -> Graph:
 def _state(name: str) -> str:
     """encoder.model.1.block.3.conv.conv to state_1_3."""
     return "state_" + "_".join(part for part in name.split(".") if part.isdigit())
-

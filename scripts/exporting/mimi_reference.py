@@ -13,7 +13,8 @@ os.environ.setdefault("NO_TORCH_COMPILE", "1")
 import numpy as np
 import numpy.typing as npt
 import torch
-from moshi.models import MimiModel, loaders
+from moshi.models import loaders
+from moshi.models.compression import MimiModel
 from safetensors.torch import save_file
 
 Array = npt.NDArray[Any]

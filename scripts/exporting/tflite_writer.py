@@ -127,7 +127,7 @@ class Model:
         position = self._spool.seek(0, os.SEEK_END)
         self._spool.write(b"\0" * (-position % _ALIGN))
         start = self._spool.tell()
-        self._spool.write(memoryview(data.reshape(-1).view(np.uint8)) if data.size else b"")
+        self._spool.write(data.data if data.size else b"")
         self._extents.append((start, data.nbytes))
         return len(self._extents)  # buffer 0 is the empty buffer by convention
 
@@ -245,7 +245,9 @@ class Graph:
         quantisation = schema.QuantizationParametersT()
         if weight.blocks is not None:
             details = schema.BlockwiseQuantizationT()
-            details.scales = self._tensor(weight.blocks.name, weight.blocks.shape, "float16", weight.blocks.buffer).index
+            details.scales = self._tensor(
+                weight.blocks.name, weight.blocks.shape, "float16", weight.blocks.buffer
+            ).index
             details.zeroPoints, details.blockSize = -1, weight.block
             quantisation.details = details
             quantisation.detailsType = schema.QuantizationDetails.BlockwiseQuantization
@@ -263,8 +265,16 @@ class Graph:
         self._tensors.append(entry)
         return Tensor(len(self._tensors) - 1, shape, dtype)
 
-    def op(self, code: str, inputs: Sequence[Tensor | None], shape: Sequence[int], *, dtype: DType = "float32",
-           options: Any = None, version: int = 1) -> Tensor:
+    def op(
+        self,
+        code: str,
+        inputs: Sequence[Tensor | None],
+        shape: Sequence[int],
+        *,
+        dtype: DType = "float32",
+        options: Any = None,
+        version: int = 1,
+    ) -> Tensor:
         """Append one operator with one result."""
         builtin = getattr(schema.BuiltinOperator, code)
         result = self._tensor(f"{code.lower()}_{len(self._operators)}", tuple(int(n) for n in shape), dtype, 0)
@@ -301,8 +311,10 @@ class Graph:
         names = {number: name for name, number in _TYPES.items()}
 
         def describe(tensors: dict[str, int]) -> dict[str, dict[str, Any]]:
-            return {name: {"shape": [int(n) for n in self._tensors[i].shape], "dtype": names[self._tensors[i].type]}
-                    for name, i in sorted(tensors.items())}
+            return {
+                name: {"shape": [int(n) for n in self._tensors[i].shape], "dtype": names[self._tensors[i].type]}
+                for name, i in sorted(tensors.items())
+            }
 
         return {"inputs": describe(self._inputs), "outputs": describe(self._outputs)}
 
@@ -374,8 +386,13 @@ class Graph:
 
     def transpose(self, a: Tensor, order: Sequence[int]) -> Tensor:
         """Permute the axes."""
-        return self.op("TRANSPOSE", [a, self.ints(list(order))], [a.shape[i] for i in order], dtype=a.dtype,
-                       options=schema.TransposeOptionsT())
+        return self.op(
+            "TRANSPOSE",
+            [a, self.ints(list(order))],
+            [a.shape[i] for i in order],
+            dtype=a.dtype,
+            options=schema.TransposeOptionsT(),
+        )
 
     def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
         """Join along an axis."""
@@ -388,8 +405,9 @@ class Graph:
     def slice(self, a: Tensor, begin: Sequence[int], size: Sequence[int]) -> Tensor:
         """A box of the tensor; a size of -1 reaches the end."""
         full = [n - b if s < 0 else s for n, b, s in zip(a.shape, begin, size, strict=True)]
-        return self.op("SLICE", [a, self.ints(list(begin)), self.ints(full)], full, dtype=a.dtype,
-                       options=schema.SliceOptionsT())
+        return self.op(
+            "SLICE", [a, self.ints(list(begin)), self.ints(full)], full, dtype=a.dtype, options=schema.SliceOptionsT()
+        )
 
     # -- linear algebra and reductions ------------------------------------------------------------------------
 
@@ -460,8 +478,13 @@ class Graph:
         options.dilationWFactor, options.dilationHFactor = dilation, 1
         reach = (kernel.shape[2] - 1) * dilation + 1
         steps = (a.shape[2] - reach) // stride + 1
-        return self.op("CONV_2D", [a, self.weight(kernel), self.weight(bias)], [1, 1, steps, kernel.shape[0]],
-                       options=options, version=1 if kernel.dtype == "float32" else 5)
+        return self.op(
+            "CONV_2D",
+            [a, self.weight(kernel), self.weight(bias)],
+            [1, 1, steps, kernel.shape[0]],
+            options=options,
+            version=1 if kernel.dtype == "float32" else 5,
+        )
 
     def conv_transposed(self, a: Tensor, kernel: Weight, *, stride: int) -> Tensor:
         """Full transposed 1-D convolution; kernel [out, 1, width, in]; (T - 1) * stride + width steps come out."""

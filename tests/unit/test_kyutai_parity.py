@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from kyutai_runs import forced_logits, probabilities, relative
 from noctule.manifest import check_signatures, load_manifest
-from noctule.tflite import Model, load_model
+from noctule.tflite import load_model
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "kyutai-tiny"
 Array = npt.NDArray[Any]
@@ -29,49 +30,14 @@ def streams() -> dict[str, Any]:
     return dict(load_manifest(FIXTURES / "lm", "speech-lm").raw["streams"])
 
 
-def run_forced(model: Model, streams: dict[str, Any], codes: Array, depth_tokens: Array) -> dict[str, Array]:
-    """Teacher-forced logits of every head, as the reference records them: text [T, V], audio [T, Q, card], extra."""
-    capacity = streams["buckets"][-1]
-    signature = model.signatures[f"temporal_{capacity}"]
-    temporal = model.runner(f"temporal_{capacity}", alias={n: n for n in signature.inputs if n.startswith("kv_cache")})
-    depth = [model.runner(f"dep_{q}") for q in range(streams["dep_q"])]
-    offsets = np.array(streams["offsets"])
-    text, audio, extra = [], [], []
-    for t, column in enumerate(codes.T.astype(int)):
-        rows = np.where(column < 0, offsets[-1], column + offsets[:-1]).astype(np.int32)
-        temporal.write("tokens", rows[None])
-        temporal.write("input_pos", np.array([t], np.int32))
-        temporal.run()
-        text.append(temporal.read("logits")[0])
-        extra.append([temporal.read(f"extra_{j}")[0] for j in range(streams["extra_heads"]["count"])])
-        kv: Array | None = None
-        steps = []
-        for q, step in enumerate(depth):
-            token = int(depth_tokens[t, q])
-            step.write("hidden", temporal.read("hidden"))
-            step.write("token", np.array([[streams["depth"]["zero"][q] if token < 0 else token]], np.int32))
-            if kv is not None:
-                step.write("kv", kv)
-            step.run()
-            new = step.read("kv_new")
-            kv = new if kv is None else np.concatenate([kv, new], axis=3)
-            steps.append(step.read("logits")[0])
-        audio.append(steps)
-    return {"text": np.array(text), "audio": np.array(audio), "extra": np.array(extra)}
-
-
-def relative(found: Array, expected: Array) -> float:
-    """Largest difference, relative to the largest magnitude of each row of logits."""
-    return float((np.abs(found - expected).max(axis=-1) / np.abs(expected).max(axis=-1)).max())
-
-
 @pytest.fixture(scope="module")
 def forced(reference: dict[str, Array], streams: dict[str, Any]) -> dict[str, Array]:
-    with load_model(FIXTURES / "lm" / "model.tflite") as model:
-        return run_forced(model, streams, reference["codes"], reference["depth_tokens"])
+    return forced_logits(FIXTURES / "lm" / "model.tflite", streams, reference["codes"], reference["depth_tokens"])
 
 
-def test_text_logits_equal_moshi(forced: dict[str, Array], reference: dict[str, Array], streams: dict[str, Any]) -> None:
+def test_text_logits_equal_moshi(
+    forced: dict[str, Array], reference: dict[str, Array], streams: dict[str, Any]
+) -> None:
     assert len(reference["text_logits"]) == 200 > 8 * streams["buckets"][-1]  # the ring wraps eight times
     assert relative(forced["text"], reference["text_logits"]) < RTOL
 
@@ -91,18 +57,15 @@ def test_audio_logits_vary_within_across_and_over_time(forced: dict[str, Array])
 
 
 def test_extra_heads_equal_moshi(forced: dict[str, Array], reference: dict[str, Array]) -> None:
-    logits = forced["extra"]
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=-1, keepdims=True)
-    assert np.abs(probabilities - reference["extra"]).max() < 1e-5
+    assert np.abs(probabilities(forced["extra"]) - reference["extra"]).max() < 1e-5
 
 
-def test_a_small_bucket_agrees_until_it_is_full(reference: dict[str, Array], streams: dict[str, Any],
-                                                forced: dict[str, Array]) -> None:
-    small = {**streams, "buckets": streams["buckets"][:1]}
-    frames = small["buckets"][0]
-    with load_model(FIXTURES / "lm" / "model.tflite") as model:
-        found = run_forced(model, small, reference["codes"][:, :frames], reference["depth_tokens"][:frames])
+def test_a_small_bucket_agrees_until_it_is_full(
+    reference: dict[str, Array], streams: dict[str, Any], forced: dict[str, Array]
+) -> None:
+    frames = streams["buckets"][0]
+    codes, depth = reference["codes"][:, :frames], reference["depth_tokens"][:frames]
+    found = forced_logits(FIXTURES / "lm" / "model.tflite", streams, codes, depth, capacity=frames)
     assert relative(found["text"], forced["text"][:frames]) < RTOL
 
 
@@ -131,8 +94,10 @@ def test_codec_equals_moshi(reference: dict[str, Array]) -> None:
     pcm = reference["codec_pcm"].astype(np.float32) / 127
     frames = len(reference["codec_codes"])
     with load_model(FIXTURES / "codec" / "model.tflite") as model:
-        runners = {name: model.runner(name, alias={n: n for n in signature.inputs if n.startswith("state_")})
-                   for name, signature in model.signatures.items()}
+        runners = {
+            name: model.runner(name, alias={n: n for n in signature.inputs if n.startswith("state_")})
+            for name, signature in model.signatures.items()
+        }
         for frame in range(frames):
             now = np.array([frame], np.int32)
             encode, decode = runners["encode"], runners["decode"]
