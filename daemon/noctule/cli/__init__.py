@@ -22,6 +22,9 @@ VERBS = {
     "ask": "noctule.cli.ask",
     "tail": "noctule.cli.tail",
     "reload": "noctule.cli.reload",
+    "transcribe": "noctule.cli.transcribe",
+    "say": "noctule.cli.say",
+    "bench": "noctule.cli.bench",
     "config": "noctule.cli.config",
     "version": "noctule.cli.version",
 }

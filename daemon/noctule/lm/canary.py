@@ -43,7 +43,7 @@ def check_speech(speech: SpeechModel) -> None:
 
 def _check_text(model: Model, golden: Mapping[str, Any], rows: NDArray[np.int32]) -> Floats:
     """Returns hidden [1, dim] of the last golden frame. Conditions are all zero here."""
-    temporal = Temporal(model, _no_conditions(model))
+    temporal = Temporal(model, no_conditions(model))
     hidden: Floats = np.zeros((1, 0), np.float32)
     for step, row in enumerate(rows):
         hidden, logits = temporal.step(row[None])
@@ -105,7 +105,7 @@ def _compare(logits: Floats, wanted: Mapping[str, Any], rtol: float, what: str) 
 _SUMMARY = ("logits", "top", "peak")
 
 
-def _no_conditions(model: Model) -> dict[str, NDArray[Any]]:
+def no_conditions(model: Model) -> dict[str, NDArray[Any]]:
     """The constant inputs of a golden run: no condition; of the attended frames one, all zero, is visible."""
     first = next(s for n, s in sorted(model.signatures.items()) if n.startswith("temporal_"))
     constants = {

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noctule.errors import InputError, ModelError
+from noctule.lm.speech_file import open_graph_file
 from noctule.lm.streams import Tokens
 from noctule.manifest import Manifest, check_signatures, load_manifest
-from noctule.tflite import Model, Runner, load_model
+from noctule.tflite import Model, Runner
 
 Samples = NDArray[np.float32]
 
@@ -142,19 +143,16 @@ class Codec:
                 raise ModelError(f"{model.path}: {name!r} takes no input_pos, so it cannot stream")
 
     @classmethod
-    def load(cls, folder: Path | str, *, threads: int = 1, weight_cache: Path | None = None) -> Codec:
+    def load(cls, folder: Path | str, *, threads: int = 1, cache_dir: Path | None = None) -> Codec:
         """Verify and load a package, and compare its golden frames. ModelError, one sentence, when it is unfit."""
         manifest = load_manifest(folder, "codec")
-        if manifest.graph is None:
-            raise ModelError(f"{manifest.folder}: the package has no graph")
-        model = load_model(manifest.path(manifest.graph.file), threads=threads, weight_cache=weight_cache)
-        try:
+
+        def build(model: Model) -> Codec:
             codec = cls(manifest, model)
             codec.check_golden()
-        except BaseException:
-            model.close()
-            raise
-        return codec
+            return codec
+
+        return open_graph_file(manifest, threads, cache_dir, build)
 
     def encoder(self) -> Encoder:
         return Encoder(self.model, self.shape)

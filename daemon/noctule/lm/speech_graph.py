@@ -37,12 +37,14 @@ def temporal_buckets(model: Model) -> list[int]:
 class Temporal:
     """The temporal transformer of one conversation: its KV cache and the step over it.
 
-    `conditions` are tensors that stay the same for the whole conversation (a speaker), by input name.
+    `conditions` are tensors that stay the same for the whole conversation (a speaker), by input name; buckets shorter
+    than `shortest` frames are passed over.
     """
 
-    def __init__(self, model: Model, conditions: Mapping[str, Array] | None = None) -> None:
+    def __init__(self, model: Model, conditions: Mapping[str, Array] | None = None, *, shortest: int = 0) -> None:
         self._model = model
-        self._buckets = temporal_buckets(model)
+        found = temporal_buckets(model)
+        self._buckets = [size for size in found if size >= shortest] or found[-1:]
         self._conditions = dict(conditions or {})
         first = model.signature(f"temporal_{self._buckets[0]}")
         self._cache_names = tuple(n for n in first.inputs if n in first.outputs)

@@ -16,13 +16,14 @@ from noctule.errors import InputError, ModelError
 from noctule.lm.canary import check_speech
 from noctule.lm.conditions import Conditions
 from noctule.lm.sampler import AudioSampling, settings
+from noctule.lm.speech_file import open_graph_file
 from noctule.lm.speech_graph import Depformer, Temporal
 from noctule.lm.speech_lm import Hooks, SpeechLM, SpeechSampling, SpeechTextSampling
 from noctule.lm.streams import Rows, StreamLayout
 from noctule.lm.tokenizer import Tokenizer
 from noctule.lm.words import WordAssembler
 from noctule.manifest import Manifest, check_signatures, load_manifest
-from noctule.tflite import Model, load_model
+from noctule.tflite import Model
 
 MODES = ("stt", "tts", "duplex")
 
@@ -55,18 +56,17 @@ class SpeechModel:
         check_speech(self)
 
     @classmethod
-    def load(cls, folder: Path | str, *, threads: int = 1, weight_cache: Path | None = None) -> SpeechModel:
-        """Verify and load a package; ModelError, one sentence, when it is unfit."""
+    def load(cls, folder: Path | str, *, threads: int = 1, cache_dir: Path | None = None) -> SpeechModel:
+        """Verify and load a package; ModelError, one sentence, when it is unfit.
+
+        cache_dir: an existing folder for XNNPACK's unpacked weights, which the many signatures then share.
+        """
         manifest = load_manifest(folder, "speech-lm")
-        if manifest.graph is None or manifest.tokenizer is None:
-            raise ModelError(f"{manifest.folder}: the package has no graph or no tokenizer")
-        tokenizer = Tokenizer.load(manifest.path(manifest.tokenizer.file), manifest.tokenizer)
-        model = load_model(manifest.path(manifest.graph.file), threads=threads, weight_cache=weight_cache)
-        try:
-            return cls(manifest, model, tokenizer)
-        except BaseException:
-            model.close()
-            raise
+        info = manifest.tokenizer
+        if info is None:
+            raise ModelError(f"{manifest.folder}: the package has no tokenizer")
+        tokenizer = Tokenizer.load(manifest.path(info.file), info)
+        return open_graph_file(manifest, threads, cache_dir, lambda model: cls(manifest, model, tokenizer))
 
     def require(self, mode: str) -> None:
         """Raises ModelError unless the model can be used so."""
