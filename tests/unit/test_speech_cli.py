@@ -41,7 +41,7 @@ def recording(path: Path, seconds: float = 1.0, rate: int = 24_000, loud: float 
 
 def test_transcribe_prints_a_duplex_models_words(tmp_path, capsys):
     wav = recording(tmp_path / "in.wav", 2.0)
-    command = ["transcribe", str(wav), "--model", str(DUPLEX), "--codec", str(CODEC)]
+    command = ["transcribe", str(wav), "--model", str(DUPLEX), "--codec", str(CODEC), "--tail", "0.4"]
     assert run_command(command) == 0
     plain = capsys.readouterr().out
     assert plain.strip()
@@ -152,7 +152,7 @@ def test_models_are_found_by_name_and_their_codec_beside_them(tmp_path, capsys):
 
 def test_settings_reach_the_sampler(tmp_path, capsys):
     wav = recording(tmp_path / "in.wav", 1.0)
-    command = ["transcribe", str(wav), "--model", str(DUPLEX), "--codec", str(CODEC)]
+    command = ["transcribe", str(wav), "--model", str(DUPLEX), "--codec", str(CODEC), "--tail", "0.4"]
 
     def heard(*settings: str) -> str:
         assert run_command([*command, *(x for s in settings for x in ("--set", s))]) == 0

@@ -23,8 +23,6 @@ from noctule.lm.words import Word
 from noctule.wavefile import WavReader
 
 HELP = "write down what is said in a WAV file"
-#: how long a duplex model may go on once the recording has ended.
-_LAST_WORDS_SECONDS = 30.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +31,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--times", action="store_true", help="a line for each word, with its seconds")
     parser.add_argument("--json", action="store_true", help="a JSON object for each word and end of turn")
+    parser.add_argument(
+        "--tail", type=float, default=10.0, metavar="SECONDS",
+        help="how long a duplex model may go on once the recording has ended (default 10)",
+    )  # fmt: skip
     speech_arguments(parser)
 
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         with pair:
             shape = pair.codec.shape
             show = _Json() if options.json else _Times() if options.times else _Plain()
-            for heard in _hear(pair, config, wav.at_rate(shape.sample_rate, shape.frame_samples)):
+            for heard in _hear(pair, config, wav.at_rate(shape.sample_rate, shape.frame_samples), options.tail):
                 show.put(heard)
             show.end()
         for sentence in wav.warnings:
@@ -50,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples]) -> Iterator[Word | EndOfTurn]:
+def _hear(
+    pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: float
+) -> Iterator[Word | EndOfTurn]:
     model = pair.model
     if "stt" in model.modes:
         table = model.settings.get("stt") or {}
@@ -72,7 +76,7 @@ def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples]) -> Iterat
         spoken = talk.feed(frame)
         if spoken is not None and spoken.word is not None:
             yield spoken.word
-    for spoken in talk.finish(round(_LAST_WORDS_SECONDS * model.layout.frame_rate)):
+    for spoken in talk.finish(round(tail * model.layout.frame_rate)):
         if spoken.word is not None:
             yield spoken.word
     if (word := talk.last_word()) is not None:
