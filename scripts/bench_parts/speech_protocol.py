@@ -27,7 +27,7 @@ def resident_mb() -> float:
 
 
 def serve(frame: Callable[[], list[float]]) -> None:
-    """Answer the parent until it closes our input. frame(): the time before the first part and after each, seconds."""
+    """Answer the parent until it closes our input. frame(): seconds, before the first part and after each."""
     say({"resident_mb": resident_mb()})
     for line in sys.stdin:
         rows = []
