@@ -2,8 +2,8 @@
 """Turn a checkpoint folder (config.json, *.safetensors, tokenizer.model) into a package that Noctule runs.
 
 Runs on a PC with scripts/requirements-host.txt installed; the folder it writes is copied to the board.
-Architectures: Llama (SmolLM, TinyLlama …), Gemma 1-3 (text), Qwen 2 and 3; and Kyutai's speech models (moshi, stt, tts,
-hibiki), which become a speech-lm package and a codec package and need no torch.
+Architectures: Llama (SmolLM, TinyLlama …), Gemma 1-3 (text), Qwen 2 and 3; and Kyutai's speech models (moshi, stt,
+tts, hibiki), which become a speech-lm package and a codec package and need no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run a speech-lm package on the board's runtime with given tokens, and compare logits: shared by the parity tests."""
+"""Run a speech-lm package on the board's runtime with given tokens and compare logits: for the parity tests."""
 
 from __future__ import annotations
 

@@ -13,10 +13,11 @@ import sentencepiece
 
 from exporting.kyutai_checkpoint import Checkpoint
 from exporting.kyutai_condition import load_conditions
-from exporting.kyutai_config import TTS_TOKENS, KyutaiConfig, read_config
+from exporting.kyutai_config import TTS_TOKENS, KyutaiConfig
 from exporting.kyutai_depth import load_depth
 from exporting.kyutai_golden import golden
 from exporting.kyutai_layers import Precision
+from exporting.kyutai_parse import read_config
 from exporting.kyutai_temporal import Progress, load_temporal
 from exporting.package_writer import check_destination, check_space
 from exporting.tflite_writer import Graph, Model

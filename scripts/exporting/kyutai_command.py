@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from exporting import kyutai, mimi
-from exporting.kyutai_config import read_config
 from exporting.kyutai_layers import Precision
+from exporting.kyutai_parse import read_config
 from exporting.package_writer import check_destination
 from noctule.errors import InputError
 
@@ -113,11 +113,12 @@ def summary(
     rate, read = streams["frame_rate"], streams["bytes_per_frame"]
     codec_bytes = sum(codec["bytes_per_frame"].values()) if codec is not None else 0
     total = read["total"] + codec_bytes
+    context, modes = streams["buckets"][-1], ", ".join(streams["mode"])
+    model, depth, codec_read = (f"{size / 1e6:.1f} MB" for size in (read["total"], read["depth"], codec_bytes))
     lines = [
-        f"{output}: {', '.join(streams['mode'])}, context {streams['buckets'][-1]} frames "
-        f"({streams['buckets'][-1] / rate:.0f} s)",
-        f"each frame of {1000 / rate:.0f} ms reads {read['total'] / 1e6:.1f} MB of the language model "
-        f"({read['depth'] / 1e6:.1f} MB of it for the codebooks) and {codec_bytes / 1e6:.1f} MB of the codec",
+        f"{output}: {modes}, context {context} frames ({context / rate:.0f} s)",
+        f"each frame of {1000 / rate:.0f} ms reads {model} of the language model and {codec_read} of the codec",
+        f"  of the language model {depth} for the codebooks, one after another",
         f"real time asks for {total * rate / 1e9:.2f} GB/s",
     ]
     for board, bandwidth in boards.items():

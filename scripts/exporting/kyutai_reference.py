@@ -37,7 +37,10 @@ open the window and close the door"""
 
 
 def train_tokenizer(path: Path, size: int) -> None:
-    """A SentencePiece model of `size` pieces with Kyutai's special ids (unk 0, bos 1, eos 2, pad 3)."""
+    """A SentencePiece model of `size` pieces with Kyutai's special ids (unk 0, bos 1, eos 2, pad 3).
+
+    The corpus gives some 60 pieces; a larger vocabulary is filled with symbols that never occur.
+    """
     sentences = [" ".join(words) for line in _CORPUS.splitlines() for words in _windows(line.split())]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
@@ -47,6 +50,7 @@ def train_tokenizer(path: Path, size: int) -> None:
         bos_id=1,
         eos_id=2,
         pad_id=3,
+        user_defined_symbols=[f"<{i}>" for i in range(max(0, size - 64))],
         hard_vocab_limit=True,
         minloglevel=2,
         num_threads=1,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from exporting.kyutai_layers import Precision
-from exporting.mimi_config import MimiCheckpoint, MimiConfig, read_config
+from exporting.mimi_checkpoint import MimiCheckpoint
+from exporting.mimi_config import MimiConfig, read_config
 from exporting.mimi_graph import Codebooks, ConvPrecision, Side, decode_graph, encode_graph
 from exporting.package_writer import check_destination, check_space
 from exporting.tflite_writer import Graph, Model

@@ -16,13 +16,12 @@ import numpy as np
 from exporting.kyutai_config import Norm
 from exporting.kyutai_layers import HIDDEN, Heads, NormWeights, Precision, attend, fold_attention, rotation
 from exporting.kyutai_weights import Floats, Matrix, quantise_rows
+from exporting.mimi_checkpoint import MimiCheckpoint, codebook_names
 from exporting.mimi_config import (
     Activation,
     Conv,
-    MimiCheckpoint,
     Residual,
     Stage,
-    codebook_names,
     decoder_stages,
     encoder_stages,
 )

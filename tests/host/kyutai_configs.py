@@ -1,8 +1,8 @@
 """config.json of the published Kyutai checkpoints, with every per-layer shape real.
 
 Sources: configs/ of github.com/kyutai-labs/moshi (moshi_7b_202409, moshi_dev_2b, stt_1b_enfr, stt_2.6b_en), configs/
-of github.com/kyutai-labs/delayed-streams-modeling, and the config.json of the checkpoints' repositories. What does not
-shape a layer is made small for the tests: number of layers, vocabularies, context.
+of github.com/kyutai-labs/delayed-streams-modeling, and the config.json of the checkpoints' repositories. What does
+not shape a layer is made small for the tests: number of layers, vocabularies, context.
 """
 
 from __future__ import annotations

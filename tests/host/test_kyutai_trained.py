@@ -43,7 +43,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tokens() -> tuple[Array, Array, Array]:
-    """Held-out streams as the model's inputs: delayed codes [1 + n_q, T], depth tokens [T, dep_q], and the targets."""
+    """Held-out streams: input codes [1 + n_q, T], depth tokens [T, dep_q], and the targets."""
     codes = streams(np.random.default_rng(99), 1, FRAMES)[0]
     delayed = np.empty_like(codes)
     for k, delay in enumerate(CONFIG["delays"]):

@@ -1,193 +1,35 @@
-"""Exporting Kyutai checkpoints: good ones in every stored form, and bad ones refused in one sentence, nothing left.
-
-The checkpoints are written here with numpy, so the exporter is tested without torch.
-"""
+"""Exporting Kyutai checkpoints in every stored form; the two packages of the command."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import sentencepiece
 
 import export_lm
-from exporting import kyutai, mimi
-from exporting.kyutai_checkpoint import expected
-from exporting.kyutai_config import gated_hidden, read_config
-from exporting.kyutai_layers import Precision
+from exporting.kyutai_config import gated_hidden
 from exporting.kyutai_weights import Tensors, quantise_blocks, quantise_rows
-from exporting.mimi_config import expected as mimi_expected
-from exporting.mimi_config import read_config as read_mimi
+from kyutai_checkpoints import (
+    CONFIG,
+    Array,
+    bfloat16,
+    close,
+    export,
+    make,
+    save,
+    text_logits,
+    weights,
+)
 from noctule.errors import InputError
 from noctule.manifest import load_manifest
-from noctule.tflite import load_model
-
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "kyutai-tiny"
-Array = npt.NDArray[Any]
-Config = dict[str, Any]
-
-CONFIG: Config = {
-    "dim": 16,
-    "text_card": 64,
-    "existing_text_padding_id": 3,
-    "n_q": 4,
-    "dep_q": 2,
-    "card": 12,
-    "num_heads": 2,
-    "num_layers": 1,
-    "hidden_scale": 4,
-    "causal": True,
-    "layer_scale": None,
-    "context": 8,
-    "max_period": 10000,
-    "gating": "silu",
-    "norm": "rms_norm_f32",
-    "positional_embedding": "rope",
-    "depformer_dim": 8,
-    "depformer_num_heads": 2,
-    "depformer_num_layers": 1,
-    "depformer_multi_linear": True,
-    "depformer_pos_emb": "none",
-    "depformer_weights_per_step": True,
-    "delays": [0, 0, 1, 0, 1],
-}
-MIMI: Config = {
-    "sample_rate": 800,
-    "channels": 1,
-    "frame_rate": 12.5,
-    "seanet": {
-        "channels": 1,
-        "dimension": 8,
-        "causal": True,
-        "n_filters": 2,
-        "n_residual_layers": 1,
-        "activation": "ELU",
-        "compress": 2,
-        "dilation_base": 2,
-        "disable_norm_outer_blocks": 0,
-        "kernel_size": 7,
-        "residual_kernel_size": 3,
-        "last_kernel_size": 3,
-        "norm": "none",
-        "pad_mode": "constant",
-        "ratios": [8, 4],
-        "true_skip": True,
-    },
-    "quantizer": {"dimension": 4, "n_q": 3, "bins": 12, "input_dimension": 8, "output_dimension": 8},
-    "transformer": {
-        "d_model": 8,
-        "num_heads": 2,
-        "num_layers": 1,
-        "causal": True,
-        "layer_scale": 0.01,
-        "context": 8,
-        "conv_layout": True,
-        "max_period": 10000,
-        "gating": "none",
-        "norm": "layer_norm",
-        "positional_embedding": "rope",
-        "dim_feedforward": 16,
-        "input_dimension": 8,
-        "output_dimensions": [8],
-    },
-}
-
-
-def save(path: Path, tensors: dict[str, Array], names: dict[str, str] | None = None) -> None:
-    """Write a safetensors file; uint16 arrays are stored as bfloat16."""
-    header, data, offset = {}, [], 0
-    stored = {"float32": "F32", "float16": "F16", "uint16": "BF16", "int8": "I8", "int64": "I64"}
-    for name, array in tensors.items():
-        header[name] = {
-            "dtype": (names or {}).get(name, stored[str(array.dtype)]),
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        data.append(array.tobytes())
-        offset += array.nbytes
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(data))
-
-
-def bfloat16(values: Array) -> Array:
-    return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
-
-
-def weights(config_path: Path, seed: int = 0) -> dict[str, Array]:
-    linear, other = expected(read_config(config_path))
-    rng = np.random.default_rng(seed)
-    return {
-        name: (rng.standard_normal(shape) * 0.3 + ("alpha" in name)).astype(np.float32)
-        for name, shape in {**linear, **other}.items()
-    }
-
-
-def make(folder: Path, change: Config | None = None) -> dict[str, Array]:
-    """A whole checkpoint: config, weights, tokenizer, Mimi. Returns the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({**CONFIG, **(change or {})}))
-    tensors = weights(folder / "config.json")
-    save(folder / "model.safetensors", tensors)
-    shutil.copy(FIXTURES / "lm" / "tokenizer.model", folder / "tokenizer_spm_32k_3.model")
-    (folder / "mimi.json").write_text(json.dumps(MIMI))
-    rng = np.random.default_rng(1)
-    shapes = mimi_expected(read_mimi(folder / "mimi.json"))
-    save(
-        folder / "tokenizer-e351c8d8-checkpoint125.safetensors",
-        {
-            name: (rng.standard_normal(shape) * 0.5 + (1.5 if "usage" in name else 0)).astype(np.float32)
-            for name, shape in shapes.items()
-        },
-    )
-    return tensors
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     make(tmp_path / "checkpoint")
     return tmp_path / "checkpoint"
-
-
-def quiet(_: str) -> None:
-    """No progress."""
-
-
-def export(folder: Path, output: Path, precision: tuple[str, str] = ("float32", "float32")) -> dict[str, Any]:
-    return kyutai.export_lm(folder, output, kyutai.Options(precision=Precision(*precision)), quiet)
-
-
-def text_logits(package: Path, frames: int = 6) -> Array:
-    """Text logits of seeded frames and the audio logits that follow them."""
-    manifest = load_manifest(package, "speech-lm")
-    streams = manifest.raw["streams"]
-    rng, offsets = np.random.default_rng(0), streams["offsets"]
-    name = f"temporal_{streams['buckets'][-1]}"
-    found = []
-    with load_model(package / "model.tflite") as model:
-        runner = model.runner(name, alias={n: n for n in model.signatures[name].inputs if n.startswith("kv_cache")})
-        depth = model.runner("dep_0")
-        for frame in range(frames):
-            rows = [rng.integers(low, high) for low, high in pairwise(offsets)]
-            runner.write("tokens", np.array([rows], np.int32))
-            runner.write("input_pos", np.array([frame], np.int32))
-            runner.run()
-            depth.write("hidden", runner.read("hidden"))
-            depth.write("token", np.array([[frame]], np.int32))
-            depth.run()
-            found.append(np.concatenate([runner.read("logits")[0], depth.read("logits")[0]]))
-    return np.array(found)
-
-
-def close(a: Array, b: Array, rtol: float) -> bool:
-    return float(np.abs(a - b).max() / np.abs(b).max()) < rtol
 
 
 def test_bfloat16_and_float16_are_read(checkpoint: Path, tmp_path: Path) -> None:
@@ -290,134 +132,6 @@ def test_every_tensor_of_the_checkpoint_matters(checkpoint: Path, tmp_path: Path
         assert export(checkpoint, tmp_path / "other")["golden"] != golden, name
 
 
-# -- bad input --------------------------------------------------------------------------------------------------
-
-
-def refused(folder: Path, output: Path) -> str:
-    """The one sentence; nothing may be left beside the checkpoint."""
-    before = sorted(output.parent.iterdir())
-    with pytest.raises(InputError) as error:
-        export(folder, output)
-    assert sorted(output.parent.iterdir()) == before
-    assert "\n" not in error.value.message
-    return str(error.value.message)
-
-
-Change = Callable[[dict[str, Array]], dict[str, Array]]
-HEAD = "text_linear.weight"
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda t: {n: v for n, v in t.items() if n != HEAD}, "lacks text_linear.weight"),
-        (lambda t: {**t, HEAD: t[HEAD][:, :-1].copy()}, r"text_linear.weight has shape \[64, 15\]"),
-        (lambda t: {**t, HEAD: t[HEAD].astype(np.int64)}, "text_linear.weight is of type I64"),
-        (lambda t: {**t, HEAD: np.ones_like(t[HEAD], np.int8)}, "int8 without the scales"),
-        (
-            lambda t: {**t, HEAD: np.full_like(t[HEAD], np.nan)},
-            "text_linear.weight holds values that are not numbers",
-        ),
-        (lambda t: {**t, "emb.2.weight": np.full_like(t["emb.2.weight"], np.inf)}, "emb.2.weight holds values"),
-        (lambda t: {**t, "vision.weight": t[HEAD]}, "vision.weight, which its config does not describe"),
-    ],
-)
-def test_bad_tensors_are_refused_by_name(checkpoint: Path, tmp_path: Path, change: Change, says: str) -> None:
-    save(checkpoint / "model.safetensors", change(weights(checkpoint / "config.json")))
-
-    assert re.search(says, refused(checkpoint, tmp_path / "out"))
-
-
-def test_a_truncated_file_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    file = checkpoint / "model.safetensors"
-    whole = file.read_bytes()
-    for size in (0, 4, 100, len(whole) // 2, len(whole) - 1):
-        file.write_bytes(whole[:size])
-        assert "truncated" in refused(checkpoint, tmp_path / "out")
-    file.write_bytes(b"\x10" + b"\0" * 7 + b"not json at all!" + whole)
-    assert "not a safetensors file" in refused(checkpoint, tmp_path / "out")
-    file.unlink()
-    assert "not there" in refused(checkpoint, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"n_heads": 4}, "n_heads is not a setting"),
-        ({"delays": [0, 0]}, "delays has 2 entries"),
-        ({"num_heads": 5}, "num_heads is 5"),
-        ({"gating": "swish"}, "gating is 'swish'"),
-        ({"norm": "batch"}, "norm is 'batch'"),
-        ({"positional_embedding": "sin"}, "positional_embedding is 'sin'"),
-        ({"dim": "16"}, "dim must be a whole number"),
-        ({"dep_q": 5}, "dep_q is 5"),
-        ({"causal": False}, "causal is false"),
-        ({"depformer_pos_emb": "rope"}, "depformer_pos_emb is 'rope'"),
-        ({"depformer_weights_per_step": False}, "depformer_weights_per_step is false"),
-        ({"depformer_weights_per_step_schedule": [0]}, "has 1 entries"),
-        ({"lora_name": "adapter.safetensors"}, "lora adapters"),
-        (
-            {"conditioners": {"mood": {"type": "clap"}}, "fuser": {"sum": ["mood"]}},
-            "conditioners.mood.type is 'clap'",
-        ),
-        (
-            {
-                "conditioners": {"mood": {"type": "lut", "lut": {"dim": 4, "n_bins": 2, "tokenizer": "bert"}}},
-                "fuser": {"sum": ["mood"]},
-            },
-            "tokenizer is 'bert'",
-        ),
-        ({"fuser": {"sum": ["mood"]}}, "mood"),
-        ({"fuser": {"prepend": ["mood"]}}, "prepend"),
-        ({"cross_attention": True}, "cross_attention is true"),
-        ({"lm_gen_config": {"heat": 1}}, "lm_gen_config.heat"),
-        ({"model_type": "vision"}, "model_type is 'vision'"),
-    ],
-)
-def test_a_config_it_does_not_understand_is_refused_by_key(
-    checkpoint: Path, tmp_path: Path, change: Config, says: str
-) -> None:
-    (checkpoint / "config.json").write_text(json.dumps({**CONFIG, **change}))
-    assert says in refused(checkpoint, tmp_path / "out")
-
-
-def test_configs_of_other_models_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    path = checkpoint / "config.json"
-    path.write_text(json.dumps({"model_type": "llama", "hidden_size": 64, "architectures": ["Llama"]}))
-    assert "llama model in transformers' form" in refused(checkpoint, tmp_path / "out")
-    path.write_text("[1, 2]")
-    assert "no JSON object" in refused(checkpoint, tmp_path / "out")
-    path.write_text("{")
-    assert "not JSON" in refused(checkpoint, tmp_path / "out")
-    path.write_text(json.dumps({key: value for key, value in CONFIG.items() if key != "hidden_scale"}))
-    assert "hidden_scale is missing" in refused(checkpoint, tmp_path / "out")
-
-
-def test_the_tokenizer_must_be_the_models_own(checkpoint: Path, tmp_path: Path) -> None:
-    file = checkpoint / "tokenizer_spm_32k_3.model"
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["a b c d e f g"]),
-        model_prefix=str(tmp_path / "other"),
-        vocab_size=20,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    shutil.copy(tmp_path / "other.model", file)
-    assert "pieces, and the model's text_card is 64" in refused(checkpoint, tmp_path / "out")
-    file.write_bytes(b"no model")
-    assert "not a SentencePiece model" in refused(checkpoint, tmp_path / "out")
-    file.unlink()
-    assert "tokenizer that config.json names is not there" in refused(checkpoint, tmp_path / "out")
-
-
-def test_buckets_must_fit_the_context(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="bucket of 9"):
-        kyutai.export_lm(checkpoint, tmp_path / "out", kyutai.Options(buckets=(9,)), quiet)
-    assert kyutai.context_buckets((), 3000) == [128, 512, 3000]
-    assert kyutai.context_buckets((), 100) == [100]
-    assert kyutai.context_buckets((4,), 8) == [4, 8]
-
-
 # -- the command ------------------------------------------------------------------------------------------------
 
 
@@ -463,42 +177,6 @@ def test_a_folder_that_is_no_package_is_not_replaced(
     assert (tmp_path / "talk" / "letter.txt").read_text() == "dear"
     assert command(checkpoint, tmp_path / "say", "--quant", "int8-tensor") == 65
     assert "not for speech models" in capsys.readouterr().err
-
-
-# -- parts ------------------------------------------------------------------------------------------------------
-
-
-def test_a_disk_too_small_is_refused_before_the_work(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5))  # type: ignore[attr-defined]
-    assert "GB free" in refused(checkpoint, tmp_path / "out")
-
-
-def test_mimi_refuses_settings_and_tensors_by_name(checkpoint: Path, tmp_path: Path) -> None:
-    weights_file, path = checkpoint / "tokenizer-e351c8d8-checkpoint125.safetensors", checkpoint / "mimi.json"
-
-    def says(change: Config) -> str:
-        path.write_text(json.dumps({**MIMI, **change}))
-        with pytest.raises(InputError) as error:
-            mimi.export_codec(weights_file, path, tmp_path / "codec", mimi.Options(2), quiet)
-        assert not (tmp_path / "codec").exists()
-        return str(error.value.message)
-
-    assert "seanet.attention is not a setting" in says({"seanet": {**MIMI["seanet"], "attention": 1}})
-    assert "activation is 'ReLU'" in says({"seanet": {**MIMI["seanet"], "activation": "ReLU"}})
-    assert "n_filters" in says({"seanet": {k: v for k, v in MIMI["seanet"].items() if k != "n_filters"}})
-    assert "context of 7" in says({"transformer": {**MIMI["transformer"], "context": 7}})
-    assert "resampler is missing or unknown" in says({"resampler": 1})
-    assert "has shape" in says({"quantizer": {**MIMI["quantizer"], "bins": 13}})
-    assert "has 3 codebooks" in _codebooks(weights_file, path, tmp_path)
-
-
-def _codebooks(weights_file: Path, path: Path, tmp_path: Path) -> str:
-    path.write_text(json.dumps(MIMI))
-    with pytest.raises(InputError) as error:
-        mimi.export_codec(weights_file, path, tmp_path / "codec", mimi.Options(9), quiet)
-    return str(error.value.message)
 
 
 def test_row_quantisation_is_within_half_a_step() -> None:
