@@ -26,6 +26,8 @@ from safetensors.torch import save_file
 
 Array = npt.NDArray[Any]
 
+torch.set_num_threads(1)  # one frame at a time is too little work to share; idle threads would only spin
+
 _CORPUS = """the bat flies at dusk and hears the echo of the moth
 noctule bats hunt over water and over fields of corn
 turn on the lamp in the kitchen please
@@ -243,7 +245,7 @@ def replayed_uniforms(uniforms: Array | None) -> Iterator[None]:
         return torch.tensor([min(index, len(cumulative) - 1)]).reshape(*probabilities.shape[:-1], 1)
 
     original: Callable[..., torch.Tensor] = moshi_sampling.multinomial
-    moshi_sampling.multinomial = draw
+    moshi_sampling.multinomial = draw  # type: ignore[assignment, unused-ignore]
     try:
         yield
     finally:

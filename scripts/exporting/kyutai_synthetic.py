@@ -99,7 +99,7 @@ def trained(cache: Path, seconds: float = 150.0, seed: int = 0) -> LMModel:
         )
         optimiser.zero_grad()
         loss = text + audio
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     cache.mkdir(parents=True, exist_ok=True)
