@@ -115,9 +115,8 @@ def export(options: argparse.Namespace) -> None:
     )
     result = export_text(request, Progress())
     print(f"{options.output}: {result.bytes / 1e6:.1f} MB, {8 * result.bytes / result.parameters:.1f} bits a weight")
-    print(
-        f"against float32: logits differ by {result.gap.relative:.2%}, same top token in {result.gap.top1:.0%} of steps"
-    )
+    cost = result.gap
+    print(f"against float32: logits differ by {cost.relative:.2%}, same top token in {cost.top1:.0%} of the steps")
     print(f"each token reads {result.token_bytes / 1e6:.1f} MB of weights; reading them alone allows at most")
     for board, bandwidth in _BOARDS.items():
         print(f"  {bandwidth * 1e9 / result.token_bytes:7.0f} tokens/s on a {board} ({bandwidth:.0f} GB/s)")

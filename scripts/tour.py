@@ -130,10 +130,14 @@ def tour(folder: Path) -> None:
 
 
 def main() -> int:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="noctule-demo-"))
+    if len(sys.argv) > 2 or any(argument.startswith("-") for argument in sys.argv[1:]):
+        print("usage: scripts/demo [FOLDER], where FOLDER is new or empty", file=sys.stderr)
+        return 64
+    folder = Path(sys.argv[1]).absolute() if len(sys.argv) == 2 else Path(tempfile.mkdtemp(prefix="noctule-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("notify.sock", "control.sock"):
-        (folder / stale).unlink(missing_ok=True)
+    if any(folder.iterdir()):
+        print(f"noctule: {folder} is not empty\nhint: name a new folder, or none", file=sys.stderr)
+        return 65
     try:
         tour(folder)
     except DemoError as error:

@@ -26,6 +26,7 @@ from noctule.errors import ConfigError, NoctuleError, UnavailableError
 from noctule.events import Bus
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
+from noctule.organs import Grow, Host, none
 from noctule.supervisor import DEGRADED, STARTING, WORKING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
 from noctule.timers import Timers
@@ -65,6 +66,7 @@ class Service:
         bus: Bus,
         journal: Journal,
         clock: Clock | None = None,
+        grow: Grow = none,
     ) -> None:
         self._clock = clock or SystemClock()
         self._loaded = loaded
@@ -96,6 +98,16 @@ class Service:
             self._clock,
             limit=lambda: self.config.actions.max_timers,
         )
+        #: senses: what the configuration asks for, plugged in by the caller's `grow`.
+        self.organs = grow(
+            Host(
+                lambda: self.config,
+                bus,
+                self._clock,
+                self.submit,
+                lambda text: clean_request(text, self.config.lm.max_prompt),
+            )
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
         self._ending: asyncio.Event | None = None
@@ -123,6 +135,7 @@ class Service:
                 self.submit,
                 lambda text: clean_request(text, self.config.lm.max_prompt),
                 lambda: self.config.lm.timeout,
+                extra=[route for organ in self.organs for route in organ.routes()],
             )
             server = ControlServer(
                 control,
@@ -154,6 +167,9 @@ class Service:
         )
         if lm.enabled:
             self.supervisor.add(self.language.job)
+        for organ in self.organs:
+            for job in organ.jobs():
+                self.supervisor.add(job)
         self.supervisor.start()
 
     async def _until_ready(self) -> None:
@@ -183,6 +199,8 @@ class Service:
         for task in self._tasks:
             task.cancel()
         stuck = await asyncio.to_thread(self.supervisor.stop, self.config.service.stop_timeout)
+        for organ in self.organs:
+            await asyncio.to_thread(organ.close)
         for name in stuck:
             self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
@@ -208,7 +226,7 @@ class Service:
         """The API's work is done by the event loop: each turn of it is a beat."""
         while True:
             part.beat()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(1.0, part.max_age / 4))
 
     # -- what the supervisor tells us (in its thread) ------------------------------------------------------------
 
@@ -267,6 +285,8 @@ class Service:
             raise
         old, self._loaded = self._loaded, new
         self._journal.configure(new.config.service.verbosity, new.config.service.log_words)
+        for organ in self.organs:
+            organ.apply(new.config)
         self._retry_language()
         restart = self.pending()
         applied = [key for key, _ in changes(old.config, new.config) if key not in restart]
@@ -337,6 +357,7 @@ class Service:
                 "refused": door.refusals,
             },
             "timers": self.timers.report(),
+            **{organ.name: dict(organ.status()) for organ in self.organs},
             "memory": {"resident_bytes": resident},
             "board": {"temperature_c": temperature_c()},
             "journal": {"structured": self._journal.structured, "lost": self._journal.lost},

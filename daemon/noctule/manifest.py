@@ -172,6 +172,8 @@ def _verify_file(folder: Path, name: str, entry: FileEntry) -> None:
         found = sha256_of(path)
     except FileNotFoundError:
         raise ModelError(f"{path}: missing from the package", "copy or build the package again") from None
+    except RuntimeError:  # Path.resolve, before Python 3.13, of a link that leads to itself
+        raise ModelError(f"{path}: is a link that leads to itself") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     if found != entry.sha256:

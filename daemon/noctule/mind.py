@@ -1,23 +1,27 @@
 """The language engine: finds the model named in the configuration, loads it, and answers with it. L4.
 
-A package that was built for actions answers through the `Brain`: requests become action calls. Any other text model
-simply talks: its reply to what was said, by its chat template if it has one.
+What an answer is belongs to the `Brain`; here it gets its model, its actions and the configuration in force.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from noctule.actions.bind import Parts, build_registry
+from noctule.actions.commands import UserCommands
+from noctule.actions.status import BoardStatus
+from noctule.actions.volume import Mixer
 from noctule.app import Needs
+from noctule.brain import Brain, Settings
 from noctule.config import Config
-from noctule.errors import ModelError
+from noctule.errors import CancelledError, ModelError, UnavailableError
 from noctule.events import Bus
-from noctule.lm.chat import Message
+from noctule.lm.request import Options
 from noctule.lm.sampler import Sampling
-from noctule.lm.text_lm import Chunk, TextLM
+from noctule.lm.text_lm import TextLM
 from noctule.workers import NAME, Ask, Engine
 
 
@@ -86,37 +90,48 @@ def facts(lm: TextLM, config: Config) -> Mapping[str, Any]:
     }
 
 
-class Talker:
-    """An engine that lets the model talk."""
+class Mind:
+    """The engine of the language worker: a `Brain`, held to the request's time and to the configuration in force."""
 
-    def __init__(self, lm: TextLM, config: Callable[[], Config]) -> None:
+    def __init__(self, lm: TextLM, needs: Needs) -> None:
         self._lm = lm
-        self._config = config
-        self._about = facts(lm, config())
+        self._config = needs.config
+        self._about = facts(lm, needs.config())
+        commands = UserCommands(lambda: self._config().commands)
+        parts = Parts(
+            clock=needs.clock,
+            timers=needs.timers,
+            board=BoardStatus(needs.config().service.state_dir),
+            mixer=Mixer(lambda: self._config().actions.mixer),
+            commands=commands,
+        )
+        self._registry = build_registry(parts, needs.config().actions.allow)
+        self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)
+
+    def _settings(self) -> Settings:
+        lm = self._config().lm
+        return Settings(Options(lm.max_tokens, sampling(self._lm.sampling, self._config()), lm.seed))
 
     def answer(self, ask: Ask) -> Mapping[str, Any]:
-        """The model's reply, streamed."""
+        """The brain's turn. A free answer that its time cuts off is still an answer: finish is then "timeout"."""
         config = self._config()
+        self._registry.allow(config.actions.allow)
         self._lm.overflow = "slide" if config.lm.when_full == "slide" else "refuse"
-        reply = []
-        last = Chunk("")
-        for last in self._chunks(ask, config):
-            reply.append(last.text)
-            ask.emit(last.text)
-        finish = "timeout" if last.finish == "cancelled" and ask.timed_out else last.finish
-        stats = vars(last.stats) if last.stats is not None else {}
-        return {"reply": "".join(reply), "finish": finish, **{k: _rounded(v) for k, v in stats.items()}}
+        said: list[str] = []
 
-    def _chunks(self, ask: Ask, config: Config) -> Iterator[Chunk]:
-        options: dict[str, Any] = {
-            "max_tokens": config.lm.max_tokens,
-            "sampling": sampling(self._lm.sampling, config),
-            "seed": config.lm.seed,
-            "cancel": lambda: not ask.going_on(),
-        }
-        if self._lm.manifest.chat is None:
-            return self._lm.complete(ask.text, **options)
-        return self._lm.chat([Message("user", ask.text)], **options)
+        def on_delta(piece: str) -> None:
+            said.append(piece)
+            ask.emit(piece)
+
+        try:
+            turn = self._brain.ask(ask.text, cancel=lambda: not ask.going_on(), on_delta=on_delta)
+        except CancelledError:
+            if not ask.timed_out:
+                raise
+            if not said:
+                raise UnavailableError("There was no time left for an answer.", "see lm.timeout") from None
+            return {"reply": "".join(said), "ok": False, "finish": "timeout"}
+        return turn.as_dict()
 
     def canary(self) -> None:
         """One real step of the model."""
@@ -135,14 +150,10 @@ def build_engine(needs: Needs) -> Engine:
     """Load what the configuration names. Runs in the language worker's thread; raises ModelError."""
     config = needs.config()
     lm = load_lm(config, needs.bus)
-    engine = Talker(lm, needs.config)
+    engine = Mind(lm, needs)
     about = engine.about()
     needs.bus.publish(
         "lm.loaded", NAME, f"Loaded {about['model']} {about['version']} with {about['runtime']}",
         model=about["model"], sha256=about["sha256"], threads=about["threads"], context=about["context"],
     )  # fmt: skip
     return engine
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 6) if isinstance(value, float) else value

@@ -20,6 +20,8 @@ from noctule.native_stderr import captured_stderr, explain, one_line
 from noctule.tflite_file import check_tflite
 
 Array = NDArray[Any]
+#: Name given to the only signature of a graph that declares none (microWakeWord's models).
+UNNAMED = "serving_default"
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ class LanguageWorker:
                 raise CancelledError(ask._cancelled)
         except CancelledError as error:
             self.counts.cancelled += 1
-            self._failed(ask, error, level=6)
+            self._failed(ask, CancelledError(ask._cancelled) if ask._cancelled else error, level=6)
         except NoctuleError as error:
             self.counts.failed += 1
             self._failed(ask, error, level=4)
@@ -204,6 +204,7 @@ class LanguageWorker:
             self.counts.answered += 1
             seconds = round(self._clock.monotonic() - started, 4)
             facts: dict[str, Any] = {k: v for k, v in answer.items() if isinstance(v, (str, int, float, bool))}
+            facts |= {f"{name}_tokens": count for name, count in answer.get("tokens", {}).items()}
             facts["seconds"] = seconds
             self._bus.publish("ask.answered", NAME, f"Answered a request in {seconds:.2f} s", **facts)
             _settle(ask.result, answer)

@@ -1,8 +1,9 @@
 """A float32 TFLite file -> int8 or int4 weights, by ai-edge-quantizer. Activations stay float32.
 
-int8: every fully connected layer dynamic-range with one scale an output channel; the embedding table int8
-weight-only, which shares its bytes with a tied head. int4: blocks of 32 inputs share a scale (as GGUF's Q4_0),
-the embedding and the head stay int8.
+int8: every fully connected layer dynamic-range with one scale an output channel; the embedding table with one scale
+a row, so that a tied head shares its bytes. (The table must not be "weight-only": that puts a DEQUANTIZE before the
+lookup, which holds the whole table in float32 once a signature.)
+int4: blocks of 32 inputs share a scale (as GGUF's Q4_0); the embedding and the head stay int8.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 
+from exporting.compact import compact
 from exporting.terminal import quiet
 from noctule.errors import InputError
 
@@ -48,7 +50,7 @@ def recipe_of(scheme: Scheme) -> list[dict[str, object]]:
     if scheme.head_bits != scheme.bits:
         manager.add_dynamic_config(HEADS, FULLY_CONNECTED, num_bits=scheme.head_bits, granularity=CHANNELS)
     if scheme.embedding_bits:
-        manager.add_weight_only_config(".*", EMBEDDING, num_bits=scheme.embedding_bits)
+        manager.add_dynamic_config(".*", EMBEDDING, num_bits=scheme.embedding_bits, granularity=CHANNELS)
     recipe: list[dict[str, object]] = manager.get_quantization_recipe()
     return recipe
 
@@ -61,3 +63,4 @@ def quantise(source: Path, target: Path, name: str) -> None:
     with quiet():
         result = quantizer.Quantizer(str(source), recipe_of(scheme)).quantize()
         result.export_model(str(target), overwrite=True)
+    compact(target)

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from exporting.checkpoint import Checkpoint, read_json
+from exporting.compact import compact
 from exporting.convert import convert, decode_name, text_signatures
 from exporting.families import Family, family_of
 from exporting.golden import Gap, gap, golden_entry, golden_tokens, reference_logits, runtime_logits
 from exporting.graph import DecoderConfig
-from exporting.package_writer import building, check_space, graph_entry, publish
+from exporting.package_writer import check_destination, check_space
 from exporting.quantise import SCHEMES, quantise
 from exporting.tokens import find_tokenizer, tokenizer_entry
 from exporting.weights import load_decoder
+from noctule import tflite
 from noctule.errors import InputError
+from noctule.manifest import PackageWriter, describe_signatures
 
 #: At its largest a build holds the float32 file, the quantised one and slack for the graphs.
 _SLACK_BYTES = 64 << 20
@@ -53,6 +56,7 @@ class Result:
 def export_text(request: Request, progress: Callable[[str], None]) -> Result:
     """Build the package folder. Raises InputError or ModelError and leaves nothing behind when it cannot."""
     contexts, prefills = _checked(request)
+    check_destination(request.package)
     checkpoint = Checkpoint(request.checkpoint)
     family = family_of(checkpoint.config, str(request.checkpoint / "config.json"))
     c = family.decoder
@@ -74,9 +78,10 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         f"{request.checkpoint.name}: {family.name}, {parameters / 1e6:.1f} million parameters, {c.layers} layers"
     )
     decoder = load_decoder(checkpoint, family)
-    golden = golden_tokens(c.vocab)
+    golden = golden_tokens(tokens["vocab_size"])
     reference = reference_logits(decoder, golden, contexts[0])
-    with building(request.package) as scratch:
+    with PackageWriter(request.package) as package:
+        scratch = package.folder
         progress(f"tracing {len(contexts)} context buckets and prefill graphs (the longest step)")
         whole = scratch / "float32.tflite"
         signatures = text_signatures(decoder.fold(), contexts, prefills)
@@ -84,6 +89,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         graph = scratch / "model.tflite"
         if request.quant == "float32":
             whole.rename(graph)
+            compact(graph)
         else:
             progress(f"quantising to {request.quant}")
             quantise(whole, graph, request.quant)
@@ -93,13 +99,14 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         cost = gap(reference, logits)
         shutil.copyfile(tokenizer, scratch / tokens["file"])
         manifest = {
+            "format": 1,
             "kind": "text-lm",
             "name": request.name or request.checkpoint.name,
             "version": request.version,
             "licence": request.licence,
             "source": request.source or f"{request.checkpoint.name}, sha256 {checkpoint.sha256()}",
             "build": request.command,
-            "graph": graph_entry(graph, "noctule"),
+            "graph": graph_entry(graph),
             "tokenizer": tokens,
             "limits": {"context": contexts[-1]},
             "architecture": architecture_entry(family, parameters, request.quant),
@@ -107,8 +114,15 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
             **_optional(request),
         }
         size = graph.stat().st_size
-        publish(scratch, request.package, manifest)
+        graph.chmod(0o644)  # the quantiser makes it executable
+        package.finish(manifest)
     return Result(size, parameters, token_bytes(c, request.quant), cost)
+
+
+def graph_entry(path: Path) -> dict[str, Any]:
+    """The manifest's "graph" object, read from the finished file by the device runtime."""
+    with tflite.load_model(path) as model:
+        return {"file": path.name, "layout": "noctule", "signatures": describe_signatures(model.signatures)}
 
 
 def _checked(request: Request) -> tuple[list[int], list[int]]:

@@ -49,8 +49,11 @@ def tokenizer_entry(path: Path, folder: Path, config: dict[str, Any], rows: int)
     pad = config.get("pad_token_id")
     pad = int(pieces.pad_id()) if pad is None else pad
     for name, token in [("bos_token_id", bos), *(("eos_token_id", end) for end in ends)]:
-        if not -1 <= token < rows:
-            raise InputError(f"{folder / 'config.json'}: {name} {token} is outside the vocabulary of {rows}")
+        if not -1 <= token < size:
+            raise InputError(
+                f"{folder / 'config.json'}: {name} {token} is outside the tokenizer's {size} pieces",
+                "tokens added to tokenizer.json only are not supported",
+            )
     return {
         "file": path.name,
         "vocab_size": size,

@@ -52,9 +52,9 @@ def cursor() -> str:
 
 def entries(since: str, **match: str) -> list[dict[str, Any]]:
     """Journal entries of the unit after the cursor `since`, as journalctl -o json gives them."""
-    terms = [f"{k}={v}" for k, v in match.items()]
-    out = sh("journalctl", "-u", UNIT, "-o", "json", "--after-cursor", since, *terms, ok=False)
-    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    out = sh("journalctl", "-u", UNIT, "-o", "json", "--after-cursor", since, ok=False)
+    found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return [entry for entry in found if all(entry.get(k) == v for k, v in match.items())]
 
 
 @contextlib.contextmanager
@@ -67,6 +67,7 @@ def drop_in(text: str) -> Iterator[None]:
         yield
     finally:
         DROPIN.unlink()
+        DROPIN.parent.rmdir()
         sh("systemctl", "daemon-reload")
 
 

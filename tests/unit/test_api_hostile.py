@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import random
 import socket
@@ -301,6 +302,23 @@ def test_the_socket_is_0660_for_its_group_and_0600_without_one(tmp_path: Path) -
             assert stat.S_IMODE(about.st_mode) == (mode or (0o660 if group else 0o600))
         path.unlink()
     assert list((tmp_path / "sub").iterdir()) == []
+
+
+def test_a_sandbox_without_chown_is_enough_for_ones_own_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", forbidden)
+    own = grp.getgrgid(os.getegid()).gr_name
+    with bind(tmp_path / "own.sock", own):
+        assert stat.S_IMODE((tmp_path / "own.sock").lstat().st_mode) == 0o660
+    monkeypatch.setattr(os, "getgroups", lambda: [entry.gr_gid for entry in grp.getgrall()])
+    other = next(entry.gr_name for entry in grp.getgrall() if entry.gr_gid != os.getegid())
+    with pytest.raises(DeviceError, match=f"cannot be given to the group {other}"):
+        bind(tmp_path / "other.sock", other)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.sock"]
 
 
 def test_a_dead_daemons_socket_is_replaced(tmp_path: Path) -> None:

@@ -62,6 +62,15 @@ class Client:
         """One answer to POST."""
         return self._one("POST", path, body or {})
 
+    def fetch(self, path: str) -> bytes:
+        """The body of one answer to GET that is no JSON: a picture, a sound."""
+        with self._answer("GET", path, None) as response:
+            data = response.read(MAX_ANSWER)
+            if response.status != 200:
+                _object(data)
+                raise UnavailableError(f"The daemon answered {path} with {response.status}.")
+            return data
+
     def stream(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """The lines of a streamed answer, as they come; an error line, or an end without the last one, is raised."""
         with self._answer(method, path, body) as response:

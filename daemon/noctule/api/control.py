@@ -18,7 +18,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class Control:
     timeout: Callable[[], float]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat: float = HEARTBEAT
+    #: routes of the organs (microphone, cameras).
+    extra: Sequence[web.RouteDef] = ()
 
 
 def routes(control: Control) -> list[web.RouteDef]:
@@ -228,7 +230,7 @@ def bind(path: Path, group: str) -> socket.socket:
         fresh.chmod(0o600)
         gid = group_id(group) if group else None
         if gid is not None and (gid in os.getgroups() or gid == os.getegid() or os.geteuid() == 0):
-            os.chown(fresh, -1, gid)
+            _give(fresh, gid, group)
             fresh.chmod(0o660)
         sock.listen(64)
         fresh.rename(path)
@@ -239,8 +241,21 @@ def bind(path: Path, group: str) -> socket.socket:
         raise DeviceError(f"The control socket {path} cannot be made: {error.strerror or error}.", hint) from None
     except NoctuleError:
         sock.close()
+        fresh.unlink(missing_ok=True)
         raise
     return sock
+
+
+def _give(path: Path, gid: int, group: str) -> None:
+    """Make `path` belong to a group. The unit's sandbox has no chown(2), and with its own Group= needs none."""
+    if path.stat().st_gid != gid:
+        try:
+            os.chown(path, -1, gid)
+        except PermissionError:
+            raise DeviceError(
+                f"The control socket cannot be given to the group {group}.",
+                "the sandbox forbids it: set Group= in the unit to the group that api.group names",
+            ) from None
 
 
 class ControlServer:
@@ -253,7 +268,7 @@ class ControlServer:
         self._control = control
         self._group = group
         app = web.Application(client_max_size=max_body, middlewares=[json_errors(self._failed)])
-        app.add_routes(routes(control))
+        app.add_routes([*routes(control), *control.extra])
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
         self.door = Door(self._admit, self._handler, raw_refusal, self._refused, max_clients, read_timeout)
         self._listener: asyncio.Server | None = None

@@ -36,6 +36,10 @@ class HttpError(NoctuleError):
         self.http_status = status
 
 
+def _too_many_headers() -> HttpError:
+    return HttpError(431, "The request's headers are too large or too many.", "send fewer")
+
+
 def error_body(error: NoctuleError) -> dict[str, Any]:
     """The JSON form of an error."""
     return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
@@ -72,7 +76,7 @@ class JsonRequestHandler(web.RequestHandler):
     ) -> web.StreamResponse:
         error: NoctuleError
         if isinstance(exc, LineTooLong) or "many headers" in str(exc).lower():
-            error = HttpError(431, "The request's headers are too large or too many.", "send fewer")
+            error = _too_many_headers()
         elif status >= 500:
             error = HttpError(500, "The service made a mistake with this request.", "please report it")
         else:
@@ -92,6 +96,8 @@ def json_errors(failed: Callable[[web.Request, BaseException], None]) -> Any:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         gate = request.transport.get_protocol() if request.transport is not None else None
         try:
+            if len(request.headers) > MAX_HEADERS:  # older aiohttp bounds the size of headers but not their number
+                raise _too_many_headers()
             if request.headers.get("Content-Encoding", "identity") != "identity":
                 raise HttpError(415, "Compressed bodies are not taken.", "send the JSON as it is")
             await request.read()

@@ -25,6 +25,10 @@ VERBS = {
     "transcribe": "noctule.cli.transcribe",
     "say": "noctule.cli.say",
     "bench": "noctule.cli.bench",
+    "mute": "noctule.cli.mute",
+    "listen": "noctule.cli.listen",
+    "wake": "noctule.cli.wake",
+    "doctor": "noctule.cli.doctor",
     "config": "noctule.cli.config",
     "version": "noctule.cli.version",
 }

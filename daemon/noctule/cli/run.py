@@ -12,6 +12,7 @@ from noctule.cli.common import config_arguments, load
 from noctule.errors import ConfigError, NoctuleError
 from noctule.events import Bus
 from noctule.journal import Journal, notify
+from noctule.organs import Host, Organ
 from noctule.workers import Engine
 
 HELP = "be the daemon (systemd does this)"
@@ -28,6 +29,17 @@ def build(needs: Needs) -> Engine:
     return build_engine(needs)
 
 
+def grow(host: Host) -> list[Organ]:
+    """The senses that the configuration switches on. Raises NoctuleError for settings that contradict each other."""
+    config = host.config()
+    organs: list[Organ] = []
+    if config.wake.enabled and config.audio.source != "none":
+        from noctule.hearing import Hearing
+
+        organs.append(Hearing(host))
+    return organs
+
+
 def run(options: argparse.Namespace) -> int:
     journal = Journal()
     bus = Bus()
@@ -35,15 +47,15 @@ def run(options: argparse.Namespace) -> int:
     try:
         loaded = load(options)
         journal.configure(loaded.config.service.verbosity, loaded.config.service.log_words)
-        service = Service(loaded, lambda: load(options), build, bus, journal)
+        service = Service(loaded, lambda: load(options), build, bus, journal, grow=grow)
         asyncio.run(service.run())
     except NoctuleError as error:
         return _refused(error, bus, journal)
-    if service.stuck:
-        # Python would wait for the threads that were left behind; everything of theirs is already given up.
-        sys.stderr.flush()
-        os._exit(0)
-    return 0
+    # Everything is stopped and closed. What is left are threads that did not stop in time, for which Python would
+    # wait, and the runtime's own destructors, which print to the log: leave without either.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _refused(error: NoctuleError, bus: Bus, journal: Journal) -> int:

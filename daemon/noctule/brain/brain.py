@@ -13,17 +13,16 @@ A Brain belongs to one thread at a time, the one that owns the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from noctule.actions.commands import UserCommands
 from noctule.actions.declared import REFUSALS
 from noctule.actions.format import CallFormat
-from noctule.actions.registry import ActionRegistry, Call, Result, Spec, fill
+from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
+from noctule.brain.turn import Pieces, Settings, TextModel, Turn
+from noctule.brain.watch import FirstChoice, ReplyStream
 from noctule.clock import Clock, SystemClock
 from noctule.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.events import Bus
@@ -36,72 +35,6 @@ from noctule.manifest import Manifest
 #: A call is never drawn by chance.
 _GREEDY = TextSampling(temperature=0.0)
 _NONE = "none"
-
-
-class Pieces(Protocol):
-    """What of a tokenizer is needed."""
-
-    control: dict[str, int]
-    bos: int | None
-    eos: frozenset[int]
-
-    def encode(self, text: str, *, start: bool = True) -> list[int]:
-        """Ids without control pieces."""
-
-
-class TextModel(Protocol):
-    """What of `noctule.lm.text_lm.TextLM` is needed."""
-
-    manifest: Manifest
-    tokenizer: Any
-
-    @property
-    def context(self) -> int:
-        """Most positions of a sequence."""
-
-    def generate(self, prompt: Sequence[int], options: Options, *, keep: int = 0) -> Iterator[Chunk]:
-        """Continue tokens."""
-
-    def chat(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
-        """Answer a conversation."""
-
-
-@dataclass
-class Turn:
-    """One answered request. ok: the action, if any, succeeded; seconds: where the time went."""
-
-    reply: str
-    ok: bool = True
-    call: Call | None = None
-    command: str = ""
-    result: Result | None = None
-    #: probability the model gave to the action it chose, among those allowed; None without an action model
-    confidence: float | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    finish: str = "stop"
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able form for the API."""
-        return {
-            "reply": self.reply,
-            "ok": self.ok,
-            "call": None if self.call is None else self.call.as_dict(),
-            "command": self.command or None,
-            "data": None if self.result is None else dict(self.result.data),
-            "confidence": None if self.confidence is None else round(self.confidence, 4),
-            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
-            "finish": self.finish,
-            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
-        }
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What of the configuration an answer depends on. options: for models that answer freely."""
-
-    options: Options = field(default_factory=Options)
 
 
 def _nothing(text: str) -> None:
@@ -219,7 +152,7 @@ class Brain:
         automaton = form.calls(request, specs)
         if automaton.check() > room:
             raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
-        first = _First()
+        first = FirstChoice()
         tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
@@ -264,21 +197,26 @@ class Brain:
             turn.reply = fill(replies[0].template, fields)
             on_delta(turn.reply)
             return
-        stream = _ReplyStream(form.replies_grammar(replies), form, spec, fields, on_delta)
-        self._run(turn, prompt, stream, cancel, _First())
+        stream = ReplyStream(form.replies_grammar(replies), form, spec, fields, on_delta)
+        self._run(turn, prompt, stream, cancel, FirstChoice())
         turn.reply = stream.said
 
     # -- the model ----------------------------------------------------------------------------------------------
 
     def _generate(
-        self, turn: Turn, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: _First
+        self, turn: Turn, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
     ) -> list[int]:
         constraint = GrammarConstraint(automaton)
         self._run(turn, prompt, constraint, cancel, first)
         return constraint.tokens
 
     def _run(
-        self, turn: Turn, prompt: list[int], constraint: GrammarConstraint, cancel: Callable[[], bool], first: _First
+        self,
+        turn: Turn,
+        prompt: list[int],
+        constraint: GrammarConstraint,
+        cancel: Callable[[], bool],
+        first: FirstChoice,
     ) -> None:
         """Generate until the grammar is at its end. Anything else that ends it is an error."""
         first.constraint = constraint
@@ -317,49 +255,6 @@ class Brain:
                 reply=error,
                 seconds=seconds,
             )
-
-
-class _First:
-    """Probability of the first token the model chose, among those the grammar allowed."""
-
-    def __init__(self) -> None:
-        self.constraint: GrammarConstraint | None = None
-        self.probability = 1.0
-        self._seen = False
-
-    def __call__(self, logits: Any) -> None:
-        if self._seen or self.constraint is None:
-            return
-        self._seen = True
-        allowed = np.asarray(logits, dtype=np.float64)[self.constraint.mask()]
-        self.probability = float(1.0 / np.exp(allowed - allowed.max()).sum())
-
-
-class _ReplyStream(GrammarConstraint):
-    """The constraint of a reply, which hands on each word as soon as it is certain."""
-
-    def __init__(
-        self,
-        automaton: Automaton,
-        form: CallFormat,
-        spec: Spec,
-        fields: Mapping[str, str],
-        on_delta: Callable[[str], None],
-    ) -> None:
-        super().__init__(automaton)
-        self._form = form
-        self._spec = spec
-        self._fields = fields
-        self._on_delta = on_delta
-        self.said = ""
-
-    def advance(self, token: int) -> None:
-        """Take the token; say what it completes."""
-        super().advance(token)
-        text = fill(self._form.read_reply(self.tokens, self._spec), self._fields)
-        if len(text) > len(self.said):
-            self._on_delta(text[len(self.said) :])
-            self.said = text
 
 
 def _threshold(manifest: Manifest, actions: Any) -> float:

@@ -1,0 +1,139 @@
+"""A wake-word package: a microWakeWord v2 JSON and its .tflite, with our keys under `x_noctule`.
+
+Loading never guesses: a file that is empty, truncated, swapped, of another kind, or made for another front end
+is refused with one sentence. microWakeWord's own models carry no hash and no pin; they are checked by their size
+and TFLite identifier, and their front end is the one that version 2 of the format defines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noctule.errors import ModelError
+from noctule.tflite_file import check_tflite
+
+from . import features
+
+#: first seconds after a reset that may never trigger: the noise estimate and the receptive field fill (FACTS §5).
+WARM_UP_SECONDS = 2.1
+#: silence after a detection, so that one utterance is one event.
+REFRACTORY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class WakePackage:
+    """What the detector needs of a package."""
+
+    #: the file name without its ending; unique in one detector.
+    id: str
+    #: the words as a person writes them.
+    phrase: str
+    model: Path
+    #: mean score above which the word is heard, 0 … 1.
+    threshold: float
+    #: how many scores (one each `stride` hops) are averaged.
+    window: int
+    languages: tuple[str, ...] = ()
+    warm_up: float = WARM_UP_SECONDS
+    refractory: float = REFRACTORY_SECONDS
+    #: our own keys as they are; empty for microWakeWord's models.
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def load_package(path: str | Path) -> WakePackage:
+    """Read and verify a package given its folder or its JSON file."""
+    config_path = _config_path(Path(path))
+    config = _read_config(config_path)
+    micro = config["micro"]
+    name = config["model"]
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ModelError(f"{config_path}: 'model' must be the name of a file beside it")
+    extra = config.get("x_noctule", {})
+    if not isinstance(extra, dict):
+        raise ModelError(f"{config_path}: 'x_noctule' must be a table")
+    model = config_path.parent / name
+    _check_model_file(model, extra)
+    _check_front_end(config_path, micro, extra)
+    return WakePackage(
+        id=model.stem,
+        phrase=str(config.get("wake_word") or model.stem),
+        model=model,
+        threshold=_number(config_path, micro, "probability_cutoff", 0.0, 1.0),
+        window=int(_number(config_path, micro, "sliding_window_size", 1, 100)),
+        languages=tuple(str(item) for item in config.get("trained_languages", ())),
+        warm_up=_number(config_path, extra, "warm_up_ms", 0, 10_000, WARM_UP_SECONDS * 1000) / 1000,
+        refractory=_number(config_path, extra, "refractory_ms", 0, 60_000, REFRACTORY_SECONDS * 1000) / 1000,
+        extra=extra,
+    )
+
+
+def _config_path(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    named = path / "manifest.json"
+    if named.is_file():
+        return named
+    found = sorted(path.glob("*.json"))
+    candidates = [item for item in found if (path / f"{item.stem}.tflite").exists()]
+    if len(candidates) == 1:
+        return candidates[0]
+    problem = "no wake-word JSON" if not candidates else f"{len(candidates)} wake-word JSONs"
+    raise ModelError(f"{path}: {problem} in this folder", "name the .json file itself")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: there is no such wake-word package") from error
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable JSON file: {error}") from error
+    if not isinstance(config, dict) or config.get("type") != "micro" or not isinstance(config.get("micro"), dict):
+        raise ModelError(f"{path}: not a microWakeWord package ('type' must be 'micro')")
+    if config.get("version") != 2:
+        raise ModelError(f"{path}: microWakeWord version {config.get('version')!r} is unknown; this reads version 2")
+    if "model" not in config:
+        raise ModelError(f"{path}: 'model' is missing")
+    return config
+
+
+def _check_model_file(model: Path, extra: dict[str, Any]) -> None:
+    check_tflite(model)
+    data = model.read_bytes()
+    expected = extra.get("files", {}).get(model.name)
+    if expected is None:
+        if extra:
+            raise ModelError(f"{model}: the package does not list this file under x_noctule.files")
+        return
+    if expected.get("bytes") != len(data):
+        raise ModelError(f"{model}: {len(data)} bytes, the package says {expected.get('bytes')}",
+                         "the file is truncated or swapped: copy the package again")
+    if expected.get("sha256") != hashlib.sha256(data).hexdigest():
+        raise ModelError(f"{model}: its SHA-256 is not the package's", "the file was changed: copy the package again")
+
+
+def _check_front_end(path: Path, micro: dict[str, Any], extra: dict[str, Any]) -> None:
+    step = micro.get("feature_step_size", 10)
+    if step != 10:
+        raise ModelError(f"{path}: a feature step of {step} ms is unknown; this front end makes 10 ms steps")
+    if not extra:
+        return
+    pin = extra.get("front_end")
+    if not isinstance(pin, dict) or pin.get("name") != features.FRONT_END:
+        name = pin.get("name") if isinstance(pin, dict) else pin
+        raise ModelError(f"{path}: front end {name!r} is unknown; this one is {features.FRONT_END}")
+    if pin.get("digest") != features.digest():
+        raise ModelError(f"{path}: the installed {features.FRONT_END} computes other features than the model was "
+                         "trained on", f"install version {pin.get('version', 'named in the package')}")
+
+
+def _number(path: Path, table: dict[str, Any], key: str, low: float, high: float,
+            default: float | None = None) -> float:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ModelError(f"{path}: '{key}' must be a number from {low:g} to {high:g}, not {value!r}")
+    return float(value)

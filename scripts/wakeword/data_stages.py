@@ -1,0 +1,156 @@
+"""The stages that make training data: `speech` (banks of clips) and `features` (scenes), plus the user's folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import confusables, corpus, phonemes
+from .augment import SceneSpec, make_scenes
+from .phonemes import Phones
+from .pool import Chunk, run_chunks, save_arrays
+from .settings import Plan, Settings
+from .signal import normal
+from .speech import SpeechSpec, say_chunk
+from .wavs import read_folder
+
+#: clips and scenes in one helper process.
+_CLIPS, _SCENES = 300, 300
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """The phrase as it is pronounced and written."""
+
+    words: tuple[Phones, ...]
+    spellings: tuple[str, ...]
+    #: real words that sound like one of its words, nearest first.
+    close: tuple[str, ...]
+    #: nearest utterances of real words with their distance.
+    ranked: tuple[tuple[str, float], ...]
+
+
+def study(settings: Settings) -> Phrase:
+    """Pronunciation and neighbours of the phrase."""
+    words = tuple(phonemes.pronounce(settings.phrase, settings.language))
+    known = phonemes.pronounce_many(corpus.vocabulary(), settings.language)
+    close = tuple(confusables.close_words(words, known, 60))
+    ranked = tuple(confusables.ranked(settings.phrase, words, known, 24))
+    return Phrase(words, (settings.phrase, *settings.spellings), close, ranked)
+
+
+def speech_chunks(
+    settings: Settings, plan: Plan, phrase: Phrase, folder: Path, prefix: str, counts: dict[str, int], seed: int
+) -> dict[str, list[Chunk]]:
+    """Chunks of clips by kind: `counts` clips of kinds P, C and N, shared between the engines.
+
+    Half of all clips come from espeak's many voices, half from whatever else there is: engine variety is worth more
+    than anything else (FACTS §5).
+    """
+    base = SpeechSpec("P", (), 0, 0, phrase.spellings, phrase.words, phrase.close, "train")
+    out: dict[str, list[Chunk]] = {}
+    for kind, count in counts.items():
+        groups = [(plan.train_espeak, 0.5 if plan.train_others else 1.0), (plan.train_others, 0.5)]
+        if kind == "N":
+            groups = [(plan.train_espeak, 0.55 if plan.train_others else 0.85), (plan.train_others, 0.3),
+                      (plan.train_foreign, 0.15)]  # fmt: skip
+        chunks: list[Chunk] = []
+        for group, (voices, share) in enumerate(groups):
+            left = round(count * share) if voices else 0
+            number = 0
+            while left > 0:
+                here = min(_CLIPS, left)
+                key = seed * 1_000_003 + ord(kind) * 10_007 + group * 1009 + number
+                spec = replace(base, kind=kind, voices=voices, count=here, seed=key)
+                chunks.append(Chunk(folder / f"{prefix}-{kind}-{group}-{number:02}.npz", say_chunk, spec))
+                left -= here
+                number += 1
+        out[kind] = chunks
+    return out
+
+
+def scene_chunks(
+    banks: dict[str, list[str]], counts: dict[str, int], folder: Path, prefix: str, seed: int, own: dict[str, list[str]]
+) -> list[Chunk]:
+    """Chunks of scenes by kind; every chunk starts at another clip of the kind's banks, babble from two N banks."""
+    out = []
+    for kind, count in counts.items():
+        clips = tuple(banks.get(kind, ()))
+        if not clips and kind != "Z":
+            continue
+        per_scene = {"P": 1, "C": 5, "N": 2, "U": 2, "Z": 0}[kind]
+        for number in range((count + _SCENES - 1) // _SCENES):
+            here = min(_SCENES, count - number * _SCENES)
+            speech = tuple(banks["N"][(number + i) % len(banks["N"])] for i in range(min(3, len(banks["N"]))))
+            spec = SceneSpec(kind, here, seed * 999_983 + ord(kind) * 7919 + number, clips, number * _SCENES * per_scene,
+                             speech, tuple(own.get("noise", ())), tuple(own.get("rir", ())))  # fmt: skip
+            out.append(Chunk(folder / f"{prefix}-{kind}-{number:02}.npz", make_scenes, spec))
+    return out
+
+
+def own_files(settings: Settings, folder: Path) -> dict[str, list[str]]:
+    """The user's folders as arrays that helper processes can open.
+
+    `recordings` and `negatives` become banks; a third of the recordings (every third by name) is kept for the test
+    in `own_test`. `noise` and `rir` become one .npy a file.
+    """
+    out: dict[str, list[str]] = {}
+    for name in ("noise", "rir"):
+        source: Path | None = getattr(settings, name)
+        if source is not None:
+            paths = []
+            for number, (_, audio) in enumerate(read_folder(source)):
+                path = folder / f"own-{name}-{number:04}.npy"
+                np.save(path, (audio / max(1e-6, float(np.abs(audio).max())) * 32000).astype(np.int16))
+                paths.append(str(path))
+            out[name] = paths
+    if settings.negatives is not None:
+        out["negatives"] = [_bank(folder / "own-negatives.npz", read_folder(settings.negatives), split=4.0)]
+    if settings.recordings is not None:
+        clips = read_folder(settings.recordings)
+        if len(clips) >= 3:
+            out["test"] = [_bank(folder / "own-test.npz", clips[::3])]
+            clips = [clip for index, clip in enumerate(clips) if index % 3]
+        out["recordings"] = [_bank(folder / "own-recordings.npz", clips)]
+    return out
+
+
+def _bank(path: Path, clips: list[tuple[str, np.ndarray]], split: float = 0.0) -> str:  # type: ignore[type-arg]
+    """A bank file of the user's clips; long ones cut every `split` seconds when that is set."""
+    pieces = []
+    for name, audio in clips:
+        size = int(split * 16_000) if split else len(audio)
+        pieces += [(name, audio[at : at + size]) for at in range(0, len(audio), size) if len(audio[at : at + size]) > 800]
+    sounds = [(normal(audio) * 3000).clip(-32767, 32767).astype(np.int16) for _, audio in pieces]
+    save_arrays(path, {
+        "audio": np.concatenate(sounds),
+        "offsets": np.cumsum([0, *map(len, sounds)]),
+        "voice": np.array(["own"] * len(sounds)),
+        "text": np.array([name for name, _ in pieces]),
+    })  # fmt: skip
+    return str(path)
+
+
+def make_training_data(settings: Settings, plan: Plan, phrase: Phrase, folder: Path) -> list[Path]:
+    """Run both stages; the scene files."""
+    amounts = settings.amounts
+    counts = {"P": amounts.phrase_clips, "C": amounts.confusable_clips, "N": amounts.speech_clips}
+    chunks = speech_chunks(settings, plan, phrase, folder, "speech", counts, settings.seed)
+    own = own_files(settings, folder)
+    run_chunks("speech", [chunk for kind in chunks.values() for chunk in kind], settings.jobs)
+    banks = {kind: [str(chunk.out) for chunk in items] for kind, items in chunks.items()}
+    if "recordings" in own:
+        # The user's own voice is what the model is for: its clips are drawn as often as a whole engine's.
+        banks["P"] = banks["P"] + own["recordings"]
+    scenes = {"P": amounts.phrase_scenes, "C": amounts.confusable_scenes, "N": amounts.speech_scenes,
+              "Z": amounts.noise_scenes}  # fmt: skip
+    if "negatives" in own:
+        banks["U"], scenes["U"] = own["negatives"], amounts.own_scenes
+    made = scene_chunks(banks, scenes, folder, "scenes", settings.seed, own)
+    if "recordings" in own:
+        made += scene_chunks({**banks, "P": own["recordings"]}, {"P": amounts.own_scenes}, folder, "scenes-own",
+                             settings.seed + 1, own)  # fmt: skip
+    run_chunks("features", made, settings.jobs)
+    return [chunk.out for chunk in made]

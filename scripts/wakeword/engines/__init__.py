@@ -1,0 +1,88 @@
+"""Speech engines behind one small interface, and the list of voices that this machine offers.
+
+Every engine answers `say(voice, words, rng)` with float32 mono at 16 kHz. It runs inside a helper process of its
+own (see `pool.py`): the C libraries keep global state, and one that crashes takes only its chunk with it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Audio = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word to say: as it is spelled, or as espeak phonemes when `phones` is given."""
+
+    text: str
+    phones: tuple[str, ...] = ()
+
+
+def spelled(text: str) -> tuple[Word, ...]:
+    """Plain text as words."""
+    return tuple(Word(item) for item in text.split())
+
+
+class Engine(Protocol):
+    """A speech synthesiser."""
+
+    name: str
+
+    def say(self, voice: str, words: Sequence[Word], rng: np.random.Generator) -> Audio | None:
+        """Speak with a random but seeded rate, pitch and range; None when this voice cannot say it."""
+
+
+@dataclass(frozen=True)
+class Voices:
+    """The voices of this machine by engine, each 'engine:voice' once."""
+
+    espeak: tuple[str, ...] = ()
+    flite: tuple[str, ...] = ()
+    festival: tuple[str, ...] = ()
+    piper: tuple[str, ...] = ()
+
+    def all(self) -> list[str]:
+        groups = (("espeak", self.espeak), ("flite", self.flite), ("festival", self.festival), ("piper", self.piper))
+        return [f"{engine}:{voice}" for engine, voices in groups for voice in voices]
+
+
+def find_voices(language: str, piper: Sequence[Path] = ()) -> Voices:
+    """What is installed. flite and festival here speak English only, so other languages do not list them."""
+    from . import espeak, festival, flite
+
+    english = language.split("-")[0] == "en"
+    return Voices(
+        espeak=tuple(espeak.voices(language)),
+        flite=tuple(flite.voices()) if english else (),
+        festival=tuple(festival.voices()) if english and shutil.which("festival") else (),
+        piper=tuple(str(path.resolve()) for path in piper),
+    )
+
+
+def make_engine(name: str) -> Engine:
+    """A fresh engine of this process."""
+    if name == "espeak":
+        from .espeak import Espeak
+
+        return Espeak()
+    if name == "flite":
+        from .flite import Flite
+
+        return Flite()
+    if name == "festival":
+        from .festival import Festival
+
+        return Festival()
+    if name == "piper":
+        from .piper import Piper
+
+        return Piper()
+    raise ValueError(f"unknown speech engine {name!r}")
