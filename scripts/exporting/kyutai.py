@@ -124,10 +124,10 @@ def context_buckets(asked: Sequence[int], context: int) -> list[int]:
 
 
 def space_needed(checkpoint: Checkpoint, precision: Precision) -> int:
-    """Bytes of disk at the largest: the spooled weights, and the package written from them."""
+    """Bytes of disk at the largest: the spooled weights, the package, and the runtime's copy of its weights."""
     per_value = {"float32": 4.0, "int8": 1.0, "int4": 0.57}[precision.linear]
     stored = 1.0 if checkpoint.config.quantised else 2.0
-    return int(2.2 * checkpoint.tensors.size / stored * per_value) + (16 << 20)
+    return int(3.2 * checkpoint.tensors.size / stored * per_value) + (16 << 20)
 
 
 def write_graphs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def golden(path: Path, config: KyutaiConfig, streams: dict[str, Any], precision:
     offsets = streams["offsets"]
     rows = np.array([[rng.integers(low, high) for low, high in pairwise(offsets)] for _ in range(FRAMES)], np.int32)
     signature = f"temporal_{streams['buckets'][0]}"
-    with tflite.load_model(path) as model:
+    with tempfile.TemporaryDirectory(dir=path.parent.parent) as cache, tflite.load_model(
+        path, weight_cache=Path(cache) / "weights"  # or every signature would hold its own copy of the weights
+    ) as model:
         names = model.signatures[signature].inputs
         runner = model.runner(signature, alias={name: name for name in names if name.startswith("kv_cache_")})
         if "cross_mask" in names:  # an unconditioned run: nothing of the speaker is visible but one zero frame

@@ -8,6 +8,8 @@ live behind the flatbuffer (`Buffer.offset` and `Buffer.size` of the TFLite sche
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Model(Store):
                 file.write(chunk)
                 position += len(chunk)
 
-    def _pack(self, *, inline: bool, base: int) -> bytes:
+    def _pack(self, *, inline: bool, base: int) -> memoryview:
         model = schema.ModelT()
         model.version = 3
         model.description = self._description
@@ -75,26 +77,29 @@ class Model(Store):
         for start, size in self.extents:
             buffer = _AlignedBuffer()
             if inline:
-                buffer.payload = self.read(start, size)
+                buffer.spooled = partial(self.read, start, size) if size else None
             else:
                 buffer.offset, buffer.size = base + start, size
             model.buffers.append(buffer)
-        builder = flatbuffers.Builder(1 << 16)
+        # large enough from the start: the builder grows by copying, and would hold the weights three times
+        room = (8 << 20) + (self.total + 2 * ALIGN * len(self.extents) if inline else 0)
+        builder = flatbuffers.Builder(room)
         builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return memoryview(builder.Bytes)[builder.Head() :]
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose bytes start at a multiple of 16, which the schema asks for and the generated packer forgets."""
 
-    payload: bytes = b""
+    spooled: Callable[[], bytes] | None = None
 
     def Pack(self, builder: Any) -> Any:  # noqa: N802 - the generated code's name
         data = None
-        if self.payload:
-            builder.StartVector(1, len(self.payload), 16)
-            builder.head = builder.Head() - len(self.payload)
-            builder.Bytes[builder.Head() : builder.Head() + len(self.payload)] = self.payload
+        if self.spooled is not None:
+            payload = self.spooled()
+            builder.StartVector(1, len(payload), 16)
+            builder.head = builder.Head() - len(payload)
+            builder.Bytes[builder.Head() : builder.Head() + len(payload)] = payload
             data = builder.EndVector()
         schema.BufferStart(builder)
         if data is not None:
