@@ -153,7 +153,7 @@ class InterpreterRunner(Runner):
 
     def _read(self, name: str, spec: TensorSpec) -> Array:
         if self.model.occupants.get(self._tensors.graph) is not self and name in self._kept_outputs:
-            return self._kept_outputs[name].copy()
+            return np.array(self._kept_outputs[name])
         return np.array(self._view(self._tensors.outputs[name]))
 
     def _read_state(self, name: str, spec: TensorSpec) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "kyutai-tiny"
 
 
 @pytest.fixture(params=["compiled", "interpreter"])
-def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """LiteRT's CompiledModel, and the Interpreter class that tflite-runtime shares with it."""
     found = (
         tflite.LiteRt()
@@ -24,7 +23,6 @@ def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         else tflite.TfliteRuntime("ai_edge_litert.interpreter", "ai-edge-litert")
     )
     monkeypatch.setattr(tflite, "_chosen", found)
-    yield
 
 
 def row(frame: np.ndarray | None) -> list[int] | None:
