@@ -17,11 +17,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from statistics import median
+from time import process_time
+from typing import Any, TypeAlias
 
-from bench_parts.bandwidth import read_bandwidth
+import numpy as np
 
 from bench_parts import speech_report
+from bench_parts.bandwidth import read_bandwidth
 from bench_parts.speech_models import CODEBOOKS, CONFIGS, SPACE, checkpoint, package, ready
 from exporting.terminal import Progress
 from noctule.errors import InputError, NoctuleError
@@ -31,6 +34,10 @@ ENGINES = ("noctule", "moshi float", "moshi quantised")
 #: seconds a child may take to load, and to answer one turn
 _PATIENCE = 900
 _BUILD_SECONDS = 3600
+#: 256 MiB, far beyond any processor's cache here
+_READ_WORDS = 32 << 20
+#: one frame: milliseconds of each part by "wall" and by "cpu"
+Frame: TypeAlias = dict[str, list[float]]
 
 
 @dataclass
@@ -41,7 +48,8 @@ class Child:
     threads: int
     process: subprocess.Popen[str]
     resident_mb: float = 0.0
-    turns: list[list[list[float]]] = field(default_factory=list)
+    nice: int = 0
+    turns: list[list[Frame]] = field(default_factory=list)
 
     def read(self) -> dict[str, Any]:
         """Its next answer; InputError with its last words when it has died."""
@@ -50,7 +58,7 @@ class Child:
         for line in self.process.stdout:
             if line.startswith("{"):
                 row: dict[str, Any] = json.loads(line)
-                self.resident_mb = float(row["resident_mb"])
+                self.resident_mb, self.nice = float(row["resident_mb"]), int(row["nice"])
                 return row
         words = self.process.stderr.read().strip().splitlines() if self.process.stderr else []
         raise InputError(f"{self.engine} on {self.threads} threads died: {words[-1] if words else 'no reason given'}")
@@ -130,8 +138,25 @@ def start(engine: str, threads: int, name: str, options: argparse.Namespace) -> 
     return Child(engine, threads, subprocess.Popen(command, text=True, env=environment, **pipes))
 
 
-def measure(name: str, threads: int, engines: Sequence[str], options: argparse.Namespace) -> list[Child]:
-    """All engines at one thread count, in turns; every second round runs backwards: nothing is always first."""
+def reading() -> float:
+    """GB/s of processor time at which one thread reads memory now, beside whatever else this machine does."""
+    data = np.ones(_READ_WORDS, np.int64)
+    found = []
+    for _ in range(3):
+        start = process_time()
+        data.sum()
+        found.append(data.nbytes / (process_time() - start) / 1e9)
+    return median(found)
+
+
+def measure(
+    name: str, threads: int, engines: Sequence[str], options: argparse.Namespace
+) -> tuple[list[Child], float]:
+    """All engines at one thread count, in turns; every second round runs backwards: nothing is always first.
+
+    Also the read bandwidth by processor time, measured in between.
+    """
+    reads = []
     with ExitStack() as stack:
         children = []
         for engine in engines:  # one after another: loading must not race for memory
@@ -140,9 +165,10 @@ def measure(name: str, threads: int, engines: Sequence[str], options: argparse.N
             child.read()
             children.append(child)
         for turn in range(options.turns):
+            reads.append(reading())
             for child in children[:: 1 if turn % 2 == 0 else -1]:
                 child.turn(options.frames)
-    return children
+    return children, median(reads)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -161,8 +187,9 @@ def main(arguments: Sequence[str]) -> int:
                 "streams"
             ]
             for count in threads:
-                children = measure(name, count, engines, options)
-                gb_s = bandwidth[count][0] if count in bandwidth else None
+                children, by_processor = measure(name, count, engines, options)
+                by_wall = bandwidth[count][0] if count in bandwidth else None
+                gb_s = by_processor if count == 1 else by_wall
                 rows += speech_report.rows(name, children, streams["bytes_per_frame"]["total"], gb_s)
                 progress(f"{name} on {count} thread{'s' * (count > 1)} measured")
     except (NoctuleError, subprocess.TimeoutExpired) as error:

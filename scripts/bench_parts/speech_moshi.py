@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from time import perf_counter
 
 os.environ["NO_TORCH_COMPILE"] = "1"
 _SCRIPTS = Path(__file__).resolve().parents[1]
@@ -20,7 +19,7 @@ import json  # noqa: E402
 import torch  # noqa: E402
 from moshi.models import LMGen, loaders  # noqa: E402
 
-from bench_parts.speech_protocol import serve  # noqa: E402
+from bench_parts.speech_protocol import Mark, now, serve  # noqa: E402
 from exporting.kyutai_reference import FILE_KEYS  # noqa: E402
 
 
@@ -32,21 +31,21 @@ def main(folder: Path, codebooks: int, threads: int, mode: str) -> None:
     torch.manual_seed(0)
     model = loaders.get_moshi_lm(None, {**kwargs, "quantize": mode == "quantised"}, dtype=torch.float32).eval()
     codec = loaders.get_mimi(folder / "mimi.safetensors", device="cpu", num_codebooks=codebooks).eval()
-    marks = [0.0]
-    generator = LMGen(model, on_text_hook=lambda _: marks.append(perf_counter()))
+    marks: list[Mark] = []
+    generator = LMGen(model, on_text_hook=lambda _: marks.append(now()))
     generator.streaming_forever(1)
     codec.streaming_forever(1)
     pcm = torch.randn(1, 1, codec.frame_size) * 0.1
 
-    def frame() -> list[float]:
-        marks[:] = [perf_counter()]
+    def frame() -> list[Mark]:
+        marks[:] = [now()]
         codes = codec.encode(pcm)
-        marks.append(perf_counter())
+        marks.append(now())
         tokens = generator.step(codes)
-        marks.append(perf_counter())
+        marks.append(now())
         if model.dep_q and tokens is not None:
             codec.decode(tokens[:, 1:])
-        marks.append(perf_counter())
+        marks.append(now())
         return list(marks)
 
     serve(frame)

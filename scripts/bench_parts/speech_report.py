@@ -2,64 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench_parts.speech_protocol import PARTS
 
 if TYPE_CHECKING:
-    from bench_parts.speech import Child
+    from bench_parts.speech import Child, Frame
 
 FRAME_MS = 80.0
 #: read bandwidth in GB/s: what a Pi 5 really gives, and an Orin Nano's nominal 68 (its later firmware: 102)
 BOARDS = {"Raspberry Pi 5": 10.0, "Jetson Orin Nano": 68.0}
 _TEMPORAL, _DEPFORMER = PARTS.index("temporal"), PARTS.index("depformer")
+_LM = "language model"
 
 
 def rows(name: str, children: Sequence[Child], read_bytes: int, bandwidth: float | None) -> list[dict[str, Any]]:
-    """A row for each engine: milliseconds of each part, of the language model, of all; ratios to the first engine."""
+    """A row for each engine: milliseconds by the wall and by the processor, ratios to the first engine, bandwidth.
+
+    bandwidth: GB/s this machine reads, by processor time for one thread, by the wall for more.
+    """
     ours = children[0]
     found = []
     for child in children:
         frames = [frame for turn in child.turns for frame in turn]
-        parts = {part: median(frame[i] for frame in frames) for i, part in enumerate(PARTS)}
-        model = median(_model(frame) for frame in frames)
         row: dict[str, Any] = {
-            "model": name, "threads": child.threads, "engine": child.engine, **parts, "language model": model,
-            "all": median(sum(frame) for frame in frames), "resident_mb": child.resident_mb,
-            "times": _ratio(ours, child, _model), "times_all": _ratio(ours, child, sum), "turns": child.turns,
-        }  # fmt: skip
+            "model": name,
+            "threads": child.threads,
+            "engine": child.engine,
+            "resident_mb": child.resident_mb,
+            "nice": child.nice,
+            "turns": child.turns,
+        }
+        for clock in ("wall", "cpu"):
+            values = {part: median(frame[clock][i] for frame in frames) for i, part in enumerate(PARTS)}
+            values[_LM] = median(_model(frame, clock) for frame in frames)
+            values["all"] = median(sum(frame[clock]) for frame in frames)
+            values["LM times"] = _ratio(ours, child, lambda frame, clock=clock: _model(frame, clock))
+            values["all times"] = _ratio(ours, child, lambda frame, clock=clock: sum(frame[clock]))
+            row[clock] = values
         if child.engine == "noctule":
-            gb_s = read_bytes / model / 1e6
+            if child.threads == 1:  # on a busy machine the processor's time tells, and it is what `bandwidth` is by
+                ms = row["cpu"][_LM]
+            else:  # threads wait for each other, so only the wall does; the best turn, as the bandwidth is a peak
+                ms = min(median(_model(frame, "wall") for frame in turn) for turn in child.turns)
+            gb_s = read_bytes / ms / 1e6
             row |= {"bytes": read_bytes, "gb_s": gb_s, "share": gb_s / bandwidth if bandwidth else None}
         found.append(row)
     return found
 
 
-def _model(frame: Sequence[float]) -> float:
-    return frame[_TEMPORAL] + frame[_DEPFORMER]
+def _model(frame: Frame, clock: str) -> float:
+    return frame[clock][_TEMPORAL] + frame[clock][_DEPFORMER]
 
 
-def _ratio(ours: Child, other: Child, total: Any) -> float:
+def _ratio(ours: Child, other: Child, total: Callable[[Frame], float]) -> float:
     """How many times longer the other takes: the median over turns of the ratio of the turns' medians."""
     pairs = zip(ours.turns, other.turns, strict=True)
     return median(median(map(total, b)) / median(map(total, a)) for a, b in pairs)
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    head = f"{'':30s}" + "".join(f"{part:>11s}" for part in PARTS)
-    lines = [f"\nms a frame{head[10:]}{'LM':>9s}{'all':>9s}{'LM x':>7s}{'all x':>7s}{'MB':>7s}  read"]
+    """Two lines for each engine, one by each clock."""
+    lines = [
+        f"\n{'ms a frame':38s}" + "".join(f"{part:>11s}" for part in PARTS) + "        LM       all   LM x  all x"
+    ]
     for row in found:
-        label = f"{row['model']} {row['threads']}t {row['engine']}"
-        numbers = "".join(f"{row[part]:11.2f}" for part in PARTS)
-        line = f"{label:30s}{numbers}{row['language model']:9.2f}{row['all']:9.2f}"
-        line += f"{row['times']:7.1f}{row['times_all']:7.1f}{row['resident_mb']:7.0f}"
-        if "gb_s" in row:
-            share = f" = {row['share']:.0%} of the bandwidth" if row["share"] else ""
-            line += f"  {row['bytes'] / 1e6:.0f} MB, {row['gb_s']:.1f} GB/s{share}"
-        lines.append(line)
+        threads = f"{row['threads']} thread{'s' * (row['threads'] > 1)}"
+        labels = {"wall": f"{row['model']}, {threads}, {row['engine']}", "cpu": "  processor time"}
+        for clock, label in labels.items():
+            values = row[clock]
+            numbers = "".join(f"{values[part]:11.2f}" for part in PARTS) + f"{values[_LM]:10.2f}{values['all']:10.2f}"
+            lines.append(f"{label:38s}{numbers}{values['LM times']:7.1f}{values['all times']:7.1f}")
+        lines.append(f"  {row['resident_mb']:.0f} MB resident{_bandwidth(row)}")
+    if len({row["nice"] for row in found}) > 1:
+        lines.append("\nthe engines did not run at the same priority: compare processor times, not the wall clock")
     return "\n".join(lines)
+
+
+def _bandwidth(row: dict[str, Any]) -> str:
+    if "gb_s" not in row:
+        return ""
+    share = f", {row['share']:.0%} of the read bandwidth" if row["share"] else ""
+    return f"; reads {row['bytes'] / 1e6:.0f} MB a frame, {row['gb_s']:.1f} GB/s{share}"
 
 
 def estimates(found: Sequence[dict[str, Any]]) -> str:
