@@ -79,8 +79,8 @@ def export_lm(folder: Path, output: Path, options: Options, progress: Progress) 
         shutil.copyfile(tokenizer, package.folder / TOKENIZER)
         graphs = write_graphs(checkpoint, package.folder, buckets, options, progress)
         streams = streams_section(config, buckets, options, graphs)
-        progress("golden logits")
-        streams["golden"] = golden(package.folder / GRAPH, config, streams, options.precision)
+        progress("golden logits, and the same in float32")
+        streams["golden"] = golden(package.folder / GRAPH, checkpoint, streams, options.precision)
         package.finish(
             {
                 "format": 1,

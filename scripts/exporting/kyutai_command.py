@@ -20,6 +20,10 @@ from noctule.errors import InputError
 _PRECISIONS = {"float32": ("float32", "float32"), "int8": ("int8", "int8"), "int4": ("int4", "int8")}
 
 
+#: which half of the codec a mode runs
+_CODEC_SIDES = {"stt": ("encode",), "tts": ("decode",), "duplex": ("encode", "decode")}
+
+
 def is_speech(folder: Path) -> bool:
     """Whether the folder's config.json describes a Kyutai speech model; False when it cannot be read."""
     try:
@@ -111,7 +115,8 @@ def summary(
 ) -> list[str]:
     """Bytes read per 80 ms frame, the bandwidth that asks for, and which boards have it."""
     rate, read = streams["frame_rate"], streams["bytes_per_frame"]
-    codec_bytes = sum(codec["bytes_per_frame"].values()) if codec is not None else 0
+    sides = {side for mode in streams["mode"] for side in _CODEC_SIDES[mode]}
+    codec_bytes = sum(codec["bytes_per_frame"][side] for side in sides) if codec is not None else 0
     total = read["total"] + codec_bytes
     context, modes = streams["buckets"][-1], ", ".join(streams["mode"])
     model, depth, codec_read = (f"{size / 1e6:.1f} MB" for size in (read["total"], read["depth"], codec_bytes))
@@ -125,4 +130,9 @@ def summary(
         share = total * rate / 1e9 / bandwidth
         verdict = "keeps up" if share < 0.7 else "may just keep up" if share < 1 else "cannot keep up"
         lines.append(f"  {board} ({bandwidth:.0f} GB/s): {verdict}, {share:.0%} of its memory bandwidth")
+    for head, gap in streams["golden"]["float_gap"].items():
+        lines.append(
+            f"against float32: {head} logits differ by {gap['relative']:.2%}, "
+            f"the same top token in {gap['agree']} of {gap['heads']}"
+        )
     return lines

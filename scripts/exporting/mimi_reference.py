@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 
 Array = npt.NDArray[Any]
 
+torch.set_num_threads(1)  # a frame at a time is too little work to share; idle threads would only spin
+
 
 def build_codec(config: dict[str, Any] | None, codebooks: int, seed: int = 0) -> MimiModel:
     """moshi's MimiModel with random weights scaled so that neither codes nor samples degenerate."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import export_lm
+from exporting import kyutai_layers
 from exporting.kyutai_config import gated_hidden
 from exporting.kyutai_weights import Tensors, quantise_blocks, quantise_rows
 from kyutai_checkpoints import (
@@ -22,7 +23,7 @@ from kyutai_checkpoints import (
     text_logits,
     weights,
 )
-from noctule.errors import InputError
+from noctule.errors import InputError, ModelError
 from noctule.manifest import load_manifest
 
 
@@ -208,3 +209,37 @@ def test_tensors_are_read_in_parts(tmp_path: Path) -> None:
     assert file.take("x", 1, 2).tolist() == [[3, 4, 5], [6, 7, 8]]
     with pytest.raises(InputError, match="row 5"):
         file.take("x", 3, 2)
+
+
+def test_a_graph_that_is_not_the_checkpoints_model_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The float32 oracle is written apart from the graphs: rotary rows left in their stored order are noticed."""
+    monkeypatch.setattr(
+        kyutai_layers, "rotary_rows", lambda heads, dim: np.arange(heads * dim, dtype=np.int64), raising=True
+    )
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ModelError, match=r"text logits are .* off those of the checkpoint"):
+        export(checkpoint, tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kv_repeat": 2, "positional_embedding": "rope_concat", "depformer_kv_repeat": 1},
+        {"norm": "layer_norm", "depformer_norm": "rms_norm", "bias_proj": True, "layer_scale": 0.1},
+        {"gating": "none", "depformer_gating": "gelu"},
+        {"demux_second_stream": True, "depformer_low_rank_embeddings": 4, "depformer_multi_linear": False},
+        {"norm_emb": True, "depformer_weights_per_step_schedule": [0, 0], "norm": "layer_norm_f32"},
+        {"dep_q": 0, "extra_heads_num_heads": 2},
+    ],
+)
+def test_every_variant_is_the_model_its_config_describes(
+    checkpoint: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """A float32 export compares itself with plain numpy, head by head, and is refused above 0.1 %."""
+    make(checkpoint, change)
+    gaps = export(checkpoint, tmp_path / "out")["golden"]["float_gap"]
+    assert max(gap["relative"] for gap in gaps.values()) < 1e-4
+    assert gaps["text"]["agree"] == 4
