@@ -17,11 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from time import process_time
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from bench_parts import speech_report
 from bench_parts.bandwidth import read_bandwidth
@@ -34,8 +30,6 @@ ENGINES = ("noctule", "moshi float", "moshi quantised")
 #: seconds a child may take to load, and to answer one turn
 _PATIENCE = 900
 _BUILD_SECONDS = 3600
-#: 256 MiB, far beyond any processor's cache here
-_READ_WORDS = 32 << 20
 #: one frame: milliseconds of each part by "wall" and by "cpu"
 Frame: TypeAlias = dict[str, list[float]]
 
@@ -138,25 +132,14 @@ def start(engine: str, threads: int, name: str, options: argparse.Namespace) -> 
     return Child(engine, threads, subprocess.Popen(command, text=True, env=environment, **pipes))
 
 
-def reading() -> float:
-    """GB/s of processor time at which one thread reads memory now, beside whatever else this machine does."""
-    data = np.ones(_READ_WORDS, np.int64)
-    found = []
-    for _ in range(3):
-        start = process_time()
-        data.sum()
-        found.append(data.nbytes / (process_time() - start) / 1e9)
-    return median(found)
-
-
 def measure(
     name: str, threads: int, engines: Sequence[str], options: argparse.Namespace
 ) -> tuple[list[Child], float]:
     """All engines at one thread count, in turns; every second round runs backwards: nothing is always first.
 
-    Also the read bandwidth by processor time, measured in between.
+    Also the best read bandwidth met in between, GB/s; 0 when it cannot be measured.
     """
-    reads = []
+    reads = [0.0]
     with ExitStack() as stack:
         children = []
         for engine in engines:  # one after another: loading must not race for memory
@@ -165,10 +148,11 @@ def measure(
             child.read()
             children.append(child)
         for turn in range(options.turns):
-            reads.append(reading())
+            if (read := read_bandwidth(threads)) is not None:
+                reads.append(read[0])
             for child in children[:: 1 if turn % 2 == 0 else -1]:
                 child.turn(options.frames)
-    return children, median(reads)
+    return children, max(reads)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -180,16 +164,15 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError("--turns and --frames must be at least 1")
         for name in names:
             prepare(options.cache, name, options.host_python, progress)
-        bandwidth = {n: found for n in threads if (found := read_bandwidth(n)) is not None}
-        rows = []
+        rows: list[dict[str, Any]] = []
+        bandwidth: dict[int, float] = {}
         for name in names:
             streams = json.loads((package(options.cache, name) / "manifest.json").read_text(encoding="utf-8"))[
                 "streams"
             ]
             for count in threads:
-                children, by_processor = measure(name, count, engines, options)
-                by_wall = bandwidth[count][0] if count in bandwidth else None
-                gb_s = by_processor if count == 1 else by_wall
+                children, gb_s = measure(name, count, engines, options)
+                bandwidth[count] = max(gb_s, bandwidth.get(count, 0.0))
                 rows += speech_report.rows(name, children, streams["bytes_per_frame"]["total"], gb_s)
                 progress(f"{name} on {count} thread{'s' * (count > 1)} measured")
     except (NoctuleError, subprocess.TimeoutExpired) as error:
@@ -198,11 +181,11 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code if isinstance(error, NoctuleError) else 1
     cpu = platform.processor() or platform.machine()
     print(f"{cpu}, {os.cpu_count()} cores, {options.turns} turns of {options.frames} frames of 80 ms")
-    for count, (gb_s, how) in bandwidth.items():
-        print(f"read bandwidth on {count} thread{'s' * (count > 1)}: {gb_s:.1f} GB/s ({how})")
+    for count, gb_s in bandwidth.items():
+        print(f"read bandwidth on {count} thread{'s' * (count > 1)}: {gb_s:.1f} GB/s, the best met in between")
     print(speech_report.table(rows))
     print(speech_report.estimates(rows))
     if options.json:
-        found = {"rows": rows, "bandwidth_gb_s": {n: g for n, (g, _) in bandwidth.items()}}
+        found = {"rows": rows, "bandwidth_gb_s": bandwidth}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0

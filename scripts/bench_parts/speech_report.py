@@ -18,10 +18,10 @@ _TEMPORAL, _DEPFORMER = PARTS.index("temporal"), PARTS.index("depformer")
 _LM = "language model"
 
 
-def rows(name: str, children: Sequence[Child], read_bytes: int, bandwidth: float | None) -> list[dict[str, Any]]:
+def rows(name: str, children: Sequence[Child], read_bytes: int, bandwidth: float) -> list[dict[str, Any]]:
     """A row for each engine: milliseconds by the wall and by the processor, ratios to the first engine, bandwidth.
 
-    bandwidth: GB/s this machine reads, by processor time for one thread, by the wall for more.
+    bandwidth: GB/s this machine reads at best, 0 when unknown; our best frame is held against it.
     """
     ours = children[0]
     found = []
@@ -43,10 +43,7 @@ def rows(name: str, children: Sequence[Child], read_bytes: int, bandwidth: float
             values["all times"] = _ratio(ours, child, lambda frame, clock=clock: sum(frame[clock]))
             row[clock] = values
         if child.engine == "noctule":
-            if child.threads == 1:  # on a busy machine the processor's time tells, and it is what `bandwidth` is by
-                ms = row["cpu"][_LM]
-            else:  # threads wait for each other, so only the wall does; the best turn, as the bandwidth is a peak
-                ms = min(median(_model(frame, "wall") for frame in turn) for turn in child.turns)
+            ms = min(_model(frame, "wall") for frame in frames)
             gb_s = read_bytes / ms / 1e6
             row |= {"bytes": read_bytes, "gb_s": gb_s, "share": gb_s / bandwidth if bandwidth else None}
         found.append(row)
@@ -85,7 +82,7 @@ def _bandwidth(row: dict[str, Any]) -> str:
     if "gb_s" not in row:
         return ""
     share = f", {row['share']:.0%} of the read bandwidth" if row["share"] else ""
-    return f"; reads {row['bytes'] / 1e6:.0f} MB a frame, {row['gb_s']:.1f} GB/s{share}"
+    return f"; reads {row['bytes'] / 1e6:.0f} MB a frame, at best {row['gb_s']:.1f} GB/s{share}"
 
 
 def estimates(found: Sequence[dict[str, Any]]) -> str:
