@@ -41,11 +41,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def build(options: argparse.Namespace) -> None:
+    from exporting.terminal import quiet
+
     try:
-        from tiny.model import Shape
-        from tiny.stages import Plan
-        from tiny.stages import build as run
-        from tiny.train import Recipe
+        with quiet():  # the converters greet at import
+            from tiny.model import Shape
+            from tiny.stages import Plan
+            from tiny.stages import build as run
+            from tiny.train import Recipe
     except ImportError as error:
         raise InputError(
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"

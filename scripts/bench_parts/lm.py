@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -90,8 +91,12 @@ def busy_cores() -> Iterator[None]:
             loop.wait()
 
 
-def measure(options: argparse.Namespace, files: Files, pythons: Pythons, progress: Progress) -> list[dict[str, Any]]:
+def measure(
+    options: argparse.Namespace, files: Files, pythons: Pythons, progress: Progress
+) -> tuple[list[dict[str, Any]], dict[int, list[float]]]:
+    """Samples for `lm_report`, and read bandwidth in GB/s by thread count, one a repeat."""
     samples: list[dict[str, Any]] = []
+    bandwidth: dict[int, list[float]] = {}
     threads, most = threads_of(options.threads), max(threads_of(options.threads))
     idle = {"parts": _ALL, "tokens": options.tokens, "budget": 20.0}
     loaded = {"parts": ("decode",), "tokens": options.tokens, "budget": 10.0}
@@ -99,6 +104,8 @@ def measure(options: argparse.Namespace, files: Files, pythons: Pythons, progres
         # Every second repeat runs backwards, so that nothing always comes first.
         engines = [*PACKAGES, *GGUFS][:: 1 if repeat % 2 == 0 else -1]
         for count in threads:
+            if speed := read_bandwidth(count):
+                bandwidth.setdefault(count, []).append(speed[0])
             for engine in engines:
                 answer = child(command(engine, files, pythons, {**idle, "threads": count}, options.cache))
                 samples.append({"engine": engine, "threads": count, "loaded": False, "repeat": repeat, **answer})
@@ -108,7 +115,7 @@ def measure(options: argparse.Namespace, files: Files, pythons: Pythons, progres
                     answer = child(command(engine, files, pythons, {**loaded, "threads": most}, options.cache))
                 samples.append({"engine": engine, "threads": most, "loaded": True, "repeat": repeat, **answer})
         progress(f"repeat {repeat + 1} of {options.repeats} done")
-    return samples
+    return samples, bandwidth
 
 
 def same_model(samples: Sequence[dict[str, Any]]) -> bool:
@@ -117,29 +124,31 @@ def same_model(samples: Sequence[dict[str, Any]]) -> bool:
     return len(says["int8"]) == 1 and says["int8"] == says["Q8_0"]
 
 
+def load_average() -> str:
+    """What else the machine did meanwhile: a loaded machine makes absolute numbers worthless, not ratios."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     progress = Progress()
     try:
-        threads = threads_of(options.threads)
+        threads_of(options.threads)
         if options.repeats < 1 or options.tokens < 1:
             raise InputError("--repeats and --tokens must be at least 1")
         pythons = Pythons(sys.executable, options.host_python, options.llama_python)
         require_llama(pythons)
         files = build(options.cache, pythons, progress)
-        bandwidth, means = {}, "C"
-        for count in threads:
-            if answer := read_bandwidth(count):
-                bandwidth[count], means = answer
-        progress("read bandwidth " + ", ".join(f"{g:.1f} GB/s on {n}" for n, g in bandwidth.items()) + f" ({means})")
-        samples = measure(options, files, pythons, progress)
+        samples, bandwidth = measure(options, files, pythons, progress)
     except NoctuleError as error:
         print(f"bench lm: {error.explain()}", file=sys.stderr)
         return error.exit_code
     found = lm_report.rows(samples, token_bytes(), bandwidth)
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {options.repeats} interleaved repeats"
+        f"{platform.machine()}, {os.cpu_count()} cores, {options.repeats} interleaved repeats, load {load_average()}"
     )
+    for count, speeds in bandwidth.items():
+        print(f"read bandwidth on {count} threads: {statistics.median(speeds):.1f} GB/s (median)")
     print(f"same first words as llama.cpp: {'yes' if same_model(samples) else 'NO'}\n")
     print(lm_report.table(found))
     if options.json:

@@ -159,6 +159,14 @@ def test_a_full_disk_is_noticed_before_the_work(checkpoint: Path, monkeypatch: p
     assert "GB free, the export needs" in refused(checkpoint)
 
 
+def test_too_little_memory_is_noticed_before_the_work(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 4000000 kB\nMemAvailable: 300000 kB\nSwapFree: 0 kB\n")
+    monkeypatch.setattr(package_writer, "_MEMINFO", tmp_path / "meminfo")
+    assert "needs about 1.0 GB of memory, 0.3 GB are free" in refused(checkpoint)
+
+
 def test_a_folder_that_is_no_package_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -230,18 +230,30 @@ def test_missing_byte_pieces_are_noticed() -> None:
     data = trained()
     byte = read_pieces(data).types.index(PieceType.BYTE)
     with pytest.raises(ModelError, match="256 byte pieces"):
-        Tokenizer(rewrite(data, {byte}), info_of(data), "t.model")
+        Tokenizer(rewrite(data, read_pieces(data), {byte}), info_of(data), "t.model")
 
 
 def test_rewriting_changes_only_what_it_says() -> None:
     data = trained()
-    before, after = read_pieces(data), read_pieces(rewrite(data, {3, 50}, dummy_prefix=False))
+    before = read_pieces(data)
+    after = read_pieces(rewrite(data, before, {3, 50}, dummy_prefix=False))
     assert before.pieces == after.pieces
     changed = [i for i, (a, b) in enumerate(zip(before.types, after.types, strict=True)) if a != b]
     assert changed == [3, 50]
     assert before.dummy_prefix
     assert not after.dummy_prefix
-    assert rewrite(data, ()) == data
+    assert rewrite(data, before, ()) == data
+
+
+def test_pieces_of_any_length_and_order_of_fields_are_read() -> None:
+    long = "<" + "x" * 200 + ">"
+    tok = tokenizer(user_defined=(long,))
+    assert tok.control_id(long) in tok.special
+    assert tok.decode(tok.encode(f"a{long}b")) == f"a{long}b"
+    data = trained()
+    swapped = b"\x18\x03\x0a\x03new"  # the type before the name, no score
+    table = read_pieces(data + b"\x0a" + bytes([len(swapped)]) + swapped)
+    assert (table.pieces[-1], table.types[-1]) == ("new", PieceType.CONTROL)
 
 
 def test_load_reads_a_file(tmp_path: Path) -> None:

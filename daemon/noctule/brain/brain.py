@@ -4,7 +4,7 @@
     turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."
 
 A model that was built for actions (its manifest has `x_actions`) writes a call under the grammar of the declared
-actions; the action is then carried out, and the model writes the reply, whose placeholders are filled with what
+actions; the action is then carried out, and the model chooses the reply, whose placeholders are filled with what
 really happened. When the action fails, its own sentence is the reply. The user's own commands are matched before
 the model is asked. Any other text model with a chat template simply answers.
 
@@ -22,7 +22,7 @@ from noctule.actions.format import CallFormat
 from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
 from noctule.brain.turn import Pieces, Settings, TextModel, Turn
-from noctule.brain.watch import FirstChoice, ReplyStream
+from noctule.brain.watch import FirstChoice
 from noctule.clock import Clock, SystemClock
 from noctule.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.events import Bus
@@ -187,19 +187,17 @@ class Brain:
         cancel: Callable[[], bool],
         on_delta: Callable[[str], None],
     ) -> None:
-        """Let the model choose among the declared replies, and stream the chosen one filled in."""
+        """Let the model choose among the declared replies; say the chosen one, filled in."""
         assert turn.call is not None
         assert turn.result is not None
         fields = {name: value.text for name, value in turn.call.arguments.items()} | dict(turn.result.fields)
         replies = form.suitable(spec, turn.call)
-        if len(replies) == 1:
-            # No choice, so no need to ask.
-            turn.reply = fill(replies[0].template, fields)
-            on_delta(turn.reply)
-            return
-        stream = ReplyStream(form.replies_grammar(replies), form, spec, fields, on_delta)
-        self._run(turn, prompt, stream, cancel, FirstChoice())
-        turn.reply = stream.said
+        reply = replies[0]
+        if len(replies) > 1:
+            heads = form.heads(replies)
+            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
+        turn.reply = fill(reply.template, fields)
+        on_delta(turn.reply)
 
     # -- the model ----------------------------------------------------------------------------------------------
 
