@@ -13,6 +13,7 @@ from typing import Any
 from exporting import kyutai, mimi
 from exporting.kyutai_layers import Precision
 from exporting.kyutai_parse import read_config
+from exporting.mimi_graph import ConvPrecision
 from exporting.package_writer import check_destination
 from noctule.errors import InputError
 
@@ -22,6 +23,12 @@ _PRECISIONS = {"float32": ("float32", "float32"), "int8": ("int8", "int8"), "int
 
 #: which half of the codec a mode runs
 _CODEC_SIDES = {"stt": ("encode",), "tts": ("decode",), "duplex": ("encode", "decode")}
+#: --codec-quant to (linear layers, convolutions) of the decoder; what each costs is in docs/speech-package.md
+_CODEC_PRECISIONS: dict[str, tuple[str, ConvPrecision]] = {
+    "float32": ("float32", "float32"),
+    "int8-linear": ("int8", "float32"),
+    "int8": ("int8", "int8"),
+}
 
 
 def is_speech(folder: Path) -> bool:
@@ -40,9 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-codec", action="store_true", help="write the language model only")
     group.add_argument(
         "--codec-quant",
-        choices=("float32", "int8"),
+        choices=tuple(_CODEC_PRECISIONS),
         default="float32",
-        help="weights of the codec's decoder (default float32; the encoder is always float32)",
+        help="weights of the codec's decoder: float32 (default), int8-linear (its transformer only) or int8; "
+        "the encoder is always float32",
     )
     group.add_argument("--mimi-config", type=Path, help="JSON of a Mimi that is not the published one")
     group.add_argument(
@@ -94,8 +102,8 @@ def export_speech(
         weights = kyutai.find_file(options.checkpoint, config.mimi_name, "codec")
         mimi_options = mimi.Options(
             codebooks=kyutai.codec_codebooks(config),
-            decoder_linear=options.codec_quant,
-            decoder_conv=options.codec_quant,
+            decoder_linear=_CODEC_PRECISIONS[options.codec_quant][0],
+            decoder_conv=_CODEC_PRECISIONS[options.codec_quant][1],
             name=f"{options.name or config.name}-codec",
             **about,
         )

@@ -44,13 +44,13 @@ class Graph:
     def __init__(self, model: Owner, signature: str) -> None:
         self.model = model
         self.signature = signature
-        self.weights: dict[int, Weight] = {}
+        self._whole: dict[int, Weight] = {}
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._inputs: dict[str, int] = {}
         self._outputs: dict[str, int] = {}
         self._seen: dict[int, Tensor] = {}
-        self._rows: dict[int, int] = {}
+        self._rows: list[tuple[Weight, int]] = []
 
     # -- plumbing ---------------------------------------------------------------------------------------------
 
@@ -65,11 +65,14 @@ class Graph:
         self._outputs[name] = tensor.index
 
     def weight(self, weight: Weight) -> Tensor:
-        """The tensor of a constant in this graph."""
+        """The tensor of a constant in this graph, for an operator that reads all of it."""
+        self._whole[weight.buffer] = weight
+        return self._constant(weight)
+
+    def _constant(self, weight: Weight) -> Tensor:
         if weight.buffer not in self._seen:
             tensor = self._tensor(weight.name, weight.shape, weight.dtype, weight.buffer)
             self._seen[weight.buffer] = tensor
-            self.weights[weight.buffer] = weight
             if weight.scale is not None or weight.blocks is not None:
                 self._tensors[tensor.index].quantization = self._quantisation(weight)
         return self._seen[weight.buffer]
@@ -161,10 +164,10 @@ class Graph:
 
     def traffic(self) -> int:
         """Bytes one run reads: every weight once, of a table only the rows looked up, and the float inputs."""
-        total = 0
-        for buffer, weight in self.weights.items():
-            rows = self._rows.get(buffer)
-            total += weight.nbytes if rows is None else weight.nbytes // weight.shape[0] * rows
+        total = sum(weight.nbytes for weight in self._whole.values())
+        for table, rows in self._rows:
+            if table.buffer not in self._whole:
+                total += table.nbytes // table.shape[0] * rows
         for index in self._inputs.values():
             if self._tensors[index].type == schema.TensorType.FLOAT32:
                 total += 4 * math.prod(int(n) for n in self._tensors[index].shape)
@@ -299,8 +302,8 @@ class Graph:
 
     def lookup(self, rows: Tensor, table: Weight) -> Tensor:
         """Rows int32 [n] of a table [N, dim]: float32 [n, dim]."""
-        self._rows[table.buffer] = self._rows.get(table.buffer, 0) + rows.shape[0]
-        return self.op("EMBEDDING_LOOKUP", [rows, self.weight(table)], [rows.shape[0], table.shape[1]], version=3)
+        self._rows.append((table, rows.shape[0]))
+        return self.op("EMBEDDING_LOOKUP", [rows, self._constant(table)], [rows.shape[0], table.shape[1]], version=3)
 
     def update(self, target: Tensor, values: Tensor, start: Sequence[Tensor]) -> Tensor:
         """`target` with `values` written at a start index (one int32 scalar tensor per axis)."""
