@@ -76,8 +76,7 @@ def evaluate(options: argparse.Namespace) -> None:
     outside = examiner.score(draw("test", TEST_SEED, options.count, inside=False))
     seen = examiner.score(draw("train", TEST_SEED, options.count, inside=True))
     manifest = examiner.lm.manifest
-    threshold = float(manifest.raw["x_actions"]["threshold"])
-    text = card(Findings(inside, outside, seen, manifest, threshold))
+    text = card(Findings(inside, outside, seen, manifest, examiner.brain.doubt))
     (options.output / "MODEL_CARD.md").write_text(text, encoding="utf-8")
     say(f"held-out phrasings: exact {inside.exact:.2%}; out of domain: false actions {outside.false_actions:.2%}")
     say(f"a request takes {latency(inside.answers)} here, on one thread")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from noctule.actions.declared import REFUSALS, SPECS
+from noctule.brain.doubt import Doubt
 from noctule.manifest import Manifest
 from tiny.evaluate import TEST_SEED, VALIDATION_SEED, Answer, Score
 from tiny.split import Part, action_sources, outside_sources, topics
@@ -20,7 +21,7 @@ class Findings:
     outside: Score
     seen: Score
     manifest: Manifest
-    threshold: float
+    doubt: Doubt
 
 
 def card(found: Findings) -> str:
@@ -47,8 +48,9 @@ Measured on the package itself, through the code that runs on the board (`Brain`
 
 {_numbers(found)}
 
-Targets {"met" if passed else "**not met**"}. A call whose probability is below {found.threshold:g} becomes a
-refusal; that threshold was chosen on the validation split, never on the test split.
+Targets {"met" if passed else "**not met**"}. A call becomes a refusal when its probability is below
+{found.doubt.threshold:g}, or below {found.doubt.unfamiliar:g} if the request has a word that is in no trained
+phrasing and in no argument. Both thresholds were chosen on the validation split, never on the test split.
 
 By action, held-out phrasings:
 

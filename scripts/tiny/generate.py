@@ -184,7 +184,7 @@ class Generator:
     def _refused(self, text: str, refusal: str, topic: str, line: str) -> Example:
         return Example(text, "none", (), REFUSALS[refusal], topic, line)
 
-    def stream(self, inside_share: float = 0.55) -> Iterator[Example]:
+    def stream(self, inside_share: float = 0.5) -> Iterator[Example]:
         """Examples without end."""
         while True:
             example = self.inside() if self.rng.random() < inside_share else self.outside_request()

@@ -34,6 +34,11 @@ _FILLERS = ["uh", "um", "like", "you know", "er", "well", "so"]
 _SMALL = {"a", "the", "for", "me", "my", "to", "of", "is", "an", "on"}
 
 
+def courtesies() -> list[str]:
+    """Everything that is put before or after the requests that are trained on, and the hesitations."""
+    return [*_BEFORE_IMPERATIVE, *_BEFORE_QUESTION, *_AFTER, *_FILLERS]
+
+
 def decorate(pieces: list[Piece], question: bool, part: Part, rng: Random) -> list[Piece]:
     """Put "please", "can you", "hey noctule" … around a request, or nothing (half of the time)."""
     draw = rng.random()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from exporting.package_writer import check_destination
 from exporting.text_package import Request, export_text
+from noctule.brain.doubt import Doubt
 from noctule.manifest import load_manifest
 from tiny import evaluate
 from tiny.expand import DATA
@@ -109,10 +110,13 @@ def export(plan: Plan, progress: Callable[[str], None]) -> None:
     progress(
         f"int8 against float32: logits differ by {result.gap.relative:.2%}, top token equal {result.gap.top1:.1%}"
     )
-    threshold = calibrate(draft, plan.calibration, progress)
+    doubt = calibrate(draft, plan.calibration, progress)
     path = draft / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["x_actions"] = {"threshold": threshold}
+    manifest["x_actions"] = {
+        "threshold": doubt.threshold,
+        "unfamiliar": {"threshold": doubt.unfamiliar, "words": sorted(doubt.words)},
+    }
     path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     load_manifest(draft, "text-lm")
     put(draft, plan.package)
@@ -131,17 +135,17 @@ def put(draft: Path, package: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> float:
-    """The confidence threshold, from the validation split."""
-    examiner = evaluate.Examiner(package)
+def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> Doubt:
+    """The confidence thresholds, from the validation split."""
+    examiner = evaluate.Examiner(package, doubts=False)
     try:
         inside = examiner.score(evaluate.draw("validation", evaluate.VALIDATION_SEED, count, inside=True))
         outside = examiner.score(evaluate.draw("validation", evaluate.VALIDATION_SEED, count, inside=False))
     finally:
         examiner.close()
-    threshold = evaluate.choose_threshold(inside, outside, AIM)
+    doubt = evaluate.choose_doubt(inside, outside, AIM)
     progress(
-        f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without a threshold;"
-        f" threshold {threshold:g}"
+        f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without thresholds;"
+        f" chosen {doubt.threshold:g}, with unfamiliar words {doubt.unfamiliar:g}"
     )
-    return threshold
+    return doubt

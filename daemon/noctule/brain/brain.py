@@ -13,14 +13,14 @@ A Brain belongs to one thread at a time, the one that owns the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from noctule.actions.commands import UserCommands
 from noctule.actions.declared import REFUSALS
 from noctule.actions.format import CallFormat
 from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
+from noctule.brain.doubt import Doubt, read_doubt
 from noctule.brain.turn import Pieces, Settings, TextModel, Turn
 from noctule.brain.watch import FirstChoice
 from noctule.clock import Clock, SystemClock
@@ -30,7 +30,6 @@ from noctule.lm.chat import Message
 from noctule.lm.grammar import Automaton, GrammarConstraint
 from noctule.lm.request import Chunk, Options
 from noctule.lm.sampler import TextSampling
-from noctule.manifest import Manifest
 
 #: A call is never drawn by chance.
 _GREEDY = TextSampling(temperature=0.0)
@@ -61,10 +60,10 @@ class Brain:
         self._settings = settings
         self._clock = clock or SystemClock()
         actions = lm.manifest.raw.get("x_actions")
-        self._threshold = 0.0
+        self.doubt = Doubt()
         self._form: CallFormat | None = None
         if actions is not None:
-            self._threshold = _threshold(lm.manifest, actions)
+            self.doubt = read_doubt(str(lm.manifest.folder), actions)
             pieces: Pieces = lm.tokenizer
             if pieces.bos is None or not pieces.eos:
                 raise ModelError(f"{lm.manifest.folder}: an action model needs a begin and an end token")
@@ -156,7 +155,7 @@ class Brain:
         tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
-        if call.action != _NONE and first.probability < self._threshold:
+        if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             call = Call(_NONE)
         turn.call = call
         self._carry_out(turn, call, request)
@@ -253,13 +252,6 @@ class Brain:
                 reply=error,
                 seconds=seconds,
             )
-
-
-def _threshold(manifest: Manifest, actions: Any) -> float:
-    value = actions.get("threshold") if isinstance(actions, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ModelError(f"{manifest.folder}: x_actions: threshold is {value!r}, expected a number from 0 to 1")
-    return float(value)
 
 
 def _count(turn: Turn, chunk: Chunk) -> None:
