@@ -199,14 +199,14 @@ def test_ten_hours_are_read_in_bounded_memory(tmp_path):
     path = tmp_path / "long.wav"
     seconds = 36_000
     with path.open("wb") as f:  # a sparse file: no disk is used
-        f.write(header(seconds * 8_000 * 2, rate=8_000))
-        f.truncate(44 + seconds * 8_000 * 2)
+        f.write(header(seconds * 2_000 * 2, rate=2_000))
+        f.truncate(44 + seconds * 2_000 * 2)
     tracemalloc.start()
     with WavReader(path) as wav:
         total = sum(len(b) for b in wav.blocks(1 << 20))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total == seconds * 8_000
+    assert total == seconds * 2_000
     assert peak < 64e6
 
 

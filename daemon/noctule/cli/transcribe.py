@@ -52,9 +52,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _hear(
-    pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: float
-) -> Iterator[Word | EndOfTurn]:
+def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: float) -> Iterator[Word | EndOfTurn]:
     model = pair.model
     if "stt" in model.modes:
         table = model.settings.get("stt") or {}
