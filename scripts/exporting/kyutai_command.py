@@ -100,6 +100,9 @@ def export_speech(
         streams, section = kyutai.export_lm(options.checkpoint, options.output, lm_options, progress), None
     else:
         weights = kyutai.find_file(options.checkpoint, config.mimi_name, "codec")
+        shape = options.mimi_config
+        if shape is None and config.mimi_config_name:
+            shape = kyutai.find_file(options.checkpoint, config.mimi_config_name, "codec's config")
         mimi_options = mimi.Options(
             codebooks=kyutai.codec_codebooks(config),
             decoder_linear=_CODEC_PRECISIONS[options.codec_quant][0],
@@ -109,7 +112,7 @@ def export_speech(
         )
         # half of a speech model is no use to anyone: the codec waits in a scratch folder until both are whole
         with tempfile.TemporaryDirectory(dir=codec.absolute().parent, prefix=f".{codec.name}-") as scratch:
-            section = mimi.export_codec(weights, options.mimi_config, Path(scratch) / "new", mimi_options, progress)
+            section = mimi.export_codec(weights, shape, Path(scratch) / "new", mimi_options, progress)
             streams = kyutai.export_lm(options.checkpoint, options.output, lm_options, progress)
             if codec.exists():
                 codec.rename(Path(scratch) / "old")

@@ -93,6 +93,7 @@ class KyutaiConfig:
     model_type: str
     weights_name: str
     mimi_name: str
+    mimi_config_name: str
     tokenizer_name: str
     sampling: dict[str, Any] = field(default_factory=dict)
     stt: dict[str, Any] = field(default_factory=dict)

@@ -39,7 +39,7 @@ def golden(path: Path, checkpoint: Checkpoint, streams: dict[str, Any], precisio
     signature = f"temporal_{streams['buckets'][0]}"
     with (
         # or every signature would hold its own copy of the weights
-        tempfile.TemporaryDirectory(dir=path.parent.parent) as cache,
+        tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".golden-") as cache,
         tflite.load_model(path, weight_cache=Path(cache) / "weights") as model,
     ):
         hidden, texts = _text_frames(model, signature, rows)

@@ -33,7 +33,6 @@ _FILE_KEYS = {
     "tts_config",
     "stt_config",
     "model_id",
-    "version",
     "voice_repo",
 }
 _REQUIRED = (
@@ -70,7 +69,6 @@ _OPTIONAL: dict[str, Any] = {
     "conditioners": {},
     "fuser": None,
     "quantize": False,
-    "same_initial": False,
     "positional_scale": 1.0,
     "lora": False,
     "depformer_dim": 256,
@@ -89,7 +87,6 @@ _OPTIONAL: dict[str, Any] = {
     "depformer_layer_scale": None,
     "depformer_causal": True,
     "depformer_kv_repeat": None,
-    "depformer_norm_emb": False,
 }
 
 
@@ -226,11 +223,12 @@ class _Parser:
             conditioners=conditioners,
             cross_positions=positions,
             quantised=self.flag("quantize"),
-            model_type=self.one_of("model_type", ("moshi", "stt", "tts", "hibiki", "personaplex"), "moshi")
+            model_type=self.one_of("model_type", ("moshi", "stt", "tts", "hibiki"), "moshi")
             if "model_type" in self._raw
             else "moshi",
             weights_name=self.text("moshi_name", WEIGHTS_NAME),
             mimi_name=self.text("mimi_name", MIMI_NAME),
+            mimi_config_name=self.text("mimi_config_name", "") if self._raw.get("mimi_config_name") else "",
             tokenizer_name=self.text("tokenizer_name", TOKENIZER_NAME),
             sampling=self.table("lm_gen_config"),
             stt=self.table("stt_config"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import export_lm
-from exporting import kyutai_layers
+from exporting import kyutai_layers, tflite_writer
 from exporting.kyutai_config import gated_hidden
 from exporting.kyutai_weights import Tensors, quantise_blocks, quantise_rows
 from kyutai_checkpoints import (
@@ -244,3 +244,23 @@ def test_every_variant_is_the_model_its_config_describes(
     gaps = export(checkpoint, tmp_path / "out")["golden"]["float_gap"]
     assert max(gap["relative"] for gap in gaps.values()) < 1e-4
     assert gaps["text"]["agree"] == 4
+
+
+def test_weights_behind_the_flatbuffer_are_the_same_model(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files too large for a flatbuffer keep their buffers behind it; the runtime must find them there."""
+    export(checkpoint, tmp_path / "inside", ("int4", "int8"))
+    monkeypatch.setattr(tflite_writer, "_INLINE_LIMIT", 0)
+    export(checkpoint, tmp_path / "behind", ("int4", "int8"))
+    assert np.array_equal(text_logits(tmp_path / "inside"), text_logits(tmp_path / "behind"))
+    files = [(tmp_path / name / "model.tflite").read_bytes() for name in ("inside", "behind")]
+    assert files[0] != files[1]
+
+
+def test_a_codec_config_named_by_the_checkpoint_is_used(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "config.json").write_text(
+        json.dumps({**CONFIG, "mimi_config_name": "hf://someone/codec/mimi.json"})
+    )
+    assert export_lm.main([str(checkpoint), "-o", str(tmp_path / "talk")]) == 0
+    assert load_manifest(tmp_path / "talk-codec", "codec").raw["codec"]["frame_samples"] == 64
