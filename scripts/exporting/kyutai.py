@@ -85,7 +85,7 @@ def export_lm(folder: Path, output: Path, options: Options, progress: Progress) 
             {
                 "format": 1,
                 "kind": "speech-lm",
-                "name": options.name or config.name,
+                "name": options.name or folder.resolve().name,
                 "version": options.version,
                 "licence": options.licence,
                 "source": options.source or weights.name,

@@ -17,10 +17,8 @@ from exporting.mimi_graph import ConvPrecision
 from exporting.package_writer import check_destination
 from noctule.errors import InputError
 
-#: --quant to (linear layers, embedding rows); int8 rows cost nothing measurable (docs/speech-package.md)
+#: --quant to (linear layers, embedding rows); int8 rows add little (docs/speech-package.md)
 _PRECISIONS = {"float32": ("float32", "float32"), "int8": ("int8", "int8"), "int4": ("int4", "int8")}
-
-
 #: which half of the codec a mode runs
 _CODEC_SIDES = {"stt": ("encode",), "tts": ("decode",), "duplex": ("encode", "decode")}
 #: --codec-quant to (linear layers, convolutions) of the decoder; what each costs is in docs/speech-package.md
