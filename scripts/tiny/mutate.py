@@ -126,8 +126,8 @@ def other_thing(text: str, part: Part, rng: Random) -> str | None:
 def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str, str]:
     """Turn a request for an action into something that asks for none. -> (text, refusal, topic)."""
     test = part == "test"
-    # "in ten minutes remind me" stays a request whatever the thing; "set a pizza for ten minutes" does not.
-    if rng.random() < 0.4 and source.action not in ("stop", "help", "time", "date"):
+    # Where a name may stand, another thing is one: "how long is left on the pizza" still asks for a timer.
+    if rng.random() < 0.4 and source.action not in ("stop", "help", "time", "date", "timer.set", "timer.list"):
         changed = other_thing(text, part, rng)
         if changed is not None:
             return changed, "unable", "mutated: another thing"
@@ -165,6 +165,6 @@ def salad(part: Part, rng: Random) -> str:
     length = rng.randint(1, 9)
     invented = rng.choice([0.0, 0.3, 1.0])
     # A salad of words that do sound like a request would be mislabelled: keep at least three common words.
-    if invented == 0.0:
+    if invented < 1.0:
         length = max(length, 4)
     return " ".join(slots.pseudo_word(rng) if rng.random() < invented else rng.choice(_SALAD) for _ in range(length))

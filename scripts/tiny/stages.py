@@ -76,7 +76,7 @@ def build(plan: Plan, progress: Callable[[str], None]) -> None:
     stamp = plan.work / "key"
     if not stamp.exists() or stamp.read_text(encoding="ascii") != plan.key:
         # Another model's leavings would be mixed into this one.
-        for name in ("tokenizer.model", "tokenizer.vocab", "train.pt", "model.safetensors", "config.json"):
+        for name in ("tokenizer.model", "train.pt", "model.safetensors", "config.json"):
             (plan.work / name).unlink(missing_ok=True)
         stamp.write_text(plan.key, encoding="ascii")
     if not (plan.work / "tokenizer.model").exists():

@@ -34,7 +34,7 @@ class Recipe:
     """steps: of the optimiser; batch: requests a step; chunk: examples drawn, sorted by length and batched."""
 
     seed: int = 7
-    steps: int = 2600
+    steps: int = 3000
     batch: int = 96
     chunk: int = 9600
     muon_rate: float = 0.02

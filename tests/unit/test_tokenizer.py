@@ -226,6 +226,21 @@ def test_the_tokenizer_of_another_model_is_refused() -> None:
         Tokenizer(trained(user_defined=("<|x|>", "<|y|>", "<|z|>")), info, "t.model")
 
 
+def test_models_that_cannot_be_treated_right_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = trained()
+    info = info_of(data)
+    suffix = b"\x12\x03\xc0\x01\x01"  # trainer_spec { treat_whitespace_as_suffix: true }
+    with pytest.raises(ModelError, match="marks spaces in a way that is not supported"):
+        Tokenizer(data + suffix, info, "t.model")
+    twice = b"\x0a\x0c\x0a\x03\xe2\x96\x81\x15\x00\x00\x80\xbf\x18\x01"  # the piece "▁" once more
+    bigger = dataclasses.replace(info, vocab_size=info.vocab_size + 1)
+    with pytest.raises(ModelError, match=r"t\.model: SentencePiece cannot load the model"):
+        Tokenizer(data + twice, bigger, "t.model")
+    monkeypatch.setattr("noctule.lm.tokenizer.rewrite", lambda data, *_, **__: data)
+    with pytest.raises(ModelError, match=r"the text '<\|user\|>' can forge the special token 3"):
+        Tokenizer(data, dataclasses.replace(info, control={"<|user|>": 3}), "t.model")
+
+
 def test_missing_byte_pieces_are_noticed() -> None:
     data = trained()
     byte = read_pieces(data).types.index(PieceType.BYTE)

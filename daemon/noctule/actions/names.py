@@ -32,6 +32,9 @@ _EDGES = _set("""
     mind throw take back need needs takes want wants lasting state status timing goes rings ends beeps
 """)
 
+#: A verb of ours begins a name only after one of these ("remind me to start dinner", "the call timer").
+_BEFORE_VERB = _set("to a an the my called named labelled for")
+
 
 def name_spans(words: Sequence[str], most: int) -> list[Span]:
     """Every span of at most `most` words that could be a name, none of it inside a duration."""
@@ -45,7 +48,12 @@ def name_spans(words: Sequence[str], most: int) -> list[Span]:
     def content(at: int) -> bool:
         return not said[at] and words[at] not in _SMALL
 
-    starts = [at for at in range(len(words)) if content(at) and edge(at - 1)]
+    def begins(at: int) -> bool:
+        if words[at] in _EDGES and not (at > 0 and words[at - 1] in _BEFORE_VERB):
+            return False
+        return content(at) and edge(at - 1)
+
+    starts = [at for at in range(len(words)) if begins(at)]
     found = []
     for start in starts:
         for end in range(start + 1, min(start + most, len(words)) + 1):
