@@ -11,7 +11,7 @@ import pytest
 
 from noctule.cli import run_command
 from noctule.errors import ModelError
-from noctule.lm import speech_pair
+from noctule.lm import realtime, speech_pair
 from noctule.lm.realtime import FrameCost
 from noctule.lm.speech_pair import find_codec, load_pair, measure
 from noctule.lm.words import Word
@@ -199,6 +199,21 @@ def test_a_slow_board_refuses_or_warns_as_configured(tmp_path, capsys, monkeypat
     assert "does not keep up" in capsys.readouterr().err
     assert run_command([*command, "speech.realtime=allow"]) == 0
     assert "s behind in each minute" in capsys.readouterr().err
+
+
+def test_a_slow_board_speaks_more_coarsely(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(realtime, "FEWEST_CODEBOOKS", 1)
+    monkeypatch.setattr(speech_pair, "measure", lambda *_: FrameCost(60.0, 5.0, 1.0))
+    command = ["say", "turn on the lamp", "--model", str(TTS), "--codec", str(CODEC), "-o"]
+    assert run_command([*command, str(tmp_path / "coarse.wav")]) == 0
+    assert "so it writes 2 of its 3 codebooks" in capsys.readouterr().err
+    assert run_command([*command, str(tmp_path / "fine.wav"), "--set", "speech.realtime=allow"]) == 0
+    sounds = []
+    for name in ("coarse.wav", "fine.wav"):
+        with WavReader(tmp_path / name) as wav:
+            sounds.append(np.concatenate(list(wav.blocks())))
+    assert sounds[0].any()
+    assert len(sounds[0]) != len(sounds[1]) or not np.array_equal(*sounds)
 
 
 @pytest.mark.parametrize(
