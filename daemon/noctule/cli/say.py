@@ -8,9 +8,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from noctule.cli.speech_common import open_pair, sampling, speech_arguments, warn
+from noctule.cli.speech_common import open_pair, speech_arguments, warn
 from noctule.config import Config
-from noctule.lm.speech_pair import SpeechPair
+from noctule.lm.speech_pair import SpeechPair, sampling
 from noctule.lm.tts import Speaker, prefix_codes
 from noctule.lm.voice import read_voice, speaking_conditions
 from noctule.wavefile import WavReader, WavWriter
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         speaker = Speaker(
             pair.model,
             pair.codec,
-            sampling=sampling(pair, config),
+            sampling=sampling(pair, config.speech),
             seed=config.speech.seed,
             codebooks=pair.verdict.codebooks if pair.model.modes == ("tts",) else None,
             **_voice(pair, voice, config),

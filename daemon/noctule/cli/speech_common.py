@@ -1,18 +1,15 @@
-"""What the speech verbs share: options, packages by name or path, sampling, and where unpacked weights go. L5."""
+"""What the speech verbs share: options, packages by name or path, and where unpacked weights go. L5."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from noctule.cli.common import config_arguments, load
 from noctule.config import Config
 from noctule.errors import InputError
-from noctule.lm.sampler import Sampling
-from noctule.lm.speech_lm import SpeechSampling
 from noctule.lm.speech_pair import SpeechPair, load_pair
 from noctule.mind import find_model
 
@@ -63,21 +60,6 @@ def cache_dir(config: Config) -> Path | None:
         warn(f"no weight cache: {users} cannot be made ({e.strerror}); more memory is used")
         return None
     return users
-
-
-def sampling(pair: SpeechPair, config: Config) -> SpeechSampling:
-    """The model's own sampling, with what the configuration sets instead."""
-    own, speech = pair.model.sampling, config.speech
-    text = _set(own.text, speech.text_temperature, speech.text_top_k)
-    if speech.text_repetition_penalty != 1.0:
-        text = replace(text, repetition_penalty=speech.text_repetition_penalty)
-    return SpeechSampling(text, _set(own.audio, speech.audio_temperature, speech.audio_top_k))
-
-
-def _set(own: Sampling, temperature: float, top_k: int) -> Sampling:
-    if temperature >= 0:
-        own = replace(own, temperature=temperature)
-    return replace(own, top_k=top_k) if top_k >= 0 else own
 
 
 def warn(sentence: str) -> None:

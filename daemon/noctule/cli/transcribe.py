@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noctule.cli.common import printable, say
-from noctule.cli.speech_common import open_pair, sampling, speech_arguments, warn
+from noctule.cli.speech_common import open_pair, speech_arguments, warn
 from noctule.config import Config
 from noctule.lm.codec import Samples
 from noctule.lm.duplex import Duplex
-from noctule.lm.speech_pair import SpeechPair
-from noctule.lm.stt import EndOfTurn, SttSettings, Transcriber
+from noctule.lm.speech_pair import SpeechPair, sampling
+from noctule.lm.stt import EndOfTurn, transcriber
 from noctule.lm.voice import speaking_conditions
 from noctule.lm.words import Word
 from noctule.wavefile import WavReader
@@ -55,10 +55,7 @@ def run(options: argparse.Namespace) -> int:
 def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: float) -> Iterator[Word | EndOfTurn]:
     model = pair.model
     if "stt" in model.modes:
-        table = model.settings.get("stt") or {}
-        settings = SttSettings.of(table, int((model.settings.get("extra_heads") or {}).get("count", 0)))
-        session = model.session(sampling=sampling(pair, config), seed=config.speech.seed)
-        listener = Transcriber(session, pair.codec.encoder(), model.words(settings.lag), settings)
+        listener = transcriber(model, pair.codec, sampling(pair, config.speech), config.speech.seed)
         for frame in frames:
             yield from listener.feed(frame)
         yield from listener.finish()
@@ -66,7 +63,9 @@ def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: flo
     if "duplex" not in model.modes:
         model.require("stt")
     session = model.session(
-        sampling=sampling(pair, config), seed=config.speech.seed, conditions=speaking_conditions(model.conditions)
+        sampling=sampling(pair, config.speech),
+        seed=config.speech.seed,
+        conditions=speaking_conditions(model.conditions),
     )
     codec, eos = pair.codec, model.tokenizer.eos
     talk = Duplex(session, codec.encoder(), codec.decoder(), model.words(), eos)

@@ -139,8 +139,8 @@ class Speech:
 
     stt: str = key(
         "none",
-        "Who turns speech into words: nobody, or an engine that speaks the Wyoming protocol.",
-        choices=("none", "wyoming"),
+        "Who turns speech into words: nobody, an engine that speaks the Wyoming protocol, or speech.model.",
+        choices=("none", "wyoming", "model"),
     )
     wyoming: str = key("", "Its address: tcp://HOST:PORT or unix://PATH.")
     language: str = key("", "Language it is told, empty to let it choose.")

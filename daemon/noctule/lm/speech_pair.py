@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from noctule.config.schema import Speech
 from noctule.errors import ModelError
 from noctule.lm.canary import no_conditions
 from noctule.lm.codec import Codec
 from noctule.lm.realtime import FrameCost, Verdict, judge, median_ms
+from noctule.lm.sampler import Sampling
 from noctule.lm.speech_graph import Temporal
+from noctule.lm.speech_lm import SpeechSampling
 from noctule.lm.speech_model import SpeechModel
 from noctule.lm.streams import ZERO
 
@@ -132,3 +135,18 @@ def measure(model: SpeechModel, codec: Codec, frames: int = 9) -> FrameCost:
         all_ms = median_ms(lambda: depformer.run(hidden, ZERO, model.rows, lambda q, logits: 0), frames)
         codebook_ms = all_ms / layout.dep_q
     return FrameCost(median_ms(lambda: temporal.step(rows), frames), codebook_ms, codec_ms)
+
+
+def sampling(pair: SpeechPair, speech: Speech) -> SpeechSampling:
+    """The model's own sampling, with what the configuration sets instead."""
+    own = pair.model.sampling
+    text = _set(own.text, speech.text_temperature, speech.text_top_k)
+    if speech.text_repetition_penalty != 1.0:
+        text = replace(text, repetition_penalty=speech.text_repetition_penalty)
+    return SpeechSampling(text, _set(own.audio, speech.audio_temperature, speech.audio_top_k))
+
+
+def _set(own: Sampling, temperature: float, top_k: int) -> Sampling:
+    if temperature >= 0:
+        own = replace(own, temperature=temperature)
+    return replace(own, top_k=top_k) if top_k >= 0 else own

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from noctule.errors import ModelError
-from noctule.lm.codec import Encoder, Samples
-from noctule.lm.speech_lm import SpeechLM
+from noctule.lm.codec import Codec, Encoder, Samples
+from noctule.lm.speech_lm import SpeechLM, SpeechSampling
+from noctule.lm.speech_model import SpeechModel
 from noctule.lm.words import Word, WordAssembler
 
 #: silence after the audio beyond the model's delay, so that the last word is written (as the reference: 1 s).
@@ -135,3 +136,14 @@ class Transcriber:
         self._turn_open = False  # said once, until the next word
         at = max(0.0, self._frames / self._rate - settings.prefix)
         return [EndOfTurn(at, probability)]
+
+
+def transcriber(
+    model: SpeechModel, codec: Codec, sampling: SpeechSampling | None = None, seed: int = 0
+) -> Transcriber:
+    """A listening conversation of its own; ModelError when the model is not made for speech to text."""
+    model.require("stt")
+    heads = int((model.settings.get("extra_heads") or {}).get("count", 0))
+    settings = SttSettings.of(model.settings.get("stt") or {}, heads)
+    session = model.session(sampling=sampling, seed=seed)
+    return Transcriber(session, codec.encoder(), model.words(settings.lag), settings)
