@@ -79,10 +79,15 @@ def child(argv: list[str]) -> dict[str, Any]:
     raise InputError(f"{Path(argv[1]).name} {Path(argv[2]).name} failed: {lines[-1]}")
 
 
+#: Ends with its parent, even one that was killed.
+_BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(10**6): pass"
+
+
 @contextlib.contextmanager
 def busy_cores() -> Iterator[None]:
     """A busy loop for every core while the block runs."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    spin = [sys.executable, "-c", _BUSY, str(os.getpid())]
+    loops = [subprocess.Popen(spin) for _ in range(os.cpu_count() or 1)]
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from exporting.weights import load_decoder
 from noctule import tflite
 from noctule.errors import InputError
 from noctule.manifest import PackageWriter, describe_signatures
+from noctule.manifest_schema import parse_manifest
 
 #: At its largest a build holds the float32 file, the quantised one and slack for the graphs.
 _SLACK_BYTES = 64 << 20
@@ -69,6 +70,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         )
     tokenizer = find_tokenizer(request.checkpoint)
     tokens = tokenizer_entry(tokenizer, request.checkpoint, checkpoint.config, c.rows)
+    _check_manifest(request, tokens)
     parameters = count_parameters(c)
     if 4 * parameters > _FLATBUFFER_LIMIT:
         raise InputError(
@@ -138,6 +140,25 @@ def _checked(request: Request) -> tuple[list[int], list[int]]:
     if prefills[0] > contexts[0]:
         raise InputError(f"a prefill of {prefills[0]} does not fit the smallest context of {contexts[0]}")
     return contexts, prefills
+
+
+def _check_manifest(request: Request, tokens: dict[str, Any]) -> None:
+    """Find a mistake in what the user adds to the manifest now, not after the trace. Raises ModelError."""
+    parse_manifest(
+        "the manifest to be",
+        {
+            "format": 1,
+            "kind": "wake-word",  # the kind that needs no graph yet
+            "name": request.name,
+            "version": request.version,
+            "licence": request.licence,
+            "source": request.source,
+            "build": request.command,
+            "files": {tokens["file"]: {"bytes": 1, "sha256": 64 * "0"}},
+            "tokenizer": tokens,
+            **_optional(request),
+        },
+    )
 
 
 def count_parameters(c: DecoderConfig) -> int:

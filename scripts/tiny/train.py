@@ -34,13 +34,13 @@ class Recipe:
     """steps: of the optimiser; batch: requests a step; chunk: examples drawn, sorted by length and batched."""
 
     seed: int = 7
-    steps: int = 3000
+    steps: int = 2400
     batch: int = 96
     chunk: int = 9600
     muon_rate: float = 0.02
     adam_rate: float = 0.003
     warmup: int = 100
-    decay_from: float = 0.4
+    decay_from: float = 0.45
     average: float = 0.998
     threads: int = 2
     save_every: int = 250

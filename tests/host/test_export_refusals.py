@@ -20,7 +20,7 @@ import fixtures_parity as parity
 from exporting import package_writer
 from exporting.synthetic_tokenizer import write_tokenizer
 from exporting.text_package import Request, export_text
-from noctule.errors import InputError
+from noctule.errors import InputError, ModelError
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 WEIGHTS = "model.safetensors"
@@ -151,6 +151,15 @@ def test_an_index_that_names_an_absent_file(checkpoint: Path) -> None:
 )
 def test_options_that_make_no_sense(settings: dict[str, Any], sentence: str, checkpoint: Path) -> None:
     assert sentence in refused(checkpoint, **settings)
+
+
+def test_a_mistake_in_the_chat_template_is_found_before_the_trace(checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match=r"chat.template.user: expected an object with prefix and suffix"):
+        export_text(
+            Request(checkpoint, checkpoint.parent / "out", contexts=(32,), prefills=(8,), chat={"template": {}}),
+            lambda _: None,
+        )
+    assert not (checkpoint.parent / "out").exists()
 
 
 def test_a_full_disk_is_noticed_before_the_work(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

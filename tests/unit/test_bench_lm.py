@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -197,3 +198,10 @@ def test_the_command_knows_its_parts(capsys: pytest.CaptureFixture[str]) -> None
     assert script.main(["--help"]) == 0
     assert script.main(["disco"]) == 64
     assert "there is no part 'disco'" in capsys.readouterr().err
+
+
+def test_the_busy_loops_end_with_the_block_and_with_their_parent() -> None:
+    with lm.busy_cores():
+        pass
+    orphan = subprocess.run([sys.executable, "-c", lm._BUSY, "0"], timeout=60)  # 0 is no parent of ours
+    assert orphan.returncode == 0
