@@ -2,7 +2,8 @@
 """Turn a checkpoint folder (config.json, *.safetensors, tokenizer.model) into a package that Noctule runs.
 
 Runs on a PC with scripts/requirements-host.txt installed; the folder it writes is copied to the board.
-Architectures: Llama (SmolLM, TinyLlama …), Gemma 1-3 (text), Qwen 2 and 3.
+Architectures: Llama (SmolLM, TinyLlama …), Gemma 1-3 (text), Qwen 2 and 3; and Kyutai's speech models (moshi, stt,
+tts, hibiki), which become a speech-lm package and a codec package and need no torch.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _NEEDS = {
     "sentencepiece": "sentencepiece",
     "ai_edge_litert": "ai-edge-litert",
 }
+_NEEDS_SPEECH = {name: _NEEDS[name] for name in ("sentencepiece", "ai_edge_litert")}
+_CONTEXTS = [64, 128, 512]
 #: Sustained read bandwidth in GB/s to judge a model by: measured on a Pi 5, peak figures of an Orin Nano halved.
 _BOARDS = {"Raspberry Pi 5": 10.0, "Jetson Orin Nano": 40.0}
 
@@ -38,9 +41,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("checkpoint", type=Path, help="folder with config.json, *.safetensors and tokenizer.model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="package folder to write")
     parser.add_argument("--quant", default="int8", help="int8 (default), int4, int4-head8, float32, int8-tensor")
-    parser.add_argument(
-        "--context", type=numbers, default=[64, 128, 512], help="context buckets (default 64,128,512)"
-    )
+    parser.add_argument("--context", type=numbers, default=_CONTEXTS, help="context buckets (default 64,128,512)")
     parser.add_argument("--prefill", type=numbers, default=[32], help="prefill chunks, e.g. 32 (default) or 16,64")
     parser.add_argument("--name", default="", help="name in the manifest (default: the checkpoint folder's)")
     parser.add_argument("--version", default="1", help="version in the manifest")
@@ -48,6 +49,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", default="", help="where the weights come from (default: their sha256)")
     parser.add_argument("--chat", type=Path, help="JSON file with the manifest's chat object")
     parser.add_argument("--sampling", type=Path, help="JSON file with the manifest's sampling object")
+    from exporting import kyutai_command
+
+    kyutai_command.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -77,7 +81,11 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def export(options: argparse.Namespace) -> None:
-    missing = [package for module, package in _NEEDS.items() if importlib.util.find_spec(module) is None]
+    from exporting import kyutai_command
+
+    speech = kyutai_command.is_speech(options.checkpoint)
+    needs = _NEEDS_SPEECH if speech else _NEEDS
+    missing = [package for module, package in needs.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise InputError(
             f"the export needs {', '.join(missing)}, which this Python ({sys.executable}) does not have",
@@ -85,6 +93,9 @@ def export(options: argparse.Namespace) -> None:
         )
     from exporting.terminal import Progress, quiet
 
+    if speech:
+        kyutai_command.export_speech(options, _CONTEXTS, Progress(), _BOARDS)
+        return
     with quiet():  # the converters greet at import
         from exporting.text_package import Request, export_text, read_object
     request = Request(

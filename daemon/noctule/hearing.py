@@ -20,6 +20,9 @@ from noctule.config import Config
 from noctule.ears import Ears, WakeDetector
 from noctule.errors import CancelledError, ConfigError, ModelError, NoctuleError, UnavailableError
 from noctule.events import Event
+from noctule.lm.speech_pair import SpeechPair, load_pair, sampling
+from noctule.mind import cache_folder, find_model
+from noctule.model_stt import ModelRecogniser
 from noctule.organs import Host
 from noctule.session import Session, SessionSettings, Utterance
 from noctule.supervisor import Job
@@ -68,6 +71,8 @@ class Hearing:
         recogniser: Recogniser | None = None
         if speech.stt == "wyoming":
             recogniser = WyomingRecogniser(speech.wyoming, speech.language, speech.timeout)
+        elif speech.stt == "model":
+            recogniser = ModelRecogniser(self._load_speech, lambda pair: sampling(pair, speech), speech.seed)
         self.turns = Turns(host.bus, host.clock, self._answer, recogniser)
         stop_words = frozenset(Path(word).name for word in wake.stop_words)
         endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
@@ -115,6 +120,22 @@ class Hearing:
         if detector is not None:
             for word in detector.words:
                 detector.set_threshold(word, self._by_hand.get(word) or config.wake.threshold or None)
+
+    def _load_speech(self) -> SpeechPair:
+        """The configured speech model, in the thread of the turns. Raises NoctuleError."""
+        config = self._host.config()
+        speech, folders = config.speech, config.service.models
+        if not speech.model:
+            raise ConfigError(["speech.model: is needed when speech.stt is model"])
+        pair = load_pair(
+            find_model(speech.model, folders),
+            find_model(speech.codec, folders) if speech.codec else None,
+            threads=speech.threads,
+            cache_dir=cache_folder(config, self._host.bus),
+            policy=speech.realtime,
+        )
+        self._host.bus.publish("lm.loaded", "ears", f"Loaded {pair.model.manifest.name}: {pair.verdict.sentence}", 5)
+        return pair
 
     # -- turns ---------------------------------------------------------------------------------------------------
 

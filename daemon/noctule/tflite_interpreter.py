@@ -2,11 +2,13 @@
 
 The wrapper (`Interpreter._interpreter`) is used because it knows subgraphs: the public class runs a signature only
 by resizing and reallocating at every call. State lives in the input tensors of the runner that ran last; after a
-run the outputs are copied over the inputs between views of the runtime's own memory.
+run the outputs are copied over the inputs between views of the runtime's own memory. A signature has its tensors
+only once, so runners of one signature (two conversations) take turns in them: who comes, copies the other's out.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,8 @@ class InterpreterModel(Model):
         super().__init__(path, runtime, signatures)
         self.wrapper = wrapper
         self.tables = tables
+        #: subgraph -> the runner whose values its tensors hold
+        self.occupants: weakref.WeakValueDictionary[int, InterpreterRunner] = weakref.WeakValueDictionary()
 
     def runner(
         self, signature: str, *, alias: Mapping[str, str | None] | None = None, share: Buffers | None = None
@@ -95,8 +99,10 @@ class InterpreterRunner(Runner):
             raise ModelError(f"{model.path}: the model is closed")
         self._wrapper = model.wrapper
         self._tensors = model.tables[name]
-        for key in self.signature.inputs:
-            self._input_view(key)[...] = 0
+        #: this runner's tensors by name while another occupies the signature; nothing yet means zeros
+        self._kept_inputs: dict[str, Array] = {}
+        self._kept_outputs: dict[str, Array] = {}
+        self._enter()
         self.state.specs.update({key: self.signature.inputs[key] for key in self.alias})
         if self.state.home is None:
             self.state.home = self
@@ -109,20 +115,45 @@ class InterpreterRunner(Runner):
     def _input_view(self, name: str) -> Array:
         return self._view(self._tensors.inputs[name])
 
+    def _enter(self) -> None:
+        """Make the signature's tensors ours; whose they were keeps a copy."""
+        graph = self._tensors.graph
+        occupant = self.model.occupants.get(graph)
+        if occupant is self:
+            return
+        if occupant is not None:
+            occupant._leave()
+        for name in self.signature.inputs:
+            self._input_view(name)[...] = self._kept_inputs.pop(name, 0)
+        self.model.occupants[graph] = self
+
+    def _leave(self) -> None:
+        self._kept_inputs = {name: np.array(self._input_view(name)) for name in self.signature.inputs}
+        self._kept_outputs = {name: np.array(self._view(i)) for name, i in self._tensors.outputs.items()}
+
+    def _held(self, name: str) -> Array:
+        """An input of ours, wherever it is now."""
+        here = self.model.occupants.get(self._tensors.graph) is self
+        return self._input_view(name) if here else self._kept_inputs[name]
+
     def _take_state(self) -> None:
+        self._enter()
         home = self.state.home
         if home is not self and home is not None:
             for name in self.alias:
                 if name in home.alias:
-                    np.copyto(self._input_view(name), home._input_view(name))
+                    np.copyto(self._input_view(name), home._held(name))
             self.state.home = self
 
     def _write(self, name: str, spec: TensorSpec, value: Array) -> None:
         if name in self.alias:
             self._take_state()
+        self._enter()
         self._input_view(name)[...] = value
 
     def _read(self, name: str, spec: TensorSpec) -> Array:
+        if self.model.occupants.get(self._tensors.graph) is not self and name in self._kept_outputs:
+            return np.array(self._kept_outputs[name])
         return np.array(self._view(self._tensors.outputs[name]))
 
     def _read_state(self, name: str, spec: TensorSpec) -> Array:

@@ -213,7 +213,8 @@ class WavReader:
     def _decode(self, data: bytes) -> Samples:
         bits = self.format.bits
         if self.format.is_float:
-            return np.frombuffer(data, "<f4" if bits == 32 else "<f8").astype(np.float32)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is then refused
+                return np.frombuffer(data, "<f4" if bits == 32 else "<f8").astype(np.float32)
         scale = 2.0 ** (bits - 1)
         if bits == 8:  # the one unsigned width
             out = np.frombuffer(data, np.uint8).astype(np.float32)

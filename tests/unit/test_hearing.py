@@ -165,6 +165,19 @@ def test_what_cannot_be_built_is_said(home: Home, tmp_path: Path) -> None:
         Hearing(home.host)
 
 
+def test_our_own_speech_model_is_loaded_when_it_is_named(home: Home) -> None:
+    home.config.speech.stt = "model"
+    hearing = Hearing(home.host)
+    with pytest.raises(ConfigError, match=r"speech\.model: is needed"):
+        hearing._load_speech()
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    home.config.speech.model = str(fixtures / "kyutai-tiny-modes" / "stt")
+    home.config.speech.codec = str(fixtures / "kyutai-tiny" / "codec")
+    home.config.lm.weight_cache = False
+    with hearing._load_speech() as pair:
+        assert pair.model.modes == ("stt",)
+
+
 def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> None:
     hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
 

@@ -17,7 +17,7 @@ LAYERS = {
     "tflite_interpreter": 1, "manifest": 1, "manifest_schema": 1,
     "wavefile": 1, "resample": 1,
     "lm": 2, "wake": 2, "audio": 2, "capture": 2,
-    "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "clips": 3,
+    "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "model_stt": 3, "clips": 3,
     "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "parts": 3, "workers": 3, "lock": 3,
     "app": 4, "inforce": 4, "report": 4, "organs": 4, "mind": 4, "hearing": 4, "sight": 4, "api": 4,
     "looped": 4, "wyoming_server": 4,

@@ -1,0 +1,66 @@
+"""What the speech verbs share: options, packages by name or path, and where unpacked weights go. L5."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from noctule.cli.common import config_arguments, load
+from noctule.config import Config
+from noctule.errors import InputError
+from noctule.lm.speech_pair import SpeechPair, load_pair
+from noctule.mind import find_model
+
+
+def speech_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="PACKAGE", help="the speech model: a folder or a name (speech.model)")
+    parser.add_argument("--codec", metavar="PACKAGE", help="its codec, if not the one beside it")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor cores to use (speech.threads)")
+    config_arguments(parser)
+
+
+def open_pair(options: argparse.Namespace) -> tuple[SpeechPair, Config]:
+    """The pair the command line and the configuration name, loaded and measured. Says on stderr if it will lag."""
+    config = load(options).config
+    name = options.model or config.speech.model
+    if not name:
+        raise InputError("no speech model is named", "give --model PACKAGE, or set speech.model")
+    codec = options.codec or config.speech.codec
+    pair = load_pair(
+        package(name, config),
+        package(codec, config) if codec else None,
+        threads=options.threads or config.speech.threads,
+        cache_dir=cache_dir(config),
+        policy=config.speech.realtime,
+    )
+    if not pair.verdict.keeps_up or pair.verdict.codebooks != pair.model.layout.dep_q:
+        warn(pair.verdict.sentence)
+    return pair, config
+
+
+def package(name: str, config: Config) -> Path:
+    """A path, as given on a command line, or a name in the model folders."""
+    here = Path(name)
+    return here if (here / "manifest.json").is_file() else find_model(name, config.service.models)
+
+
+def cache_dir(config: Config) -> Path | None:
+    """Where the runtime keeps unpacked weights: the service's folder if we may write there, else the user's cache."""
+    if not config.lm.weight_cache:
+        return None
+    own = config.service.state_dir / "cache"
+    if own.is_dir() and os.access(own, os.W_OK):
+        return own
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "noctule"
+    try:
+        users.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        warn(f"no weight cache: {users} cannot be made ({e.strerror}); more memory is used")
+        return None
+    return users
+
+
+def warn(sentence: str) -> None:
+    print(f"noctule: warning: {sentence}", file=sys.stderr)

@@ -1,0 +1,116 @@
+"""`noctule transcribe FILE.wav`: what is said in a recording, word by word; works alone, without a daemon.
+
+A speech-to-text model writes what it hears. A duplex model may be given the recording too: what is printed is then
+its own text, a reply or a translation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from noctule.cli.common import printable, say
+from noctule.cli.speech_common import open_pair, speech_arguments, warn
+from noctule.config import Config
+from noctule.lm.codec import Samples
+from noctule.lm.duplex import Duplex
+from noctule.lm.speech_pair import SpeechPair, sampling
+from noctule.lm.stt import EndOfTurn, transcriber
+from noctule.lm.voice import speaking_conditions
+from noctule.lm.words import Word
+from noctule.wavefile import WavReader
+
+HELP = "write down what is said in a WAV file"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", type=Path, metavar="FILE.wav", help="the recording: PCM or float, any rate, any length"
+    )
+    parser.add_argument("--times", action="store_true", help="a line for each word, with its seconds")
+    parser.add_argument("--json", action="store_true", help="a JSON object for each word and end of turn")
+    parser.add_argument(
+        "--tail", type=float, default=10.0, metavar="SECONDS",
+        help="how long a duplex model may go on once the recording has ended (default 10)",
+    )  # fmt: skip
+    speech_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    with WavReader(options.file) as wav:  # a broken file is named before a model is loaded
+        pair, config = open_pair(options)
+        with pair:
+            shape = pair.codec.shape
+            show = _Json() if options.json else _Times() if options.times else _Plain()
+            for heard in _hear(pair, config, wav.at_rate(shape.sample_rate, shape.frame_samples), options.tail):
+                show.put(heard)
+            show.end()
+        for sentence in wav.warnings:
+            warn(sentence)
+    return 0
+
+
+def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: float) -> Iterator[Word | EndOfTurn]:
+    model = pair.model
+    if "stt" in model.modes:
+        listener = transcriber(model, pair.codec, sampling(pair, config.speech), config.speech.seed)
+        for frame in frames:
+            yield from listener.feed(frame)
+        yield from listener.finish()
+        return
+    if "duplex" not in model.modes:
+        model.require("stt")
+    session = model.session(
+        sampling=sampling(pair, config.speech),
+        seed=config.speech.seed,
+        conditions=speaking_conditions(model.conditions),
+    )
+    codec, eos = pair.codec, model.tokenizer.eos
+    talk = Duplex(session, codec.encoder(), codec.decoder(), model.words(), eos)
+    for frame in frames:
+        spoken = talk.feed(frame)
+        if spoken is not None and spoken.word is not None:
+            yield spoken.word
+    for spoken in talk.finish(round(tail * model.layout.frame_rate)):
+        if spoken.word is not None:
+            yield spoken.word
+    if (word := talk.last_word()) is not None:
+        yield word
+
+
+class _Plain:
+    """Words on a line for each turn, as they come."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def put(self, heard: Word | EndOfTurn) -> None:
+        if isinstance(heard, Word):
+            say((" " if self._open else "") + printable(heard.text), end="")
+            self._open = True
+        else:
+            self.end()
+
+    def end(self) -> None:
+        if self._open:
+            say()
+        self._open = False
+
+
+class _Times(_Plain):
+    def put(self, heard: Word | EndOfTurn) -> None:
+        if isinstance(heard, Word):
+            say(f"{heard.start:9.2f}  {printable(heard.text)}")
+        else:
+            say(f"{heard.at:9.2f}  (end of turn)")
+
+
+class _Json(_Plain):
+    def put(self, heard: Word | EndOfTurn) -> None:
+        if isinstance(heard, Word):
+            row = {"word": heard.text, "start": round(heard.start, 3), "end": round(heard.end, 3)}
+        else:
+            row = {"end_of_turn": round(heard.at, 3), "probability": round(heard.probability, 4)}
+        say(json.dumps(row, ensure_ascii=False))

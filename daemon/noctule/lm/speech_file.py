@@ -1,0 +1,46 @@
+"""Loads the graph of a verified package, and gives a corrupt weight cache one more chance. L2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from noctule.errors import ModelError
+from noctule.lm.cache_file import forget_others, weight_cache
+from noctule.manifest import Manifest
+from noctule.tflite import Model, default_runtime
+
+T = TypeVar("T")
+
+
+def open_graph_file(manifest: Manifest, threads: int, cache_dir: Path | None, build: Callable[[Model], T]) -> T:
+    """`build(model)` over the package's graph; the model is closed again when that fails.
+
+    build checks golden answers, which is what notices a weight cache with flipped bits: it is then thrown away and
+    made anew once. Raises ModelError.
+    """
+    if manifest.graph is None:
+        raise ModelError(f"{manifest.folder}: the package has no graph")
+    path, runtime = manifest.path(manifest.graph.file), default_runtime()
+    cache = weight_cache(cache_dir, manifest.name, manifest.files[manifest.graph.file].sha256, runtime)
+    reused = cache is not None and cache.exists()
+
+    def attempt() -> T:
+        model = runtime.load_model(path, threads=threads, weight_cache=cache)
+        try:
+            return build(model)
+        except BaseException:
+            model.close()
+            raise
+
+    try:
+        built = attempt()
+    except ModelError:
+        if cache is None or not reused:
+            raise
+        cache.unlink(missing_ok=True)
+        built = attempt()
+    if cache is not None:
+        forget_others(cache, manifest.name)
+    return built

@@ -1,0 +1,149 @@
+"""Speech to text: 80 ms frames of audio in, timed words and ends of turn out.
+
+The model hears the user's codebooks and writes only the text stream, `audio_delay_seconds` behind the sound; the
+audio is framed by the silence it was trained with, and the first frame is given twice because the first step reads
+the initial tokens (as `moshi/run_inference.py` in kyutai-labs/moshi does). Models with extra heads also predict, at
+each frame, whether the speaker will stay silent: that is the end of a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from noctule.errors import ModelError
+from noctule.lm.codec import Codec, Encoder, Samples
+from noctule.lm.speech_lm import SpeechLM, SpeechSampling
+from noctule.lm.speech_model import SpeechModel
+from noctule.lm.words import Word, WordAssembler
+
+#: silence after the audio beyond the model's delay, so that the last word is written (as the reference: 1 s).
+_TAIL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class EndOfTurn:
+    """The speaker has finished. at: seconds of the audio; probability: what the model's head says."""
+
+    at: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class SttSettings:
+    """delay, prefix: seconds of text delay and of silence before the audio; turn_head, turn_class: which extra head
+    and which of its classes says "silent from here", None for a model that cannot tell; turn_threshold: how sure it
+    must be."""
+
+    delay: float = 0.0
+    prefix: float = 0.0
+    turn_head: int | None = None
+    turn_class: int = 0
+    turn_threshold: float = 0.5
+
+    @property
+    def lag(self) -> float:
+        """Seconds from a sound's place in the audio to the frame count at which its word is written."""
+        return self.delay + self.prefix
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any], extra_heads: int = 0) -> SttSettings:
+        """From the manifest's `streams.stt`. The published models with extra heads tell the end of a turn by the
+        first class of the third head (kyutai-labs/delayed-streams-modeling, `stt_from_mic_mlx.py`)."""
+        turn = table.get("end_of_turn") or ({"head": 2} if extra_heads > 2 else {})
+        if turn and not 0 <= int(turn.get("head", -1)) < extra_heads:
+            raise ModelError(f"the end of a turn is told by head {turn.get('head')}, but the model has {extra_heads}")
+        try:
+            return cls(
+                delay=float(table.get("audio_delay_seconds", 0.0)),
+                prefix=float(table.get("audio_silence_prefix_seconds", 0.0)),
+                turn_head=int(turn["head"]) if turn else None,
+                turn_class=int(turn.get("class", 0)),
+                turn_threshold=float(turn.get("threshold", 0.5)),
+            )
+        except (KeyError, TypeError, ValueError) as e:
+            raise ModelError(f"the manifest's streams.stt cannot be read: {e}") from None
+
+
+class Transcriber:
+    """One listening conversation. `feed` a frame at a time; `finish` when the audio ends."""
+
+    def __init__(self, lm: SpeechLM, encoder: Encoder, words: WordAssembler, settings: SttSettings) -> None:
+        if lm.layout.dep_q:
+            raise ModelError("the model also speaks: it is not a speech-to-text model")
+        if encoder.n_q < lm.layout.n_q:
+            raise ModelError(f"the codec has {encoder.n_q} codebooks, but the model hears {lm.layout.n_q}")
+        self._lm, self._encoder, self._words, self._settings = lm, encoder, words, settings
+        self._rate = lm.layout.frame_rate
+        self._silence = np.zeros(encoder.frame_samples, np.float32)
+        self.reset()
+
+    @property
+    def hears_turns(self) -> bool:
+        """Whether this model can tell the end of a turn."""
+        return self._settings.turn_head is not None
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        self._lm.reset()
+        self._encoder.reset()
+        self._words.reset()
+        self._frames = 0
+        self._turn_open = False
+
+    def feed(self, pcm: Samples) -> list[Word | EndOfTurn]:
+        """One frame of audio, float32 [frame_samples] in [-1, 1] → what was completed by it."""
+        heard: list[Word | EndOfTurn] = []
+        if self._frames == 0:
+            for _ in range(round(self._settings.prefix * self._rate)):
+                heard += self._step(self._silence)
+        return heard + self._step(pcm)
+
+    def finish(self) -> Iterator[Word | EndOfTurn]:
+        """The words still to come once the audio has ended; the transcriber is then reset."""
+        for _ in range(round((self._settings.delay + _TAIL_SECONDS) * self._rate)):
+            yield from self._step(self._silence)
+        if (word := self._words.finish()) is not None:
+            yield word
+        self.reset()
+
+    def _step(self, pcm: Samples) -> list[Word | EndOfTurn]:
+        codes = self._encoder.step(pcm)[: self._lm.layout.n_q]
+        if self._frames == 0:
+            self._lm.step(codes)  # reads the initial tokens; what it writes is read back, but says nothing yet
+        self._frames += 1
+        frame = self._lm.step(codes)
+        if frame is None:
+            return []
+        heard: list[Word | EndOfTurn] = []
+        behind = self._lm.layout.max_delay
+        if (word := self._words.feed(int(frame[0]), self._frames - behind)) is not None:
+            heard.append(word)
+            self._turn_open = True
+        heard += self._turn()
+        return heard
+
+    def _turn(self) -> list[Word | EndOfTurn]:
+        settings = self._settings
+        if settings.turn_head is None or not self._turn_open:
+            return []
+        probability = float(self._lm.extra_heads()[settings.turn_head][settings.turn_class])
+        if probability < settings.turn_threshold:
+            return []
+        self._turn_open = False  # said once, until the next word
+        at = max(0.0, self._frames / self._rate - settings.prefix)
+        return [EndOfTurn(at, probability)]
+
+
+def transcriber(
+    model: SpeechModel, codec: Codec, sampling: SpeechSampling | None = None, seed: int = 0
+) -> Transcriber:
+    """A listening conversation of its own; ModelError when the model is not made for speech to text."""
+    model.require("stt")
+    heads = int((model.settings.get("extra_heads") or {}).get("count", 0))
+    settings = SttSettings.of(model.settings.get("stt") or {}, heads)
+    session = model.session(sampling=sampling, seed=seed)
+    return Transcriber(session, codec.encoder(), model.words(settings.lag), settings)
