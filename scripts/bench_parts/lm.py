@@ -66,11 +66,11 @@ def command(engine: str, files: Files, pythons: Pythons, plan: dict[str, Any], c
 
 
 def child(argv: list[str]) -> dict[str, Any]:
-    """Run one measurement; InputError with the child's last words when it gives no result."""
+    """Run one measurement; TimeoutError when it takes for ever, InputError with its last words when it fails."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_CHILD_TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise InputError(f"{Path(argv[1]).name} {Path(argv[2]).name} gave nothing in {_CHILD_TIMEOUT} s") from None
+        raise TimeoutError(f"{Path(argv[1]).name} {Path(argv[2]).name} gave nothing in {_CHILD_TIMEOUT} s") from None
     for line in done.stdout.splitlines():
         if line.startswith(_MARK):
             result: dict[str, Any] = json.loads(line.removeprefix(_MARK))
@@ -102,23 +102,28 @@ def measure(
     """Samples for `lm_report`, and read bandwidth in GB/s by thread count, one a repeat."""
     samples: list[dict[str, Any]] = []
     bandwidth: dict[int, list[float]] = {}
-    threads, most = threads_of(options.threads), max(threads_of(options.threads))
+    threads = threads_of(options.threads)
     idle = {"parts": _ALL, "tokens": options.tokens, "budget": 20.0}
     loaded = {"parts": ("decode",), "tokens": options.tokens, "budget": 10.0}
+
+    def run(engine: str, plan: dict[str, Any], **where: Any) -> None:
+        try:
+            answer = child(command(engine, files, pythons, plan, options.cache))
+        except TimeoutError as error:  # the repeat goes without this sample
+            progress(str(error))
+        else:
+            samples.append({"engine": engine, "threads": plan["threads"], **where, **answer})
+
     for repeat in range(options.repeats):
-        # Every second repeat runs backwards, so that nothing always comes first.
-        engines = [*PACKAGES, *GGUFS][:: 1 if repeat % 2 == 0 else -1]
+        order = slice(None, None, 1 if repeat % 2 == 0 else -1)  # so that nothing always comes first
         for count in threads:
             if speed := read_bandwidth(count):
                 bandwidth.setdefault(count, []).append(speed[0])
-            for engine in engines:
-                answer = child(command(engine, files, pythons, {**idle, "threads": count}, options.cache))
-                samples.append({"engine": engine, "threads": count, "loaded": False, "repeat": repeat, **answer})
-        if not options.no_load:
-            for engine in ("int8", "Q8_0")[:: 1 if repeat % 2 == 0 else -1]:
-                with busy_cores():
-                    answer = child(command(engine, files, pythons, {**loaded, "threads": most}, options.cache))
-                samples.append({"engine": engine, "threads": most, "loaded": True, "repeat": repeat, **answer})
+            for engine in [*PACKAGES, *GGUFS][order]:
+                run(engine, {**idle, "threads": count}, repeat=repeat, loaded=False)
+        for engine in [] if options.no_load else ["int8", "Q8_0"][order]:
+            with busy_cores():
+                run(engine, {**loaded, "threads": threads[-1]}, repeat=repeat, loaded=True)
         progress(f"repeat {repeat + 1} of {options.repeats} done")
     return samples, bandwidth
 
