@@ -158,6 +158,14 @@ def measure(
     return children, max(reads)
 
 
+def frame_bytes(streams: dict[str, Any], frames: int) -> int:
+    """Bytes the language model reads for a frame in the context bucket that holds this many frames."""
+    buckets = streams["buckets"]
+    bucket = next((size for size in buckets if size >= frames), buckets[-1])
+    read = streams["bytes_per_frame"]
+    return int(read["temporal"][str(bucket)] + read["depth"])
+
+
 def main(arguments: Sequence[str]) -> int:
     options, progress = parse(arguments), Progress()
     try:
@@ -176,7 +184,8 @@ def main(arguments: Sequence[str]) -> int:
             for count in threads:
                 children, gb_s = measure(name, count, engines, options)
                 bandwidth[count] = max(gb_s, bandwidth.get(count, 0.0))
-                rows += speech_report.rows(name, children, streams["bytes_per_frame"]["total"], gb_s)
+                read = frame_bytes(streams, options.turns * (options.frames + 1) + 1)
+                rows += speech_report.rows(name, children, read, gb_s)
                 progress(f"{name} on {count} thread{'s' * (count > 1)} measured")
     except (NoctuleError, subprocess.TimeoutExpired) as error:
         text = error.explain() if isinstance(error, NoctuleError) else str(error)

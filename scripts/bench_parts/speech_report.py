@@ -82,6 +82,8 @@ def _bandwidth(row: dict[str, Any]) -> str:
     if "gb_s" not in row:
         return ""
     share = f", {row['share']:.0%} of the read bandwidth" if row["share"] else ""
+    if row["share"] and row["share"] > 1:
+        share += " (from the processor's cache, or the machine was too busy to measure its bandwidth)"
     return f"; reads {row['bytes'] / 1e6:.0f} MB a frame, at best {row['gb_s']:.1f} GB/s{share}"
 
 

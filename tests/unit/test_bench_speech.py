@@ -46,9 +46,17 @@ def test_no_board_is_promised_more_than_its_bandwidth():
     rows = speech_report.rows("m", [child("noctule", 8.0)], 800_000_000, 20.0)
     assert rows[0]["share"] == pytest.approx(5.0)
     assert "80 ms of 80, does not keep up" in speech_report.estimates(rows)
+    assert "too busy to measure" in speech_report.table(rows)
     unknown = speech_report.rows("m", [child("noctule", 8.0)], 800_000_000, 0.0)
     assert unknown[0]["share"] is None
     assert "bandwidth" not in speech_report.table(unknown)
+
+
+def test_bytes_are_those_of_the_context_in_use():
+    streams = {"buckets": [64, 750], "bytes_per_frame": {"temporal": {"64": 10, "750": 99}, "depth": 5, "total": 104}}
+    assert speech.frame_bytes(streams, 64) == 15
+    assert speech.frame_bytes(streams, 65) == 104
+    assert speech.frame_bytes(streams, 9_999) == 104
 
 
 def test_the_protocol_answers_each_order(monkeypatch, capsys):
