@@ -21,6 +21,7 @@ from noctule.capture.discover import wayland
 from noctule.capture.door import KINDS, Door
 from noctule.capture.feed import LIVE, LOST, Feed
 from noctule.capture.spec import SourceSpec
+from noctule.capture.wlwire import Connection
 from noctule.cli import run_command
 from noctule.errors import DeviceError
 from wayland_world import Sway, available
@@ -123,3 +124,93 @@ def test_a_helper_shows_displays_only(tmp_path: Path) -> None:
         got = wire.Receiver(ours).get(WAIT)
         assert got is not None
         assert got[0]["message"] == "this process shows displays only, not file"
+
+
+def test_the_inside_of_it(sway: Sway) -> None:
+    """The same source in this process: each picture is whole, and the compositor's end is an error in words."""
+    from test_capture_inside import Inside
+
+    made = Inside(SourceSpec("s", "wayland", str(sway.socket), rotate=90, cursor=True))
+    about, _ = made.hear("opened")
+    assert about["about"]["codec"] == "wlr-screencopy"
+    until(lambda: np.array_equal(made.frame().rgb()[320, 180], (0x20, 0x40, 0x60)), "the wall paper")
+    frame = made.frame()
+    assert (frame.upright_size, frame.rotation) == ((360, 640), 90)
+    os.killpg(sway.process.pid, signal.SIGKILL)
+    made.thread.join(WAIT)
+    assert isinstance(made.failure, DeviceError)
+    assert "has closed the connection" in str(made.failure) or "not answer" in str(made.failure)
+    made.ours.close()
+
+
+def test_a_compositor_that_hangs_or_lies(tmp_path: Path) -> None:
+    path = tmp_path / "wayland-0"
+    for answer, says in (
+        (b"", "has closed the connection"),
+        (None, "does not answer"),
+        (b"\1\0\0\0\0\0\0\0", "does not speak Wayland"),
+    ):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(1)
+        done = threading.Event()
+
+        def serve_one(
+            listener: socket.socket = listener, answer: bytes | None = answer, done: threading.Event = done
+        ) -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(64)
+                if answer is None:
+                    done.wait(WAIT)
+                else:
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve_one)
+        thread.start()
+        with pytest.raises(DeviceError, match=says):
+            Connection(path, timeout=0.3)
+        done.set()
+        thread.join(WAIT)
+        listener.close()
+        path.unlink()
+    with pytest.raises(DeviceError, match="is not running"):
+        Connection(path)
+
+
+def test_a_missing_protocol_is_said(sway: Sway) -> None:
+    connection = Connection(sway.socket)
+    with pytest.raises(DeviceError, match="offers no nobody_has_this_v9") as refused:
+        connection.bind("nobody_has_this_v9", 1, lambda opcode, body: None)
+    assert refused.value.hint == "its compositor does not let programs take pictures of the screen"
+    connection.close()
+
+
+def test_the_helper_without_a_service(tmp_path: Path) -> None:
+    from noctule.cli.display import attend
+
+    path = tmp_path / "display.sock"
+    assert attend(path) == f"{path}: No such file or directory"
+    door = Door(path)
+    stop = threading.Event()
+    thread = threading.Thread(target=door.run, args=(stop, lambda: None))
+    thread.start()
+    said: list[str] = []
+    helper = threading.Thread(target=lambda: said.append(attend(path)))
+    helper.start()
+    until(door.waiting, "the knock")
+    taken = door.take()
+    wire.send(taken, {"t": "open", "spec": SourceSpec("s", "file", "/etc/passwd").to_json()})
+    got = wire.Receiver(taken).get(WAIT)
+    assert got is not None
+    assert "shows displays only" in got[0]["message"]
+    taken.close()
+    helper.join(WAIT)
+    assert said == [""]
+    with pytest.raises(DeviceError, match="no desktop session shows"):
+        door.take()
+    stop.set()
+    thread.join(WAIT)
+    door.close()
+    with pytest.raises(DeviceError, match="cannot be made"):
+        Door(tmp_path / "none" / "display.sock")

@@ -45,7 +45,7 @@ class World:
             }
         )
         config.capture.folder, config.capture.min_free_mb = folder / "pictures", 0
-        config.capture.timeout, config.capture.linger, config.capture.stall = 5.0, 0.3, 0.6
+        config.capture.timeout, config.capture.linger, config.capture.stall = 5.0, 0.3, 2.0
         self.said: list[tuple[str, str]] = []
         self.eyes = Eyes(config, lambda kind, message, level, fields: self.said.append((kind, message)))
         self.eyes.start()

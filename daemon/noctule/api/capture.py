@@ -113,8 +113,8 @@ class CaptureApi:
             while True:
                 part = await queue.get()
                 if response is None:
-                    if part.last:  # nothing was shown yet: an honest error instead of an empty stream
-                        await self._work(feed.latest, 0.0)
+                    if part.error is not None:  # nothing was shown yet: an honest error, not an empty stream
+                        raise part.error
                     response = web.StreamResponse(headers=_STREAM_HEAD)
                     await response.prepare(request)
                 await asyncio.wait_for(response.write(part.data), WRITE_TIMEOUT)

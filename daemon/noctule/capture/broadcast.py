@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from noctule.capture.feed import Feed
 from noctule.capture.frame import Frame
-from noctule.errors import NoctuleError
+from noctule.errors import DeviceError, NoctuleError
 
 BOUNDARY = "noctule-picture"
 #: seconds between looks at whether there are still viewers and still a source.
@@ -17,10 +17,14 @@ _TICK = 0.25
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a multipart stream; last: nothing follows it (and it is not a picture but the reason)."""
+    """A part of a multipart stream; error: it is not a picture but this reason, and nothing follows it."""
 
     data: bytes
-    last: bool = False
+    error: NoctuleError | None = None
+
+    @property
+    def last(self) -> bool:
+        return self.error is not None
 
 
 def picture_part(frame: Frame, jpeg: bytes) -> Part:
@@ -33,11 +37,11 @@ def picture_part(frame: Frame, jpeg: bytes) -> Part:
     return Part(head.encode() + jpeg + b"\r\n")
 
 
-def end_part(reason: str) -> Part:
+def end_part(error: NoctuleError) -> Part:
     """The last part: why there are no more pictures, in words."""
-    text = reason.encode()
+    text = error.explain().encode()
     head = f"--{BOUNDARY}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n\r\n"
-    return Part(head.encode() + text + f"\r\n--{BOUNDARY}--\r\n".encode(), last=True)
+    return Part(head.encode() + text + f"\r\n--{BOUNDARY}--\r\n".encode(), error)
 
 
 class Broadcast:
@@ -96,11 +100,11 @@ class Broadcast:
                     viewer(part)
 
     def _end(self) -> None:
+        reason: NoctuleError = DeviceError(f"{self.feed.spec.name} gives no pictures")
         try:
             self.feed.latest(0.0)
-            reason = "the source gives no pictures"
         except NoctuleError as error:
-            reason = error.explain()
+            reason = error
         with self._lock:
             viewers, self._viewers, self._thread = self._viewers, [], None
         for viewer in viewers:

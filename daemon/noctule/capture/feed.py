@@ -273,7 +273,6 @@ class Feed:
         session = Session(process, self, self.patience)
         with self._lock:
             self._process = process
-            self._preroll.clear()
             self._ask_packets()
 
         def go_on() -> bool:
@@ -287,6 +286,7 @@ class Feed:
         finally:
             with self._lock:
                 self._process, self._latest = None, None if self._paused else self._latest
+                self._preroll.clear()
             process.end(patience=0.5 if error is None else 0.0)
 
     # --- what the session says (see session.Owner)

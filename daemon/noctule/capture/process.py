@@ -20,6 +20,16 @@ SYSTEM_PYTHON = Path("/usr/bin/python3")
 _STDERR_TAIL = 2000
 
 
+def child_environment() -> dict[str, str]:
+    """What a capture process finds around it: this very package, also under another interpreter."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(noctule.__file__).resolve().parent.parent),
+        "OPENBLAS_NUM_THREADS": "1",
+        "LIBCAMERA_LOG_LEVELS": "*:ERROR",
+    }
+
+
 def helper_command(fd: int, kinds: Sequence[str]) -> list[str]:
     """What a helper runs to serve the connection `fd`; the process refuses everything but `kinds`."""
     return [sys.executable, "-m", "noctule.capture.child", str(fd), str(os.getpid()), ",".join(kinds)]
@@ -32,19 +42,13 @@ class CaptureProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock = ours
         self._stderr = os.memfd_create("noctule-capture-stderr", os.MFD_CLOEXEC)
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(Path(noctule.__file__).resolve().parent.parent),
-            "OPENBLAS_NUM_THREADS": "1",
-            "LIBCAMERA_LOG_LEVELS": "*:ERROR",
-        }
         run = list(command) or [python, "-m", "noctule.capture.child"]
         try:
             with theirs:
                 self._process = subprocess.Popen(
                     [*run, str(theirs.fileno()), str(os.getpid())],
                     pass_fds=[theirs.fileno()],
-                    env=env,
+                    env=child_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._stderr,

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from noctule.capture.door import KINDS
-from noctule.capture.process import helper_command
+from noctule.capture.process import child_environment, helper_command
 from noctule.cli.common import say, socket_argument
 from noctule.config.schema import Api
 
@@ -53,7 +53,9 @@ def attend(path: Path) -> str:
                 return "it has ended"
         except OSError as error:
             return str(error.strerror)
-        process = subprocess.Popen(helper_command(sock.fileno(), KINDS), pass_fds=[sock.fileno()])
+        process = subprocess.Popen(
+            helper_command(sock.fileno(), KINDS), pass_fds=[sock.fileno()], env=child_environment()
+        )
     # The capture process has the connection now; it ends when the service hangs up.
     process.wait()
     return ""
