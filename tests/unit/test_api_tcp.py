@@ -160,7 +160,8 @@ def test_the_command_grows_the_servers_that_are_switched_on(tmp_path: Path) -> N
     host = Host(lambda: config, Bus(), SystemClock(), lambda ask: None, str)
     assert "tcp" not in [organ.name for organ in grow(host)]
     config.api.tcp, config.wyoming.listen = "127.0.0.1:0", f"unix://{tmp_path}/w.sock"
-    assert {"tcp", "wyoming"} <= {organ.name for organ in grow(host)}
+    config.mqtt.host = "localhost"
+    assert {"tcp", "wyoming", "mqtt"} <= {organ.name for organ in grow(host)}
     config.wyoming.listen = "tcp://0.0.0.0:1"
     with pytest.raises(ConfigError, match=r"wyoming\.lan"):
         grow(host)
