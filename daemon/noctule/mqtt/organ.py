@@ -95,7 +95,9 @@ class MqttLink:
 
     def _make(self, module: Any) -> paho.Client:
         mqtt = self._host.config().mqtt
-        client: paho.Client = module.Client(module.CallbackAPIVersion.VERSION2, client_id=f"noctule-{self.topics.node}")
+        client: paho.Client = module.Client(
+            module.CallbackAPIVersion.VERSION2, client_id=f"noctule-{self.topics.node}"
+        )
         client.max_queued_messages_set(EVENT_QUEUE)
         client.connect_timeout = CONNECT
         client.will_set(self.topics.of("availability"), "offline", qos=1, retain=True)
