@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +60,20 @@ def run() -> dict[str, Any]:
     return {"unit": "us", "bars_ms": {str(v): b for v, b in BARS.items() if b}, "holds": holds, "sampler": rows}
 
 
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(run(), indent=2))
+def main(arguments: list[str]) -> int:
+    """`scripts/bench sampler [--json]`: a table of `run()`; exit 1 when a bar is broken."""
+    parser = argparse.ArgumentParser(prog="scripts/bench sampler", description="What one sampled token costs.")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    options = parser.parse_args(arguments)
+    found = run()
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0 if found["holds"] else 1
+    print("µs of CPU a token, free / with a mask that allows 1 in 100")
+    print("setting".ljust(14) + "".join(f"{int(v):>18,}" for v in found["sampler"]))
+    for name in SETTINGS:
+        cells = [row[name] for row in found["sampler"].values()]
+        print(name.ljust(14) + "".join(f"{c['free']:>9.0f} /{c['masked']:>7.0f}" for c in cells))
+    bars = ", ".join(f"{bar} ms at {int(v):,}" for v, bar in found["bars_ms"].items())
+    print(f"bars for all filters ({bars}): {'hold' if found['holds'] else 'BROKEN'}")
+    return 0 if found["holds"] else 1
