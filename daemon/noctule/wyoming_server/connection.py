@@ -57,10 +57,10 @@ class Connection:
             while (message := await asyncio.wait_for(read(self._reader), self._offer.idle)) is not None:
                 await self._take(message)
         except NoctuleError as error:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await self._send(Message("error", {"text": error.explain(), "code": error.code}))
                 await self._linger()
-        except (asyncio.TimeoutError, ConnectionError):
+        except (asyncio.TimeoutError, OSError):  # also "not connected", for one that is gone already
             pass
         finally:
             await self._end()
@@ -125,7 +125,7 @@ class Connection:
             self._offer.answered()
         except NoctuleError as error:
             mine, reply = False, error.message
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await self._send(Message("handled" if mine else "not-handled", {"text": reply, **context}))
 
     async def _send(self, message: Message) -> None:
