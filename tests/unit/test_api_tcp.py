@@ -83,6 +83,11 @@ def test_with_the_token_it_serves_and_without_it_it_does_not(world: World) -> No
             status, body = port.ask("/health", wrong)
             assert status == 401
             assert body["error"]["code"] == "token"
+        assert port.ask("/nowhere", None)[0] == 401, "not even what there is"
+        assert port.ask("/nowhere", token)[0] == 404
+        with socket.create_connection(("127.0.0.1", port.number), WAIT) as sock:
+            sock.sendall(b"\x16\x03\x01 not HTTP\r\n\r\n")
+            assert sock.recv(4096).split()[1] == b"400"
         status, body = port.ask("/v1/models", None)
         assert (status, body["error"]["type"]) == (401, "authentication_error")
         assert port.ask("/metrics", token)[1]["text"].startswith("# HELP noctule_info")
@@ -90,7 +95,7 @@ def test_with_the_token_it_serves_and_without_it_it_does_not(world: World) -> No
         assert about["open"] is True
         assert about["lan"] is False
         assert "warning" not in about
-        assert about["refused"] == 6
+        assert about["refused"] == 7
         for path in ("/reload", "/ask", "/events", "/utterance", "/wake"):
             assert port.ask(path, token, "POST")[0] == 404, "these stay on the control socket"
         with openai.OpenAI(
@@ -160,7 +165,8 @@ def test_the_command_grows_the_servers_that_are_switched_on(tmp_path: Path) -> N
     host = Host(lambda: config, Bus(), SystemClock(), lambda ask: None, str)
     assert "tcp" not in [organ.name for organ in grow(host)]
     config.api.tcp, config.wyoming.listen = "127.0.0.1:0", f"unix://{tmp_path}/w.sock"
-    assert {"tcp", "wyoming"} <= {organ.name for organ in grow(host)}
+    config.mqtt.host = "localhost"
+    assert {"tcp", "wyoming", "mqtt"} <= {organ.name for organ in grow(host)}
     config.wyoming.listen = "tcp://0.0.0.0:1"
     with pytest.raises(ConfigError, match=r"wyoming\.lan"):
         grow(host)

@@ -85,11 +85,13 @@ def test_status_for_people(api: ApiWorld, capsys: Capture) -> None:
 def test_status_warns_of_doors_that_others_can_reach(api: ApiWorld, capsys: Capture) -> None:
     tcp = {"address": "0.0.0.0:8642", "open": True, "clients": 1, "refused": 2, "lan": True, "warning": "others"}
     wyoming = {"address": "127.0.0.1:10400", "open": False, "lan": False}
-    api.status = lambda: {**STATUS, "tcp": tcp, "wyoming": wyoming}
+    mqtt = {"broker": "b:1883", "node": "pi", "connected": True, "commands": True, "asked": 3, "dropped": 0}
+    api.status = lambda: {**STATUS, "tcp": tcp, "wyoming": wyoming, "mqtt": mqtt}
     assert run_command(["status"]) == 0
     out = capsys.readouterr().out
     assert "  tcp      0.0.0.0:8642: 1 client, 2 refused\n           warning: others\n" in out
     assert "  wyoming  127.0.0.1:10400: not open\n" in out
+    assert "  mqtt     b:1883 as pi: connected, 0 events dropped, 3 requests taken\n" in out
 
 
 def test_status_leaves_out_what_the_board_does_not_tell(api: ApiWorld, capsys: Capture) -> None:

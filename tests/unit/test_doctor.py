@@ -162,4 +162,6 @@ def test_doors_to_the_network_are_named_and_warned_of(board: Path) -> None:
     assert "api.lan = true" in examine(board, "api.tcp=0.0.0.0:8642")["network"].text
     wyoming = examine(board, "wyoming.listen=tcp://0.0.0.0:1", "wyoming.lan=true")["network"]
     assert "without a password" in wyoming.hint
+    assert "read on the way" in examine(board, "mqtt.host=broker.lan")["network"].hint
+    assert "takes requests from" in examine(board, "mqtt.host=localhost", "mqtt.commands=true")["network"].text
     assert examine(board, "wyoming.listen=unix:///run/w.sock")["network"].state == OK

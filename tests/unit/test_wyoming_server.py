@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
 import stat
@@ -270,6 +271,20 @@ def test_malformed_lines_harm_nobody(home: Home) -> None:
         thread.join(WAIT)
         assert not failures
         assert all(e.level > 3 for e in home.events), "nothing of it is an error of ours"
+
+    serve(home, script)
+
+
+def test_a_client_that_is_gone_when_told_of_its_mistake(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(writer: Any) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(asyncio.StreamWriter, "write_eof", gone)
+
+    def script() -> None:
+        assert b'"error"' in home.raw(b"x\n")
+        assert Handled.is_type(home.say("hello").type)
+        assert all(event.level > 3 for event in home.events)
 
     serve(home, script)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from noctule.api.address import LAN_WARNING, parse, wyoming_address
 from noctule.config import Config
 
+_HERE = ("localhost", "127.0.0.1", "::1")
+
 
 @dataclass(frozen=True)
 class OpenDoor:
@@ -28,4 +30,8 @@ def exposed(config: Config) -> list[OpenDoor]:
         open_to_all = not isinstance(place, str) and not place.loopback
         warning = f"{LAN_WARNING} and without a password: wyoming.listen, wyoming.lan" if open_to_all else ""
         doors.append(OpenDoor(f"Wyoming listens on {place}", warning))
+    if config.mqtt.host:
+        may = "takes requests from" if config.mqtt.commands else "reports to"
+        warning = "" if config.mqtt.host in _HERE else "what is sent can be read on the way: mqtt.host"
+        doors.append(OpenDoor(f"Noctule {may} the MQTT broker {config.mqtt.host}:{config.mqtt.port}", warning))
     return doors

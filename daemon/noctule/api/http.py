@@ -80,7 +80,7 @@ class JsonRequestHandler(web.RequestHandler):
         elif status >= 500:
             error = HttpError(500, "The service made a mistake with this request.", "please report it")
         else:
-            error = HttpError(400, "This is not an HTTP request.", "the control socket speaks HTTP with JSON bodies")
+            error = HttpError(400, "This is not an HTTP request.", "send HTTP with JSON bodies")
         response = error_response(error)
         response.force_close()
         return response

@@ -49,6 +49,10 @@ def grow(host: Host) -> list[Organ]:
         from noctule.wyoming_server.organ import WyomingServer
 
         organs.append(WyomingServer(host))
+    if config.mqtt.host:
+        from noctule.mqtt.organ import MqttLink
+
+        organs.append(MqttLink(host))
     return organs
 
 

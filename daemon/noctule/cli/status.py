@@ -44,6 +44,7 @@ def words(status: Mapping[str, Any]) -> list[str]:
     api = status["api"]
     lines.append(f"  socket   {api['socket']}: {_count(api['clients'], 'client')}, {api['refused']} refused")
     lines += [line for name in ("tcp", "wyoming") if name in status for line in _port(name, status[name])]
+    lines += _broker(status["mqtt"]) if "mqtt" in status else []
     facts = []
     if status["memory"]["resident_bytes"] is not None:
         facts.append(f"{size(status['memory']['resident_bytes'])} resident")
@@ -82,6 +83,12 @@ def _ears(ears: Mapping[str, Any]) -> list[str]:
     lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
     words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
     return [*lines, f"  wakes    for {words}"] if words else lines
+
+
+def _broker(mqtt: Mapping[str, Any]) -> list[str]:
+    taken = f"{_count(mqtt['asked'], 'request')} taken" if mqtt["commands"] else "takes no requests"
+    doing = "connected" if mqtt["connected"] else "not connected"
+    return [f"  mqtt     {mqtt['broker']} as {mqtt['node']}: {doing}, {mqtt['dropped']} events dropped, {taken}"]
 
 
 def _port(name: str, port: Mapping[str, Any]) -> list[str]:

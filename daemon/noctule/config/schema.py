@@ -186,6 +186,19 @@ class Wyoming:
 
 
 @dataclass
+class Mqtt:
+    """An MQTT broker that is told what happens here, and may ask. Its connection is not encrypted."""
+
+    host: str = key("", "The broker's name or address; empty for none.", maximum=253)
+    port: int = key(1883, "Its port.", minimum=1, maximum=65535)
+    user: str = key("", "User name; the password is the credential noctule-mqtt. Empty for none.", maximum=200)
+    name: str = key("", "This board's name in topics, empty for its host name.", maximum=60)
+    prefix: str = key("noctule", "How topics begin.", minimum=1, maximum=100)
+    discovery: str = key("homeassistant", "Where Home Assistant looks for devices; empty for nowhere.", maximum=100)
+    commands: bool = key(False, "Take requests from the broker: whoever may publish there may ask.")
+
+
+@dataclass
 class Command:
     """A command of your own: one section [commands.NAME] each."""
 
@@ -273,6 +286,7 @@ class Config:
     wake: Wake = field(default_factory=Wake)
     speech: Speech = field(default_factory=Speech)
     wyoming: Wyoming = field(default_factory=Wyoming)
+    mqtt: Mqtt = field(default_factory=Mqtt)
     commands: dict[str, Command] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
@@ -296,6 +310,7 @@ SECTIONS: dict[str, type[Any]] = {
     "wake": Wake,
     "speech": Speech,
     "wyoming": Wyoming,
+    "mqtt": Mqtt,
 }
 #: section name -> class of each named sub-section ([commands.NAME])
 TABLES: dict[str, type[Any]] = {"commands": Command, "sources": Source}

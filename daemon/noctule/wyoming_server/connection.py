@@ -16,12 +16,14 @@ from noctule.actions.declared import REFUSALS
 from noctule.api.converse import Control, converse
 from noctule.errors import BusyError, InputError, NoctuleError
 from noctule.wyoming_server.listening import Listening
-from noctule.wyoming_server.wire import Message, read
+from noctule.wyoming_server.wire import MAX_LINE, Message, read
 
 #: seconds in which the next event must have arrived whole.
 IDLE = 60.0
 #: seconds a client may leave what it is sent unread.
 WRITE_TIMEOUT = 30.0
+#: seconds for which a client that was sent away may go on sending.
+LINGER = 1.0
 #: answers that say "not mine": Home Assistant may then ask somebody else.
 _NOT_MINE = frozenset(
     REFUSALS[why] for why in ("unable", "knowledge", "devices", "media", "people", "writing", "timers", "unclear")
@@ -55,12 +57,25 @@ class Connection:
             while (message := await asyncio.wait_for(read(self._reader), self._offer.idle)) is not None:
                 await self._take(message)
         except NoctuleError as error:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await self._send(Message("error", {"text": error.explain(), "code": error.code}))
-        except (asyncio.TimeoutError, ConnectionError):
+                await self._linger()
+        except (asyncio.TimeoutError, OSError):  # also "not connected", for one that is gone already
             pass
         finally:
             await self._end()
+
+    async def _linger(self) -> None:
+        """Read on what is under way: closing over unread bytes would reset the connection and lose the error."""
+
+        async def discard() -> None:
+            while await self._reader.read(MAX_LINE):
+                pass
+
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(discard(), LINGER)
 
     async def _end(self) -> None:
         if self._answer is not None:
@@ -110,7 +125,7 @@ class Connection:
             self._offer.answered()
         except NoctuleError as error:
             mine, reply = False, error.message
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await self._send(Message("handled" if mine else "not-handled", {"text": reply, **context}))
 
     async def _send(self, message: Message) -> None:
