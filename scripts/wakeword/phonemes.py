@@ -14,8 +14,8 @@ from .engines import espeak
 
 Phones = tuple[str, ...]
 
-VOWELS = tuple("a aa A: A@ E e@ eI I i i: I2 0 O: O@ oU U u: V 3: @ aI aU OI".split())
-CONSONANTS = tuple("p b t d k g tS dZ f v T D s z S h m n N l r j w".split())
+VOWELS = tuple(["a", "aa", "A:", "A@", "E", "e@", "eI", "I", "i", "i:", "I2", "0", "O:", "O@", "oU", "U", "u:", "V", "3:", "@", "aI", "aU", "OI"])
+CONSONANTS = tuple(["p", "b", "t", "d", "k", "g", "tS", "dZ", "f", "v", "T", "D", "s", "z", "S", "h", "m", "n", "N", "l", "r", "j", "w"])
 _CLASSES = (
     "p b", "t d", "k g", "tS dZ S", "f v T", "T D", "s z", "m n N", "l r", "j w", "A: A@ aa 0 V a", "E e@ eI a",
     "i i: I I2", "O: O@ oU 0", "U u:", "aI OI aU", "@ 3: V I2",
@@ -28,9 +28,7 @@ _SPELLING = {
 }  # fmt: skip
 #: words that many sentences contain; a phrase made only of these would be heard all day.
 _COMMON = frozenset(
-    "a about all and are as at be but by can do for from get go good have he hello her here hey hi how i if in is it "
-    "just know like me my no not now of off okay on one or out right say see she so some that the then there they "
-    "thing this time to up was we well what when which who will with yes you your computer".split()
+    ["a", "about", "all", "and", "are", "as", "at", "be", "but", "by", "can", "do", "for", "from", "get", "go", "good", "have", "he", "hello", "her", "here", "hey", "hi", "how", "i", "if", "in", "is", "it", "just", "know", "like", "me", "my", "no", "not", "now", "of", "off", "okay", "on", "one", "or", "out", "right", "say", "see", "she", "so", "some", "that", "the", "then", "there", "they", "thing", "this", "time", "to", "up", "was", "we", "well", "what", "when", "which", "who", "will", "with", "yes", "you", "your", "computer"]
 )
 
 

@@ -32,21 +32,21 @@ class Amounts:
     phrase_clips: int = 3000
     confusable_clips: int = 3600
     speech_clips: int = 4200
-    phrase_scenes: int = 7200
-    confusable_scenes: int = 5400
-    speech_scenes: int = 6600
-    noise_scenes: int = 700
+    phrase_scenes: int = 4800
+    confusable_scenes: int = 3900
+    speech_scenes: int = 4800
+    noise_scenes: int = 450
     own_scenes: int = 1500
-    mined_pool: int = 4200
-    mined_kept: int = 1600
-    steps: int = 2800
+    mined_pool: int = 2700
+    mined_kept: int = 1200
+    steps: int = 3000
     mine_after: float = 0.55
     negative_hours: float = 5.2
     phrase_trials: int = 40
 
     @classmethod
     def quick(cls) -> Amounts:
-        return cls(60, 60, 80, 120, 80, 120, 20, 20, 60, 20, 40, 0.5, 0.1, 3)
+        return cls(60, 60, 80, 120, 80, 120, 20, 20, 30, 10, 40, 0.5, 0.1, 3)
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,16 @@ class Settings:
         """The package's id: the phrase in lower case with underscores."""
         return re.sub(r"\W+", "_", self.phrase.lower()).strip("_")
 
-    def key(self, tools: dict[str, str], voices: Voices) -> str:
-        """Eight hex digits that change with anything the trained model depends on."""
+    def key(self, tools: dict[str, str], voices: Voices, common: bool = False) -> str:
+        """Eight hex digits that change with anything the trained model depends on.
+
+        `common`: only with what ordinary speech depends on, which every phrase shares.
+        """
         told = {name: value for name, value in asdict(self).items()
                 if name not in ("out", "work", "jobs", "licence", "target_fa_per_hour", "target_recall")}
+        if common:
+            told = {name: told[name] for name in ("language", "seed", "piper", "also_train")}
+            told["clips"] = (self.amounts.speech_clips, self.amounts.speech_scenes, self.amounts.negative_hours)
         folders = {name: _folder_digest(getattr(self, name)) for name in ("recordings", "noise", "rir", "negatives")}
         text = json.dumps([RECIPE, told, folders, tools, voices.all()], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
