@@ -5,12 +5,18 @@ The TFLite runtimes print a page of INFO lines at each load and explain their er
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _stderr_lock = threading.RLock()
+#: how lines begin that TFLite, ALSA and JACK print for nobody in particular.
+_CHATTER = (
+    *("INFO:", "WARNING:", "ERROR:", "└", "See instructions:", "VERBOSE:"),
+    *("ALSA lib ", "Cannot connect to server", "jack server", "JackShm", "Expression '"),
+)
 
 
 @contextmanager
@@ -43,8 +49,26 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
                 os.write(2, ours.encode())
 
 
+def close_stderr_at_exit() -> None:
+    """Let the C library close file descriptor 2 when the process ends, after Python is done with it.
+
+    LiteRT's static destructors print INFO lines there and have no switch. Exit handlers run in reverse order, so
+    this must be called when the library's statics exist, that is after the first buffers were made.
+    """
+    global _closes_at_exit
+    libc = ctypes.CDLL(None)
+    register = getattr(libc, "__cxa_atexit", None)
+    if register is not None and not _closes_at_exit:
+        register.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+        register(ctypes.cast(libc.close, ctypes.c_void_p), 2, None)
+        _closes_at_exit = True
+
+
+_closes_at_exit = False
+
+
 def _is_runtime_line(line: str) -> bool:
-    return not line.strip() or line.startswith(("INFO:", "WARNING:", "ERROR:", "└", "See instructions:", "VERBOSE:"))
+    return not line.strip() or line.startswith(_CHATTER)
 
 
 def explain(error: str, said: str) -> str:

@@ -20,6 +20,8 @@ from noctule.native_stderr import captured_stderr, explain, one_line
 from noctule.tflite_file import check_tflite
 
 Array = NDArray[Any]
+#: Name given to the only signature of a graph that declares none (microWakeWord's models).
+UNNAMED = "serving_default"
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,7 @@ class Runner(abc.ABC):
         if spec is None:
             raise ModelError(f"{self._where}: has no input {name!r}")
         if value.shape != spec.shape or value.dtype != spec.dtype:
-            raise ModelError(
-                f"{self._where}: input {name!r} is {spec}, got {value.dtype.name}{list(value.shape)}"
-            )
+            raise ModelError(f"{self._where}: input {name!r} is {spec}, got {value.dtype.name}{list(value.shape)}")
         self._write(name, spec, value)
 
     def read(self, name: str) -> Array:

@@ -96,6 +96,58 @@ class Actions:
 
 
 @dataclass
+class Audio:
+    """The microphone and the loudspeaker."""
+
+    source: str = key(
+        "microphone",
+        "Where sound comes from: a microphone, or path (a WAV file, a named pipe or a socket of raw 16 kHz PCM).",
+        choices=("none", "microphone", "path"),
+    )
+    path: Path = key(Path(), "The file, pipe or socket when source is path.")
+    device: str = key("", "Part of the microphone's name, empty for the board's default.")
+    rate: int = key(0, "Samples a second, 0 to choose.", minimum=0, maximum=384_000)
+    channel: int = key(1, "Which channel of the microphone, from 1; 0 mixes them all.", minimum=0, maximum=64)
+    muted: bool = key(False, "Start with the microphone closed.")
+    speaker: str = key("", "Part of the loudspeaker's name, empty for the board's default.")
+
+
+@dataclass
+class Wake:
+    """The words it wakes for."""
+
+    enabled: bool = key(True, "Listen for wake words.")
+    words: list[str] = key(
+        ["hey_noctule"], "Wake words: names in the model folders, or paths of packages.", minimum=1, maximum=8
+    )
+    stop_words: list[str] = key([], "Words among them that only end a turn.", maximum=8)
+    threshold: float = key(
+        0.0, "Score above which a word is heard, 0 for each package's own.", live=True, minimum=0, maximum=1
+    )
+    pre_roll: float = key(0.6, "Seconds kept from before the wake word was decided.", minimum=0, maximum=5)
+    silence: float = key(0.7, "Seconds of silence that end a command.", minimum=0.2, maximum=5)
+    patience: float = key(4.0, "Seconds to wait for the first word after the wake word.", minimum=0.5, maximum=30)
+    longest: float = key(12.0, "Longest command, in seconds.", minimum=1, maximum=60)
+    save: bool = key(False, "Keep clips of what woke it, for review and retraining.", live=True)
+    save_quota: int = key(64, "Most megabytes of such clips.", live=True, minimum=1, maximum=100_000)
+    save_days: int = key(30, "Days after which such clips are deleted.", live=True, minimum=1, maximum=3650)
+
+
+@dataclass
+class Speech:
+    """Speech recognition."""
+
+    stt: str = key(
+        "none",
+        "Who turns speech into words: nobody, or an engine that speaks the Wyoming protocol.",
+        choices=("none", "wyoming"),
+    )
+    wyoming: str = key("", "Its address: tcp://HOST:PORT or unix://PATH.")
+    language: str = key("", "Language it is told, empty to let it choose.")
+    timeout: float = key(15.0, "Seconds it may take.", minimum=0.5, maximum=120)
+
+
+@dataclass
 class Command:
     """A command of your own: one section [commands.NAME] each."""
 
@@ -126,6 +178,9 @@ class Config:
     api: Api = field(default_factory=Api)
     actions: Actions = field(default_factory=Actions)
     supervision: Supervision = field(default_factory=Supervision)
+    audio: Audio = field(default_factory=Audio)
+    wake: Wake = field(default_factory=Wake)
+    speech: Speech = field(default_factory=Speech)
     commands: dict[str, Command] = field(default_factory=dict)
 
     def get(self, dotted: str) -> Any:
@@ -143,6 +198,9 @@ SECTIONS: dict[str, type[Any]] = {
     "api": Api,
     "actions": Actions,
     "supervision": Supervision,
+    "audio": Audio,
+    "wake": Wake,
+    "speech": Speech,
 }
 #: section name -> class of each named sub-section ([commands.NAME])
 TABLES: dict[str, type[Any]] = {"commands": Command}

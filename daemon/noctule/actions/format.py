@@ -1,0 +1,275 @@
+"""The explicit form in which the language model writes a call and a reply. L3, pure. See docs/brain.md.
+
+The model reads the words of the request and one separator, and continues with control pieces and words:
+
+    <s> set a five minute pasta timer <call> <timer.set> <duration=> five minute <name=> pasta
+        <reply> Timer for {name} set : {length} . </s>
+
+<timer.set> names a declared action, <name=> an argument, <=camera> a choice, {length} a placeholder: each is one
+control piece of the tokenizer, which no user text encodes to. The words after <duration=> and <name=> are copied
+from the request; numbers among them are read by numbers.py, never by the model. The reply is one of the action's
+declared sentences, so it holds no fact but those its placeholders are filled with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from noctule.actions.numbers import Parser, Span, duration, percentage, spans
+from noctule.actions.registry import Argument, Call, Spec, Value, placeholders
+from noctule.actions.words import Request, read
+from noctule.errors import ModelError
+from noctule.lm.grammar import Automaton
+
+CALL = "<call>"
+REPLY = "<reply>"
+
+_UNIT = re.compile(r"\{[a-z_]+\}|[^\s{}]+")
+_PARSERS: dict[str, Parser] = {"duration": duration, "percent": percentage}
+
+
+def action_piece(name: str) -> str:
+    """Control piece that names an action."""
+    return f"<{name}>"
+
+
+def argument_piece(name: str) -> str:
+    """Control piece that begins an argument."""
+    return f"<{name}=>"
+
+
+def choice_piece(choice: str) -> str:
+    """Control piece that is the value of a choice."""
+    return f"<={choice}>"
+
+
+def control_pieces(specs: Sequence[Spec]) -> list[str]:
+    """Every control piece the declared actions need, in a fixed order: what the tokenizer is trained with."""
+    pieces = [CALL, REPLY]
+    for spec in specs:
+        pieces.append(action_piece(spec.name))
+        for argument in spec.arguments:
+            pieces.append(argument_piece(argument.name))
+            pieces.extend(choice_piece(choice) for choice in argument.choices)
+        for reply in spec.replies:
+            pieces.extend(f"{{{name}}}" for name in placeholders(reply))
+    return list(dict.fromkeys(pieces))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A word, punctuation mark or placeholder of a reply: its tokens and the text they stand for."""
+
+    tokens: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A declared reply in tokens. needs: arguments that must have been given."""
+
+    template: str
+    units: tuple[Unit, ...]
+    needs: frozenset[str]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """All of its tokens."""
+        return tuple(token for unit in self.units for token in unit.tokens)
+
+
+class CallFormat:
+    """Prompts, grammars and parses calls in one tokenizer's ids.
+
+    encode: text -> ids without control pieces, as the tokenizer does it; control: piece -> id.
+    """
+
+    def __init__(
+        self, encode: Callable[[str], Sequence[int]], control: Mapping[str, int], bos: int, eos: int
+    ) -> None:
+        self._encode = encode
+        self._control = control
+        self._bos = bos
+        self._eos = eos
+        self._words: dict[str, tuple[int, ...]] = {}
+        self._replies: dict[str, tuple[Reply, ...]] = {}
+        for piece in (CALL, REPLY):
+            if piece not in control:
+                raise ModelError(f"the tokenizer has no {piece}", "the package was not built for actions")
+        self.reply_token = control[REPLY]
+
+    def knows(self, spec: Spec) -> bool:
+        """True when the tokenizer has every piece that the action needs, so that the model can write it."""
+        return all(piece in self._control for piece in control_pieces([spec]))
+
+    def word(self, text: str) -> tuple[int, ...]:
+        """Tokens of one word; the cache is bounded because users choose the words."""
+        if text not in self._words:
+            if len(self._words) > 4096:
+                self._words.clear()
+            self._words[text] = tuple(self._encode(text))
+        return self._words[text]
+
+    def prompt(self, request: Request) -> list[int]:
+        """<s>, the words, <call>."""
+        return [self._bos, *(token for text in request.texts for token in self.word(text)), self._control[CALL]]
+
+    def replies(self, spec: Spec) -> tuple[Reply, ...]:
+        """The action's replies in tokens."""
+        if spec.name not in self._replies:
+            self._replies[spec.name] = tuple(self._reply(spec, template) for template in spec.replies)
+        return self._replies[spec.name]
+
+    def _reply(self, spec: Spec, template: str) -> Reply:
+        units = []
+        end = 0
+        for match in _UNIT.finditer(template):
+            text = match.group()
+            tokens = (self._control[text],) if text.startswith("{") else self.word(text)
+            units.append(Unit(tokens, template[end : match.start()] + text))
+            end = match.end()
+        arguments = {argument.name for argument in spec.arguments}
+        return Reply(template, tuple(units), frozenset(placeholders(template)) & arguments)
+
+    # -- grammar ------------------------------------------------------------------------------------------------
+
+    def candidates(self, argument: Argument, request: Request) -> list[tuple[Span | str, tuple[int, ...]]]:
+        """What the argument may be, each with its tokens: choices, or spans of the request within the bounds."""
+        if argument.kind == "choice":
+            return [(choice, (self._control[choice_piece(choice)],)) for choice in argument.choices]
+        words = request.texts
+        if argument.kind == "words":
+            found = [
+                Span(start, end, 0.0)
+                for start in range(len(words))
+                for end in range(start + 1, min(start + argument.most_words, len(words)) + 1)
+            ]
+        else:
+            found = [
+                span
+                for span in spans(words, _PARSERS[argument.kind])
+                if argument.minimum <= span.value <= argument.maximum
+            ]
+        return [(span, self._span_tokens(words, span)) for span in found]
+
+    def _span_tokens(self, words: Sequence[str], span: Span) -> tuple[int, ...]:
+        return tuple(token for text in words[span.start : span.end] for token in self.word(text))
+
+    def calls(self, request: Request, specs: Sequence[Spec]) -> Automaton:
+        """Every call that may be written for `request`, each closed by <reply>. Unknown specs are left out."""
+        automaton = Automaton()
+        end = automaton.state()
+        automaton.accept(end)
+        # Arguments of the same kind and bounds offer the same tokens: find them once.
+        cache: dict[Argument, list[tuple[int, ...]]] = {}
+        for spec in specs:
+            if self.knows(spec):
+                self._add(automaton, end, spec, request, cache)
+        return automaton
+
+    def _add(
+        self,
+        automaton: Automaton,
+        end: int,
+        spec: Spec,
+        request: Request,
+        cache: dict[Argument, list[tuple[int, ...]]],
+    ) -> None:
+        named: list[list[Argument | None]] = []
+        for argument in spec.arguments:
+            if argument not in cache:
+                cache[argument] = [tokens for _, tokens in self.candidates(argument, request)]
+            options: list[Argument | None] = [argument] if cache[argument] else []
+            if not argument.required:
+                options.append(None)
+            named.append(options)
+        for chosen in product(*named):
+            here = automaton.path(0, (self._control[action_piece(spec.name)],))
+            for given in chosen:
+                if given is not None:
+                    begin = automaton.path(here, (self._control[argument_piece(given.name)],))
+                    here = automaton.state()
+                    for tokens in cache[given]:
+                        automaton.path(begin, tokens, here)
+            automaton.path(here, (self.reply_token,), end)
+
+    def suitable(self, spec: Spec, call: Call) -> list[Reply]:
+        """The declared replies whose arguments the call has."""
+        return [reply for reply in self.replies(spec) if reply.needs <= call.arguments.keys()]
+
+    def replies_grammar(self, replies: Sequence[Reply]) -> Automaton:
+        """What may follow <reply>: one of `replies`, closed by the end token."""
+        automaton = Automaton()
+        end = automaton.state()
+        automaton.accept(end)
+        for reply in replies:
+            automaton.path(0, (*reply.tokens, self._eos), end)
+        return automaton
+
+    # -- what was written ---------------------------------------------------------------------------------------
+
+    def write_call(self, call: Call, spec: Spec) -> list[int]:
+        """The tokens of a call, <reply> included."""
+        tokens = [self._control[action_piece(call.action)]]
+        for argument in spec.arguments:
+            value = call.arguments.get(argument.name)
+            if value is None:
+                continue
+            tokens.append(self._control[argument_piece(argument.name)])
+            if argument.kind == "choice":
+                tokens.append(self._control[choice_piece(value.text)])
+            else:
+                tokens.extend(token for text in read(value.text).texts for token in self.word(text))
+        return [*tokens, self.reply_token]
+
+    def write(self, call: Call, reply: str, spec: Spec) -> list[int]:
+        """The tokens of a call with its reply: what the model is trained to say."""
+        [chosen] = [known for known in self.replies(spec) if known.template == reply]
+        return [*self.write_call(call, spec), *chosen.tokens, self._eos]
+
+    def read_call(self, tokens: Sequence[int], request: Request, specs: Sequence[Spec]) -> Call:
+        """The call in `tokens` (up to <reply> or the end). ModelError when they are not a call of `specs`."""
+        names = {self._control[action_piece(spec.name)]: spec for spec in specs if self.knows(spec)}
+        if not tokens or tokens[0] not in names:
+            raise ModelError("the model's answer names no declared action")
+        spec = names[tokens[0]]
+        arguments: dict[str, Value] = {}
+        at = 1
+        for argument in spec.arguments:
+            if at >= len(tokens) or tokens[at] != self._control[argument_piece(argument.name)]:
+                continue
+            value, length = self._read_value(argument, tokens[at + 1 :], request)
+            arguments[argument.name] = value
+            at += 1 + length
+        if at < len(tokens) and tokens[at] != self.reply_token:
+            raise ModelError(f"the model's call of {spec.name} has a malformed argument")
+        return Call(spec.name, arguments)
+
+    def _read_value(self, argument: Argument, tokens: Sequence[int], request: Request) -> tuple[Value, int]:
+        marks = set(self._control.values())
+        length = next((at for at, token in enumerate(tokens) if at > 0 and token in marks), len(tokens))
+        for candidate, spelled in self.candidates(argument, request):
+            if tuple(tokens[:length]) == spelled:
+                if isinstance(candidate, str):
+                    return Value(candidate), length
+                number = None if argument.kind == "words" else candidate.value
+                return Value(request.quote(candidate.start, candidate.end), number), length
+        raise ModelError(f"the model's {argument.name} is not a part of the request")
+
+    def read_reply(self, tokens: Sequence[int], spec: Spec) -> str:
+        """The longest text that the tokens after <reply> surely begin: whole words and placeholders only."""
+        possible = [
+            reply for reply in self.replies(spec) if reply.tokens[: len(tokens)] == tuple(tokens)[: len(reply.tokens)]
+        ]
+        if not possible:
+            raise ModelError(f"the model's reply is not one that {spec.name} declares")
+        text, at = "", 0
+        for unit in possible[0].units:
+            at += len(unit.tokens)
+            if at > len(tokens):
+                break
+            text += unit.text
+        return text

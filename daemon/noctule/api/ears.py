@@ -1,0 +1,86 @@
+"""The control socket's routes of hearing. L4.
+
+POST /mute          {"on": true|false}: close or reopen the microphone
+GET  /wake          words, thresholds, whether clips are kept, and the clips
+POST /wake          {"word": …, "threshold": 0…1 | null} or {"save": true|false}
+GET  /wake/clips/N  the clip N as audio/wav;  POST {"label": "yes"|"no"|"delete"}
+GET  /utterance     the last command as audio/wav, from memory
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from noctule.api.http import json_body
+from noctule.audio.chunk import RATE, Pcm
+from noctule.errors import InputError
+
+if TYPE_CHECKING:
+    from noctule.hearing import Hearing
+
+
+def routes(hearing: Hearing) -> list[web.RouteDef]:
+    """Bound to one organ."""
+
+    async def mute(request: web.Request) -> web.StreamResponse:
+        body = await json_body(request, {"on": (bool,)}, ("on",))
+        changed = hearing.ears.mute(body["on"], "asked through the control socket")
+        return web.json_response({"muted": hearing.ears.muted, "changed": changed})
+
+    async def wake(request: web.Request) -> web.StreamResponse:
+        clips = await asyncio.to_thread(hearing.clips.list)
+        return web.json_response(
+            {
+                "words": hearing.status()["words"],
+                "saving": hearing.status()["saving"],
+                "clips": [{"name": c.name, "label": c.label, "word": c.word, "score": c.score} for c in clips],
+            }
+        )
+
+    async def tune(request: web.Request) -> web.StreamResponse:
+        keys = {"word": (str,), "threshold": (int, float, type(None)), "save": (bool,)}
+        body = await json_body(request, keys, ())
+        if "save" in body:
+            hearing.save_clips(body["save"])
+            return web.json_response({"saving": body["save"]})
+        if "word" not in body or "threshold" not in body:
+            raise InputError("word and threshold are missing from the body.", "threshold null restores the default")
+        threshold = None if body["threshold"] is None else float(body["threshold"])
+        return web.json_response({"words": hearing.set_threshold(body["word"], threshold)})
+
+    async def clip(request: web.Request) -> web.StreamResponse:
+        found = await asyncio.to_thread(hearing.clips.find, request.match_info["name"])
+        return web.Response(body=await asyncio.to_thread(found.path.read_bytes), content_type="audio/wav")
+
+    async def label(request: web.Request) -> web.StreamResponse:
+        body = await json_body(request, {"label": (str,)}, ("label",))
+        await asyncio.to_thread(hearing.clips.label, request.match_info["name"], body["label"])
+        return web.json_response({"label": body["label"]})
+
+    async def utterance(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=wav_bytes(hearing.last_utterance().samples), content_type="audio/wav")
+
+    return [
+        web.post("/mute", mute),
+        web.get("/wake", wake),
+        web.post("/wake", tune),
+        web.get("/wake/clips/{name}", clip),
+        web.post("/wake/clips/{name}", label),
+        web.get("/utterance", utterance),
+    ]
+
+
+def wav_bytes(samples: Pcm) -> bytes:
+    """int16 mono 16 kHz samples as a WAV file."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE)
+        writer.writeframes(samples.astype("<i2").tobytes())
+    return out.getvalue()

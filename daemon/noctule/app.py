@@ -1,0 +1,365 @@
+"""The service: builds the parts from the configuration, wires them, reloads, stops. L4.
+
+    load config -> lock -> control socket -> language worker loads -> READY=1 -> serve -> SIGTERM -> STOPPING=1
+
+The main thread runs an event loop for the API and the signals, and nothing that could block it. Everything else has
+a thread under the supervisor. The socket is open from the start, so that `noctule status` can say "loading".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from noctule import __version__
+from noctule.api.control import Control, ControlServer
+from noctule.board import resident_bytes, temperature_c
+from noctule.clock import Clock, SystemClock
+from noctule.config import Config, LoadedConfig, changes
+from noctule.errors import ConfigError, NoctuleError, UnavailableError
+from noctule.events import Bus
+from noctule.journal import Journal, notify, reloading, watchdog_interval
+from noctule.lock import InstanceLock
+from noctule.organs import Grow, Host, none
+from noctule.supervisor import DEGRADED, STARTING, WORKING, Job, Part, Policy, Supervisor
+from noctule.text import clean_request
+from noctule.timers import Timers
+from noctule.workers import NAME as LM
+from noctule.workers import Ask, Engine, LanguageWorker
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine is built from. config: the one in force, to be asked again for each request; part: to beat."""
+
+    config: Callable[[], Config]
+    part: Part
+    timers: Timers
+    bus: Bus
+    clock: Clock
+
+
+#: loads a language engine, in the language worker's thread
+Build = Callable[[Needs], Engine]
+
+#: what systemd is asked for, again and again, while models load.
+EXTEND_SECONDS = 15
+#: names a part that freezes on SIGUSR2, so that a test can see the watchdog at work on a real stall. Unset in
+#: every installation: then SIGUSR2 keeps its default.
+FREEZE_VARIABLE = "NOCTULE_DEBUG_FREEZE"
+
+
+class Service:
+    """One running Noctule. load: reads the configuration again; build: loads the language engine."""
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        load: Callable[[], LoadedConfig],
+        build: Build,
+        bus: Bus,
+        journal: Journal,
+        clock: Clock | None = None,
+        grow: Grow = none,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._loaded = loaded
+        self._load = load
+        self._bus = bus
+        self._journal = journal
+        self._build = build
+        self._started = self._clock.monotonic()
+        self._ready = False
+        self._state = "starting"
+        #: the configuration that parts were built with; where it differs from the one in force, they need a restart.
+        self._built: dict[str, Config] = {"": loaded.config}
+        self._last_ping = 0.0
+        self._watchdog = watchdog_interval()
+        supervision = loaded.config.supervision
+        self.supervisor = Supervisor(
+            bus,
+            Policy(supervision.restarts, supervision.window, supervision.retry),
+            self._clock,
+            ping=self._feed,
+            changed=self._changed,
+        )
+        self.language = LanguageWorker(
+            self._load_engine, bus, self._clock, size=loaded.config.lm.queue, max_age=supervision.stall
+        )
+        self.timers = Timers(
+            loaded.config.service.state_dir / "timers.json",
+            bus,
+            self._clock,
+            limit=lambda: self.config.actions.max_timers,
+        )
+        #: senses: what the configuration asks for, plugged in by the caller's `grow`.
+        self.organs = grow(
+            Host(
+                lambda: self.config,
+                bus,
+                self._clock,
+                self.submit,
+                lambda text: clean_request(text, self.config.lm.max_prompt),
+            )
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news: asyncio.Event | None = None
+        self._ending: asyncio.Event | None = None
+        self._reload_lock: asyncio.Lock | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._loaded.config
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises NoctuleError when the service cannot even start."""
+        self._loop = asyncio.get_running_loop()
+        self._news, self._ending, self._reload_lock = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+        api = self.config.api
+        with InstanceLock(api.socket.with_name("noctule.lock")):
+            control = Control(
+                self._bus,
+                self._clock,
+                self.status,
+                self.reload,
+                self.submit,
+                lambda text: clean_request(text, self.config.lm.max_prompt),
+                lambda: self.config.lm.timeout,
+                extra=[route for organ in self.organs for route in organ.routes()],
+            )
+            server = ControlServer(
+                control,
+                api.socket,
+                group=api.group,
+                max_clients=api.max_clients,
+                max_body=api.max_body,
+                read_timeout=api.read_timeout,
+            )
+            await server.start()
+            self.server = server
+            try:
+                self._listen_to_signals()
+                self._start_parts()
+                await self._until_ready()
+                await self._ending.wait()
+            finally:
+                await self._stop(server)
+
+    def _start_parts(self) -> None:
+        lm = self.config.lm
+        what = f"loading {lm.model}" if lm.enabled else "without a language model"
+        self._bus.publish("service.starting", "service", f"Noctule {__version__} is starting: {what}", level=5)
+        notify(STATUS=f"Starting: {what}")
+        self._background(self._beat_for_api(self.supervisor.watch("api", self.config.supervision.stall)))
+        stall = self.config.supervision.stall
+        self.supervisor.add(
+            Job("timers", lambda part, stop: self.timers.run(part.beat, stop), stall, self.timers.wake)
+        )
+        if lm.enabled:
+            self.supervisor.add(self.language.job)
+        for organ in self.organs:
+            for job in organ.jobs():
+                self.supervisor.add(job)
+        self.supervisor.start()
+
+    async def _until_ready(self) -> None:
+        """READY once every part works or is known not to."""
+        assert self._news is not None
+        assert self._ending is not None
+        ending = asyncio.ensure_future(self._ending.wait())
+        while not ending.done() and any(p.state == STARTING and not p.reason for p in self.supervisor.parts()):
+            news = asyncio.ensure_future(self._news.wait())
+            await asyncio.wait({news, ending}, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+            self._news.clear()
+        if not ending.done():
+            ending.cancel()
+            self._ready, self._state = True, "ready"
+            seconds = self._clock.monotonic() - self._started
+            notify(READY=1, STATUS=self.summary())
+            self._bus.publish("service.ready", "service", f"{self.summary()} ({seconds:.2f} s)", 5, seconds=seconds)
+
+    async def _stop(self, server: ControlServer) -> None:
+        self._state = "stopping"
+        notify(STOPPING=1, STATUS="Stopping")
+        self._bus.publish("service.stopping", "service", "Noctule is stopping", level=5)
+        server.close()
+        self.language.stop()
+        await server.stop()
+        for task in self._tasks:
+            task.cancel()
+        stuck = await asyncio.to_thread(self.supervisor.stop, self.config.service.stop_timeout)
+        for organ in self.organs:
+            await asyncio.to_thread(organ.close)
+        for name in stuck:
+            self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
+        self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
+        self.stuck = stuck
+
+    def _listen_to_signals(self) -> None:
+        assert self._loop is not None
+        assert self._ending is not None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._ending.set)
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._background(self._reload_quietly()))
+        frozen = os.environ.get(FREEZE_VARIABLE)
+        if frozen:
+            self._loop.add_signal_handler(signal.SIGUSR2, self.supervisor.freeze, frozen)
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _beat_for_api(part: Part) -> None:
+        """The API's work is done by the event loop: each turn of it is a beat."""
+        while True:
+            part.beat()
+            await asyncio.sleep(min(1.0, part.max_age / 4))
+
+    # -- what the supervisor tells us (in its thread) ------------------------------------------------------------
+
+    def _feed(self) -> None:
+        """All parts work: feed the watchdog, or, while loading, ask systemd for patience."""
+        now = self._clock.monotonic()
+        if now - self._last_ping < min(1.0, (self._watchdog or 4.0) / 4):
+            return
+        self._last_ping = now
+        if not self._ready:
+            notify(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000)
+        elif self._watchdog is not None:
+            notify(WATCHDOG=1)
+
+    def _changed(self) -> None:
+        if self._loop is not None and self._news is not None:
+            self._loop.call_soon_threadsafe(self._news.set)
+        if self._ready:
+            notify(STATUS=self.summary())
+
+    def _load_engine(self, part: Part) -> Engine:
+        self._built[LM] = self.config
+        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock))
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def submit(self, ask: Ask) -> None:
+        """Hand a request to the language worker. Raises BusyError or UnavailableError."""
+        if not self.config.lm.enabled and LM not in self._built:
+            raise UnavailableError("The language model is switched off.", "set lm.enabled = true and restart")
+        self._bus.publish("ask.received", LM, "A request has come", characters=len(ask.text), prompt=ask.text)
+        self.language.submit(ask)
+
+    # -- reload --------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again and apply what can change live. Raises ConfigError; the old one then stays."""
+        assert self._reload_lock is not None
+        async with self._reload_lock:
+            reloading()
+            try:
+                return self._reload()
+            finally:
+                notify(READY=1, STATUS=self.summary())
+
+    async def _reload_quietly(self) -> None:
+        with contextlib.suppress(NoctuleError):  # each mistake is in the journal already
+            await self.reload()
+
+    def _reload(self) -> dict[str, Any]:
+        try:
+            new = self._load()
+        except ConfigError as error:
+            for problem in error.problems:
+                self._bus.publish("config.rejected", "config", problem, level=3)
+            raise
+        old, self._loaded = self._loaded, new
+        self._journal.configure(new.config.service.verbosity, new.config.service.log_words)
+        for organ in self.organs:
+            organ.apply(new.config)
+        self._retry_language()
+        restart = self.pending()
+        applied = [key for key, _ in changes(old.config, new.config) if key not in restart]
+        for key in applied:
+            self._bus.publish("config.applied", "config", f"{key} is in force now", 5, key=key)
+        for key in restart:
+            self._bus.publish("config.restart", "config", f"{key} needs a restart", 5, key=key)
+        text = f"{len(applied)} settings applied, {len(restart)} need a restart"
+        self._bus.publish("config.reloaded", "config", f"The configuration was reloaded: {text}", 5)
+        return {"applied": applied, "restart": restart, "files": [str(path) for path in new.files]}
+
+    def _retry_language(self) -> None:
+        """A model that could not be loaded gets another chance at once, with the new settings."""
+        if any(part.name == LM and part.state == DEGRADED for part in self.supervisor.parts()):
+            self._built[LM] = self.config
+            self.supervisor.retry(LM)
+
+    def pending(self) -> list[str]:
+        """Settings in the files that differ from what the parts were built with, and need a restart."""
+        found = []
+        for key, live in changes(self._built[""], self.config):
+            if key.startswith("lm.") and LM in self._built:
+                continue
+            found += [] if live else [key]
+        if LM in self._built:
+            lm = changes(self._built[LM], self.config)
+            found += [key for key, live in lm if key.startswith("lm.") and not live]
+        return sorted(found)
+
+    # -- status --------------------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """One line for STATUS= and `systemctl status`."""
+        troubles = self.supervisor.troubles()
+        if troubles:
+            return "Degraded: " + "; ".join(troubles)
+        name = self.language.about.get("model")
+        return f"Ready: {name}" if name else "Ready" if self._ready else "Starting"
+
+    def status(self) -> Mapping[str, Any]:
+        """Everything `noctule status` shows; JSON-able."""
+        troubles = self.supervisor.troubles()
+        parts = self.supervisor.report()
+        state = self._state
+        if state == "ready" and (troubles or any(part["state"] != WORKING for part in parts)):
+            state = "degraded"
+        resident = resident_bytes()
+        counts, door = self.language.counts, self.server.door
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "state": state,
+            "summary": self.summary(),
+            "troubles": troubles,
+            "uptime_s": round(self._clock.monotonic() - self._started, 1),
+            "started": round(time.time() - (self._clock.monotonic() - self._started), 1),
+            "parts": parts,
+            "lm": {
+                **self.language.about,
+                "enabled": self.config.lm.enabled,
+                "waiting": self.language.waiting,
+                "requests": vars(counts),
+            },
+            "api": {
+                "socket": str(self.server.path),
+                "clients": door.clients,
+                "connections": door.connections,
+                "refused": door.refusals,
+            },
+            "timers": self.timers.report(),
+            **{organ.name: dict(organ.status()) for organ in self.organs},
+            "memory": {"resident_bytes": resident},
+            "board": {"temperature_c": temperature_c()},
+            "journal": {"structured": self._journal.structured, "lost": self._journal.lost},
+            "config": {"files": [str(path) for path in self._loaded.files], "needs_restart": self.pending()},
+        }

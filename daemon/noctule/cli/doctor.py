@@ -1,0 +1,36 @@
+"""`noctule doctor`: is everything there, and if not, what to type. Works with and without a running service."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from noctule.cli.common import config_arguments, load, say, socket_argument
+
+HELP = "examine this board: what works, what does not, what to type"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    config_arguments(parser)
+    socket_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from noctule.doctor import FIX, Doctor
+
+    loaded = load(options)
+    named = options.socket or os.environ.get("NOCTULE_SOCKET")
+    socket = Path(named) if named else loaded.config.api.socket
+    troubles = 0
+    for finding in Doctor(loaded, socket).examine():
+        troubles += finding.state == FIX
+        if options.json:
+            say(json.dumps(vars(finding), ensure_ascii=False))
+            continue
+        say(f"{finding.state:<5} {finding.subject:<14} {finding.text}")
+        if finding.hint:
+            say(f"{'':<21}{finding.hint}")
+    return 1 if troubles else 0

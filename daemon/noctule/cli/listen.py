@@ -1,0 +1,78 @@
+"""`noctule listen FILE…`: run the wake words over WAV files; what is heard when, with its score. Needs no daemon."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from noctule.cli.common import config_arguments, load, say
+from noctule.errors import ConfigError
+
+HELP = "run the wake words over WAV files"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--word", action="append", metavar="PACKAGE", help="instead of the configured wake words")
+    parser.add_argument("--threshold", type=float, help="instead of each package's own")
+    parser.add_argument("--json", action="store_true", help="one JSON object a file")
+    config_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from noctule.audio.chunk import HOP, RATE, to_int16
+    from noctule.hearing import find_wake_word
+    from noctule.wake.detector import Detector
+    from noctule.wavefile import WavReader
+
+    if options.word:
+        # Packages named on the command line need no valid configuration.
+        try:
+            folders = load(options).config.service.models
+        except ConfigError:
+            folders = []
+        words = options.word
+    else:
+        config = load(options).config
+        folders, words = config.service.models, config.wake.words
+    best: dict[str, float] = {}
+
+    def trace(word: str, time: float, mean: float) -> None:
+        best[word] = max(best.get(word, 0.0), mean)
+
+    detector = Detector([find_wake_word(word, folders) for word in words], trace=trace)
+    if options.threshold is not None:
+        for word in detector.words:
+            detector.set_threshold(word, options.threshold)
+    heard_any = False
+    try:
+        for path in options.files:
+            detector.reset()
+            best.clear()
+            heard: list[dict[str, Any]] = []
+            seconds = 0.0
+            with WavReader(path) as reader:
+                for block in reader.at_rate(RATE, HOP):
+                    seconds += len(block) / RATE
+                    heard += [
+                        {"word": d.word, "phrase": d.phrase, "time": round(d.time, 2), "score": round(d.score, 3)}
+                        for d in detector.push(to_int16(block))
+                    ]
+            heard_any = heard_any or bool(heard)
+            _show(options.json, path, heard, {k: round(v, 3) for k, v in best.items()}, seconds)
+    finally:
+        detector.close()
+    return 0 if heard_any else 1
+
+
+def _show(as_json: bool, path: Path, heard: list[dict[str, Any]], best: dict[str, float], seconds: float) -> None:
+    if as_json:
+        say(json.dumps({"file": str(path), "heard": heard, "best": best, "seconds": round(seconds, 2)}))
+        return
+    for item in heard:
+        say(f'{path}: {item["time"]:.2f} s: heard "{item["phrase"]}" ({item["score"]:.2f})')
+    if not heard:
+        scores = ", ".join(f"{word} {score:.2f}" for word, score in best.items()) or "too short to score"
+        say(f"{path}: nothing heard in {seconds:.1f} s (best scores: {scores})")

@@ -1,0 +1,78 @@
+"""`noctule status`: how every part does, for people (or --json)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from noctule.cli.common import client, duration, printable, say, size, socket_argument
+
+HELP = "show how the daemon and its parts do"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    socket_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    status = client(options).get("/status")
+    if options.json:
+        say(json.dumps(status, ensure_ascii=False))
+    else:
+        say("\n".join(printable(line) for line in words(status)))
+    return 0
+
+
+def words(status: Mapping[str, Any]) -> list[str]:
+    """The lines shown. Facts the board does not offer are left out, not invented."""
+    lines = [f"noctule {status['version']}: {status['state']}, up {duration(status['uptime_s'])}"]
+    lines += [f"  trouble: {trouble}" for trouble in status["troubles"]]
+    for part in status["parts"]:
+        age = "never worked" if part["last_work_s"] is None else f"worked {duration(part['last_work_s'])} ago"
+        line = f"  {part['name']:<8} {part['state']:<10} {age}, {_count(part['restarts'], 'restart')}"
+        lines.append(line)
+        if part["reason"]:
+            lines.append(f"           {part['reason']}" + (f" ({part['hint']})" if part["hint"] else ""))
+    lines += _model(status["lm"])
+    counts = status["lm"]["requests"]
+    shown = ", ".join(f"{counts[key]} {key}" for key in ("received", "answered", "failed", "refused", "cancelled"))
+    lines.append(f"  requests {shown}, {status['lm']['waiting']} waiting")
+    api = status["api"]
+    lines.append(f"  socket   {api['socket']}: {_count(api['clients'], 'client')}, {api['refused']} refused")
+    facts = []
+    if status["memory"]["resident_bytes"] is not None:
+        facts.append(f"{size(status['memory']['resident_bytes'])} resident")
+    if status["board"]["temperature_c"] is not None:
+        facts.append(f"{status['board']['temperature_c']:.0f} °C")
+    if status.get("timers"):
+        facts.append(_count(len(status["timers"]), "timer"))
+    if status["journal"]["lost"]:
+        facts.append(f"{status['journal']['lost']} journal entries lost")
+    lines += [f"  board    {', '.join(facts)}"] if facts else []
+    waiting = status["config"]["needs_restart"]
+    lines += [f"  changed but not in force until a restart: {', '.join(waiting)}"] if waiting else []
+    return lines
+
+
+def _model(lm: Mapping[str, Any]) -> list[str]:
+    if not lm["enabled"]:
+        return ["  model    switched off (lm.enabled)"]
+    if "model" not in lm:
+        return []
+    facts = [f"{lm['model']} {lm.get('version', '')}".strip()]
+    if "sha256" in lm:
+        facts.append(f"sha256 {str(lm['sha256'])[:12]}")
+    if "threads" in lm:
+        facts.append(_count(lm["threads"], "thread"))
+    if "context" in lm:
+        facts.append(f"context {lm['context']}")
+    if "runtime" in lm:
+        facts.append(str(lm["runtime"]))
+    return [f"  model    {', '.join(facts)}"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,174 @@
+"""The hearing worker: one thread that reads the microphone, scores wake words and drives the session. L3.
+
+Its heartbeat is a fresh block of sound that the detector has scored, nothing less: a process whose microphone died is
+frozen in the eyes of the watchdog, or, when the device says so itself, degraded and reopened until it is back.
+Muted, it holds no device at all, and says so.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noctule.audio.chunk import EndOfSound, SoundSource
+from noctule.audio.health import DEAD, OK, HealthMeter
+from noctule.audio.ring import SoundRing
+from noctule.clock import Clock
+from noctule.events import Bus
+from noctule.session import Heard, Session
+from noctule.supervisor import Job, Part
+
+NAME = "ears"
+#: seconds of waiting for sound after which the loop looks at its orders.
+PATIENCE = 0.25
+#: how long the worker may be without sound before it counts as frozen; devices fail by themselves before that.
+MAX_AGE = 5.0
+
+
+class WakeDetector(Protocol):
+    """What the worker needs of wake.detector.Detector."""
+
+    def push(self, samples: NDArray[np.int16]) -> Sequence[Heard]: ...
+    def reset(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Ears:
+    """build: loads the wake words, in the worker's thread; source: opened and closed by this worker only."""
+
+    def __init__(
+        self,
+        source: SoundSource,
+        build: Callable[[], WakeDetector],
+        session: Session,
+        ring: SoundRing,
+        bus: Bus,
+        clock: Clock,
+        *,
+        muted: bool = False,
+    ) -> None:
+        self._source, self._build = source, build
+        self._session, self._ring = session, ring
+        self._bus, self._clock = bus, clock
+        self._health = HealthMeter()
+        self._health_state = OK
+        self._orders = threading.Event()
+        self._lock = threading.Lock()
+        self._muted = muted
+        self._open = False
+        self.finished = threading.Event()
+        self.detector: WakeDetector | None = None
+        self.gaps = 0
+        self.job = Job(NAME, self.run, MAX_AGE, self._orders.set)
+
+    # -- any thread ----------------------------------------------------------------------------------------------
+
+    @property
+    def muted(self) -> bool:
+        with self._lock:
+            return self._muted
+
+    def mute(self, on: bool, why: str) -> bool:
+        """Close or reopen the microphone; False when it already was so. The worker does it within `PATIENCE`."""
+        with self._lock:
+            if self._muted == on:
+                return False
+            self._muted = on
+        self._orders.set()
+        message = f"The microphone is {'muted' if on else 'on again'} ({why})"
+        self._bus.publish("audio.muted" if on else "audio.unmuted", NAME, message, 5, why=why)
+        return True
+
+    def report(self) -> dict[str, Any]:
+        """For `status`: what the microphone is doing, in the words of audio.health."""
+        now = self._clock.monotonic()
+        latest = self._health.latest
+        state = "muted" if self.muted else self._health.state(now) if self._open else "closed"
+        out: dict[str, Any] = {"source": self._source.name, "state": state, "open": self._open, "gaps": self.gaps}
+        if latest is not None and self._open:
+            out.update(
+                level_db=latest.level_db, peak_db=latest.peak_db, rate=round(latest.rate), clipped=latest.clipped
+            )
+            out["remedy"] = latest.remedy
+        return {**out, "session": self._session.report()}
+
+    # -- the worker's thread -------------------------------------------------------------------------------------
+
+    def run(self, part: Part, stop: threading.Event) -> None:
+        """The loop: sound in, words out, beat. Ends on stop; an error of the device ends it for the supervisor."""
+        self.detector = self._build()
+        try:
+            while not stop.is_set():
+                if self.muted:
+                    self._silence(part, stop)
+                else:
+                    self._listen(part, stop)
+        finally:
+            self._close()
+            self.detector.close()
+
+    def _silence(self, part: Part, stop: threading.Event) -> None:
+        self._close()
+        self._session.reset()
+        self._orders.clear()
+        if self.muted and not stop.is_set():
+            self._orders.wait(PATIENCE)
+        part.beat()  # muted is what was asked for: it is this part's work
+
+    def _listen(self, part: Part, stop: threading.Event) -> None:
+        assert self.detector is not None
+        self._source.open()
+        self._open = True
+        self._health.restart()
+        self.detector.reset()
+        self._bus.publish("audio.opened", NAME, f"Listening to {self._source.name}", 5, source=self._source.name)
+        expected = 0
+        try:
+            while not stop.is_set() and not self.muted:
+                chunk = self._source.read(PATIENCE)
+                if chunk is None:
+                    if self._source.steady:
+                        self._watch_health()
+                    else:
+                        part.beat()  # a pipe may be without a writer for as long as it likes
+                    continue
+                if chunk.index != expected:
+                    self.gaps += 1
+                    self.detector.reset()  # the model's memory must not span a hole
+                expected = chunk.index + len(chunk.samples)
+                self._ring.write(chunk)
+                self._health.feed(chunk)
+                self._session.hear(chunk, self.detector.push(chunk.samples))
+                self._watch_health()
+                part.beat()
+        except EndOfSound:
+            self.finished.set()
+            while not stop.is_set() and not self.muted:  # a file that is over leaves nothing to hear
+                part.beat()
+                stop.wait(PATIENCE)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            self._source.close()
+            self._bus.publish("audio.closed", NAME, f"{self._source.name} is closed", source=self._source.name)
+
+    def _watch_health(self) -> None:
+        """One line for each change of what the microphone hears."""
+        state = self._health.state(self._clock.monotonic())
+        if state == self._health_state:
+            return
+        before, self._health_state = self._health_state, state
+        if state == OK:
+            self._bus.publish("audio.healthy", NAME, f"The microphone hears again (was: {before})", 5)
+        elif state == DEAD:
+            self._bus.publish("audio.trouble", NAME, "The microphone delivers nothing", 4, state=state)
+        else:
+            remedy = self._health.latest.remedy if self._health.latest else ""
+            self._bus.publish("audio.trouble", NAME, f"The microphone is {state}: {remedy}", 4, state=state)

@@ -1,0 +1,206 @@
+"""The organ of hearing: builds microphone, wake words, session and turns from the configuration. L4."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from noctule.audio.chunk import RATE, Pcm, SoundSource
+from noctule.audio.endpoint import EndpointSettings
+from noctule.audio.microphone import Microphone
+from noctule.audio.ring import SoundRing
+from noctule.audio.sources import PcmSource, WavSource
+from noctule.clips import WakeClips
+from noctule.config import Config
+from noctule.ears import Ears, WakeDetector
+from noctule.errors import CancelledError, ConfigError, ModelError, NoctuleError, UnavailableError
+from noctule.events import Event
+from noctule.organs import Host
+from noctule.session import Session, SessionSettings, Utterance
+from noctule.supervisor import Job
+from noctule.turns import Recogniser, Turns
+from noctule.wake.detector import Detector
+from noctule.wake.package import WakePackage, load_package
+from noctule.workers import Ask
+from noctule.wyoming_stt import WyomingRecogniser
+
+#: seconds of sound before and after a detection that a saved clip holds.
+CLIP_BEFORE, CLIP_SECONDS = 2.0, 2.0
+#: seconds beyond a request's own time that an answer is waited for.
+GRACE = 5.0
+
+
+def find_wake_word(name: str, folders: list[Path]) -> WakePackage:
+    """A package by name in the model folders, or by path. Raises ModelError."""
+    places = [Path(name)] if "/" in name else [folder / name for folder in folders]
+    for place in places:
+        if place.exists():
+            return load_package(place)
+    where = ", ".join(str(place.parent) for place in places)
+    raise ModelError(f"There is no wake word {Path(name).name} in {where}.", "see wake.words and service.models")
+
+
+def sound_source(config: Config) -> SoundSource:
+    """What [audio] names. Raises ConfigError when its path is missing."""
+    audio = config.audio
+    if audio.source == "microphone":
+        return Microphone(audio.device, audio.rate, audio.channel)
+    if audio.path == Path():
+        raise ConfigError(["audio.path: is needed when audio.source is path"])
+    return WavSource(audio.path) if audio.path.suffix.lower() == ".wav" else PcmSource(audio.path)
+
+
+class Hearing:
+    """See organs.Organ."""
+
+    name = "ears"
+
+    def __init__(self, host: Host, source: SoundSource | None = None) -> None:
+        config = host.config()
+        wake, speech = config.wake, config.speech
+        self._host = host
+        self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
+        recogniser: Recogniser | None = None
+        if speech.stt == "wyoming":
+            recogniser = WyomingRecogniser(speech.wyoming, speech.language, speech.timeout)
+        self.turns = Turns(host.bus, host.clock, self._answer, recogniser)
+        stop_words = frozenset(Path(word).name for word in wake.stop_words)
+        endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
+        self.session = Session(
+            host.bus,
+            self._ring,
+            self.turns.submit,
+            self.turns.interrupt,
+            SessionSettings(wake.pre_roll, stop_words, endpoint),
+        )
+        self.turns.session = self.session
+        self.clips = WakeClips(config.service.state_dir / "clips", wake.save_quota, wake.save_days)
+        self._saving = wake.save
+        self._lock = threading.Lock()
+        self._detector: Detector | None = None
+        #: thresholds set by hand while running; they win over the configuration until the next start.
+        self._by_hand: dict[str, float] = {}
+        self.ears = Ears(
+            source or sound_source(config),
+            self._load,
+            self.session,
+            self._ring,
+            host.bus,
+            host.clock,
+            muted=config.audio.muted,
+        )
+        host.bus.add_sink(self._on_event)
+
+    # -- the worker's thread -------------------------------------------------------------------------------------
+
+    def _load(self) -> WakeDetector:
+        config = self._host.config()
+        packages = [find_wake_word(word, config.service.models) for word in config.wake.words]
+        detector = Detector(packages)
+        with self._lock:
+            self._detector = detector
+        self._set_thresholds(config)
+        words = ", ".join(f'"{package.phrase}"' for package in packages)
+        self._host.bus.publish("wake.loaded", "wake", f"Wakes for {words}", 5, words_loaded=len(packages))
+        return detector
+
+    def _set_thresholds(self, config: Config) -> None:
+        with self._lock:
+            detector = self._detector
+        if detector is not None:
+            for word in detector.words:
+                detector.set_threshold(word, self._by_hand.get(word) or config.wake.threshold or None)
+
+    # -- turns ---------------------------------------------------------------------------------------------------
+
+    def _answer(self, text: str, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+        limit = self._host.config().lm.timeout
+        clock = self._host.clock
+        ask = Ask(self._host.clean(text), lambda piece: None, clock.monotonic() + limit, clock)
+        self._host.submit(ask)
+        while True:
+            try:
+                return ask.result.result(timeout=0.05)
+            except FutureTimeout:
+                if cancelled():
+                    ask.cancel("a later wake word interrupted it")
+                    raise CancelledError("a later wake word interrupted it") from None
+                if clock.monotonic() > ask.deadline + GRACE:
+                    raise UnavailableError("The language model did not answer in time.") from None
+
+    def _on_event(self, event: Event) -> None:
+        """Saves a clip of what woke it, where that is wanted; in the hearing thread, which publishes the event."""
+        if event.kind != "wake.heard" or not self._saving:
+            return
+        samples, _ = self._ring.read(self._ring.end - int(CLIP_BEFORE * RATE))
+        # Writing may take a while on an SD card; the ears must not wait for it.
+        word, score = str(event.fields["word"]), float(event.fields["score"])
+        threading.Thread(target=self._save, args=(word, score, samples, event.time), daemon=True).start()
+
+    def _save(self, word: str, score: float, samples: Pcm, wall: float) -> None:
+        try:
+            path = self.clips.save(word, score, samples, wall)
+        except NoctuleError as error:
+            self._host.bus.publish("wake.saved", "wake", f"A clip could not be kept: {error}", 4)
+        else:
+            self._host.bus.publish("wake.saved", "wake", f"Kept {path.name}", file=str(path))
+
+    # -- organ ---------------------------------------------------------------------------------------------------
+
+    def jobs(self) -> Sequence[Job]:
+        return [self.turns.job, self.ears.job]
+
+    def status(self) -> Mapping[str, Any]:
+        with self._lock:
+            words = dict(self._detector.words) if self._detector is not None else {}
+        return {**self.ears.report(), "words": words, "saving": self._saving, "replaced": self.turns.replaced}
+
+    def apply(self, config: Config) -> None:
+        self.clips.quota_mb, self.clips.days = config.wake.save_quota, config.wake.save_days
+        self._saving = config.wake.save
+        self._set_thresholds(config)
+
+    def close(self) -> None:
+        self.turns.interrupt(self.session.turn)
+
+    def mute(self, muted: bool) -> None:
+        """For the assistant's own action."""
+        self.ears.mute(muted, "asked by voice or text")
+
+    def set_threshold(self, word: str, threshold: float | None) -> dict[str, float]:
+        """Change a threshold while running; None returns to the configured one. Raises InputError."""
+        with self._lock:
+            detector = self._detector
+        if detector is None:
+            raise UnavailableError("The wake words are not loaded.", "noctule status")
+        if threshold is None and word in detector.words:
+            self._by_hand.pop(word, None)
+            self._set_thresholds(self._host.config())
+        else:
+            detector.set_threshold(word, threshold)
+            self._by_hand[word] = detector.words[word]
+        now = detector.words[word]
+        self._host.bus.publish(
+            "wake.threshold", "wake", f"The threshold of {word} is {now:g} now", 5, word=word, threshold=now
+        )
+        return dict(detector.words)
+
+    def save_clips(self, on: bool) -> None:
+        """Start or stop keeping clips, until the next start or reload."""
+        self._saving = on
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        from noctule.api.ears import routes
+
+        return routes(self)
+
+    def last_utterance(self) -> Utterance:
+        """The last command, from memory. Raises UnavailableError."""
+        if self.turns.last is None:
+            raise UnavailableError("No command has been heard yet.")
+        return self.turns.last

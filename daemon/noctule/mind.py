@@ -1,0 +1,159 @@
+"""The language engine: finds the model named in the configuration, loads it, and answers with it. L4.
+
+What an answer is belongs to the `Brain`; here it gets its model, its actions and the configuration in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from noctule.actions.bind import Parts, build_registry
+from noctule.actions.commands import UserCommands
+from noctule.actions.status import BoardStatus
+from noctule.actions.volume import Mixer
+from noctule.app import Needs
+from noctule.brain import Brain, Settings
+from noctule.config import Config
+from noctule.errors import CancelledError, ModelError, UnavailableError
+from noctule.events import Bus
+from noctule.lm.request import Options
+from noctule.lm.sampler import Sampling
+from noctule.lm.text_lm import TextLM
+from noctule.workers import NAME, Ask, Engine
+
+
+def find_model(name: str, folders: list[Path]) -> Path:
+    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError."""
+    places = [Path(name)] if Path(name).is_absolute() else [folder / name for folder in folders]
+    for place in places:
+        if (place / "manifest.json").exists():
+            return place
+    where = ", ".join(str(place.parent) for place in places)
+    raise ModelError(f"There is no model {Path(name).name} in {where}.", "see lm.model and service.models")
+
+
+def cache_folder(config: Config, bus: Bus) -> Path | None:
+    """Where the runtime keeps unpacked weights, or None when that is switched off or impossible (which is said)."""
+    if not config.lm.weight_cache:
+        return None
+    folder = config.service.state_dir / "cache"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        bus.publish(
+            "lm.loaded", NAME, f"No weight cache: {folder} cannot be made ({error.strerror}); more memory is used", 4
+        )
+        return None
+    return folder
+
+
+def load_lm(config: Config, bus: Bus) -> TextLM:
+    """Load, verify and warm up the configured model. Raises ModelError."""
+    lm = config.lm
+    model = TextLM.load(
+        find_model(lm.model, config.service.models),
+        threads=lm.threads,
+        cache_dir=cache_folder(config, bus),
+        context=lm.context or None,
+    )
+    model.warm_up()
+    return model
+
+
+def sampling(model: Sampling, config: Config) -> Sampling:
+    """The model's own sampling, with what the configuration sets instead."""
+    lm = config.lm
+    own: dict[str, Any] = {}
+    if lm.temperature >= 0:
+        own["temperature"] = lm.temperature
+    if lm.top_k >= 0:
+        own["top_k"] = lm.top_k
+    return replace(model, **own)
+
+
+def facts(lm: TextLM, config: Config) -> Mapping[str, Any]:
+    """What `status` shows of a loaded model."""
+    manifest = lm.manifest
+    graph = manifest.files[manifest.graph.file] if manifest.graph is not None else None
+    return {
+        "model": manifest.name,
+        "version": manifest.version,
+        "folder": str(manifest.folder),
+        "sha256": graph.sha256 if graph is not None else None,
+        "bytes": graph.bytes if graph is not None else None,
+        "threads": config.lm.threads,
+        "context": lm.context,
+        "runtime": lm.runtime,
+    }
+
+
+class Mind:
+    """The engine of the language worker: a `Brain`, held to the request's time and to the configuration in force."""
+
+    def __init__(self, lm: TextLM, needs: Needs) -> None:
+        self._lm = lm
+        self._config = needs.config
+        self._about = facts(lm, needs.config())
+        commands = UserCommands(lambda: self._config().commands)
+        parts = Parts(
+            clock=needs.clock,
+            timers=needs.timers,
+            board=BoardStatus(needs.config().service.state_dir),
+            mixer=Mixer(lambda: self._config().actions.mixer),
+            commands=commands,
+        )
+        self._registry = build_registry(parts, needs.config().actions.allow)
+        self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)
+
+    def _settings(self) -> Settings:
+        lm = self._config().lm
+        return Settings(Options(lm.max_tokens, sampling(self._lm.sampling, self._config()), lm.seed))
+
+    def answer(self, ask: Ask) -> Mapping[str, Any]:
+        """The brain's turn. A free answer that its time cuts off is still an answer: finish is then "timeout"."""
+        config = self._config()
+        self._registry.allow(config.actions.allow)
+        self._lm.overflow = "slide" if config.lm.when_full == "slide" else "refuse"
+        said: list[str] = []
+
+        def on_delta(piece: str) -> None:
+            said.append(piece)
+            ask.emit(piece)
+
+        try:
+            turn = self._brain.ask(ask.text, cancel=lambda: not ask.going_on(), on_delta=on_delta)
+        except CancelledError:
+            if not ask.timed_out:
+                raise
+            if not said:
+                raise UnavailableError("There was no time left for an answer.", "see lm.timeout") from None
+            return {"reply": "".join(said), "ok": False, "finish": "timeout"}
+        return turn.as_dict()
+
+    def canary(self) -> None:
+        """One real step of the model."""
+        self._lm.canary()
+
+    def about(self) -> Mapping[str, Any]:
+        """See `facts`."""
+        return self._about
+
+    def close(self) -> None:
+        """Free the model."""
+        self._lm.close()
+
+
+def build_engine(needs: Needs) -> Engine:
+    """Load what the configuration names. Runs in the language worker's thread; raises ModelError."""
+    config = needs.config()
+    lm = load_lm(config, needs.bus)
+    engine = Mind(lm, needs)
+    about = engine.about()
+    needs.bus.publish(
+        "lm.loaded", NAME, f"Loaded {about['model']} {about['version']} with {about['runtime']}",
+        model=about["model"], sha256=about["sha256"], threads=about["threads"], context=about["context"],
+    )  # fmt: skip
+    return engine

@@ -1,0 +1,63 @@
+"""How senses plug into the service: an organ brings workers, API routes, facts for `status`, and live settings. L4.
+
+`app.py` knows only this; what an organ is made of (microphone, cameras) is its module's business. An organ that is
+switched off in the configuration is not built at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from noctule.clock import Clock
+from noctule.config import Config
+from noctule.events import Bus
+from noctule.supervisor import Job
+from noctule.workers import Ask
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the service offers an organ. config: the one in force, to be asked again; submit: hands a request to the
+    language worker (BusyError, UnavailableError); clean: a request's text as the model gets it (InputError)."""
+
+    config: Callable[[], Config]
+    bus: Bus
+    clock: Clock
+    submit: Callable[[Ask], None]
+    clean: Callable[[str], str]
+
+
+class Organ(Protocol):
+    """One sense."""
+
+    @property
+    def name(self) -> str:
+        """Its key in `status`."""
+
+    def jobs(self) -> Sequence[Job]:
+        """Workers for the supervisor, started with the service."""
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Additional API routes on the control socket."""
+
+    def status(self) -> Mapping[str, Any]:
+        """JSON-able facts; from any thread."""
+
+    def apply(self, config: Config) -> None:
+        """A reload: put live settings in force."""
+
+    def close(self) -> None:
+        """After the workers have ended: release what is left, within a second."""
+
+
+#: builds the organs that the configuration asks for.
+Grow = Callable[[Host], list[Organ]]
+
+
+def none(host: Host) -> list[Organ]:
+    """A service without senses."""
+    return []

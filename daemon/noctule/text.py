@@ -1,0 +1,35 @@
+"""A user's words, made fit for the model or refused with a sentence. L1; pure."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from noctule.errors import InputError, TooLargeError
+
+_BLANKS = dict.fromkeys((0x09, 0x0A, 0x0B, 0x0C, 0x0D), " ")
+
+
+def clean_request(text: str, limit: int) -> str:
+    """`text` on one line without outer blanks.
+
+    Raises InputError for text that is empty, is not Unicode (half a surrogate pair) or has control characters other
+    than blanks; TooLargeError for more than `limit` characters. What users cannot see they did not mean to say, so
+    nothing is removed silently.
+    """
+    if len(text) > limit:
+        raise TooLargeError(
+            f"The request is {len(text)} characters long; at most {limit} are taken.", "see lm.max_prompt"
+        )
+    line = text.translate(_BLANKS)
+    for position, char in enumerate(line):
+        category = unicodedata.category(char)
+        if category == "Cc":
+            raise InputError(
+                f"The request has a control character (U+{ord(char):04X}) at position {position}.", "remove it"
+            )
+        if category == "Cs":
+            raise InputError(f"The request is not Unicode text at position {position}.", "send whole characters")
+    line = line.strip()
+    if not line:
+        raise InputError("The request is empty.", "say what you want: noctule ask what time is it")
+    return line

@@ -1,0 +1,148 @@
+"""`scripts/bench lm`: decoding and prefill beside llama.cpp, same weights, interleaved child processes.
+
+Every engine runs in a process of its own and goes through the same protocol (`lm_child`); a repeat runs all of them
+one after the other, so that a machine that slows down slows all. Ratios are medians of the repeats' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench_parts import lm_report
+from bench_parts.bandwidth import read_bandwidth
+from bench_parts.lm_models import GGUFS, PACKAGES, Files, Pythons, build, default_python, require_llama
+from bench_parts.lm_shape import token_bytes
+from exporting.terminal import Progress
+from noctule.errors import InputError, NoctuleError
+
+_PARTS = Path(__file__).resolve().parent
+_MARK = "RESULT "
+_CHILD_TIMEOUT = 300  # seconds; a child bounds its own measuring far below
+_ALL = ("decode", "deep", "first")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench lm", description=__doc__)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "noctule" / "bench"
+    parser.add_argument("--cache", type=Path, default=cache, help="where the models are kept (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="interleaved repeats (default 5)")
+    parser.add_argument("--tokens", type=int, default=48, help="decode steps a measurement (default 48)")
+    parser.add_argument("--threads", default="1,2", help="thread counts (default 1,2)")
+    parser.add_argument("--json", type=Path, help="also write samples and verdicts to this file")
+    parser.add_argument("--no-load", action="store_true", help="leave out the runs beside a busy loop")
+    parser.add_argument("--host-python", default=default_python("NOCTULE_HOST_PYTHON", dict(os.environ)),
+                        help="interpreter with scripts/requirements-host.txt (or NOCTULE_HOST_PYTHON)")  # fmt: skip
+    parser.add_argument("--llama-python", default=default_python("NOCTULE_LLAMA_PYTHON", dict(os.environ)),
+                        help="interpreter with llama-cpp-python and gguf (or NOCTULE_LLAMA_PYTHON)")  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def threads_of(text: str) -> list[int]:
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = []
+    if not found or found[0] < 1:
+        raise InputError(f"--threads {text!r} is not a list of thread counts such as 1,2")
+    return found
+
+
+def command(engine: str, files: Files, pythons: Pythons, plan: dict[str, Any], cache: Path) -> list[str]:
+    if engine in GGUFS:
+        return [pythons.llama, str(_PARTS / "lm_llama.py"), str(files.ggufs[engine]), json.dumps(plan)]
+    plan = {**plan, "cache": str(cache / f"weights-{engine}")}
+    return [pythons.ours, str(_PARTS / "lm_ours.py"), str(files.packages[engine]), json.dumps(plan)]
+
+
+def child(argv: list[str]) -> dict[str, Any]:
+    """Run one measurement; InputError with the child's last words when it gives no result."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_CHILD_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{Path(argv[1]).name} {Path(argv[2]).name} gave nothing in {_CHILD_TIMEOUT} s") from None
+    for line in done.stdout.splitlines():
+        if line.startswith(_MARK):
+            result: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+            return result
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    raise InputError(f"{Path(argv[1]).name} {Path(argv[2]).name} failed: {lines[-1]}")
+
+
+@contextlib.contextmanager
+def busy_cores() -> Iterator[None]:
+    """A busy loop for every core while the block runs."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.send_signal(signal.SIGKILL)
+            loop.wait()
+
+
+def measure(options: argparse.Namespace, files: Files, pythons: Pythons, progress: Progress) -> list[dict[str, Any]]:
+    samples: list[dict[str, Any]] = []
+    threads, most = threads_of(options.threads), max(threads_of(options.threads))
+    idle = {"parts": _ALL, "tokens": options.tokens, "budget": 20.0}
+    loaded = {"parts": ("decode",), "tokens": options.tokens, "budget": 10.0}
+    for repeat in range(options.repeats):
+        # Every second repeat runs backwards, so that nothing always comes first.
+        engines = [*PACKAGES, *GGUFS][:: 1 if repeat % 2 == 0 else -1]
+        for count in threads:
+            for engine in engines:
+                answer = child(command(engine, files, pythons, {**idle, "threads": count}, options.cache))
+                samples.append({"engine": engine, "threads": count, "loaded": False, "repeat": repeat, **answer})
+        if not options.no_load:
+            for engine in ("int8", "Q8_0")[:: 1 if repeat % 2 == 0 else -1]:
+                with busy_cores():
+                    answer = child(command(engine, files, pythons, {**loaded, "threads": most}, options.cache))
+                samples.append({"engine": engine, "threads": most, "loaded": True, "repeat": repeat, **answer})
+        progress(f"repeat {repeat + 1} of {options.repeats} done")
+    return samples
+
+
+def same_model(samples: Sequence[dict[str, Any]]) -> bool:
+    """Do our int8 file and llama.cpp's Q8_0 say the same first words? Otherwise the comparison means nothing."""
+    says = {e: {tuple(s["greedy"]) for s in samples if s["engine"] == e} for e in ("int8", "Q8_0")}
+    return len(says["int8"]) == 1 and says["int8"] == says["Q8_0"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    progress = Progress()
+    try:
+        threads = threads_of(options.threads)
+        if options.repeats < 1 or options.tokens < 1:
+            raise InputError("--repeats and --tokens must be at least 1")
+        pythons = Pythons(sys.executable, options.host_python, options.llama_python)
+        require_llama(pythons)
+        files = build(options.cache, pythons, progress)
+        bandwidth, means = {}, "C"
+        for count in threads:
+            if answer := read_bandwidth(count):
+                bandwidth[count], means = answer
+        progress("read bandwidth " + ", ".join(f"{g:.1f} GB/s on {n}" for n, g in bandwidth.items()) + f" ({means})")
+        samples = measure(options, files, pythons, progress)
+    except NoctuleError as error:
+        print(f"bench lm: {error.explain()}", file=sys.stderr)
+        return error.exit_code
+    found = lm_report.rows(samples, token_bytes(), bandwidth)
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {options.repeats} interleaved repeats"
+    )
+    print(f"same first words as llama.cpp: {'yes' if same_model(samples) else 'NO'}\n")
+    print(lm_report.table(found))
+    if options.json:
+        report = {"samples": samples, "rows": lm_report.as_json(found), "bandwidth_gb_s": bandwidth}
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0

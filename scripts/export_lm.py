@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Turn a checkpoint folder (config.json, *.safetensors, tokenizer.model) into a package that Noctule runs.
+
+Runs on a PC with scripts/requirements-host.txt installed; the folder it writes is copied to the board.
+Architectures: Llama (SmolLM, TinyLlama …), Gemma 1-3 (text), Qwen 2 and 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent / "daemon")]
+
+from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
+
+_NEEDS = {
+    "torch": "torch",
+    "litert_torch": "litert-torch",
+    "ai_edge_quantizer": "ai-edge-quantizer",
+    "safetensors": "safetensors",
+    "sentencepiece": "sentencepiece",
+    "ai_edge_litert": "ai-edge-litert",
+}
+#: Sustained read bandwidth in GB/s to judge a model by: measured on a Pi 5, peak figures of an Orin Nano halved.
+_BOARDS = {"Raspberry Pi 5": 10.0, "Jetson Orin Nano": 40.0}
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="export_lm.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="folder with config.json, *.safetensors and tokenizer.model")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="package folder to write")
+    parser.add_argument(
+        "--quant", default="int8", help="int8 (default), int4, float32, or int8-tensor for tflite-runtime"
+    )
+    parser.add_argument("--context", type=numbers, default=[128, 512], help="context buckets, e.g. 128,512 (default)")
+    parser.add_argument("--prefill", type=numbers, default=[32], help="prefill chunks, e.g. 32 (default) or 16,64")
+    parser.add_argument("--name", default="", help="name in the manifest (default: the checkpoint folder's)")
+    parser.add_argument("--version", default="1", help="version in the manifest")
+    parser.add_argument("--licence", default="unknown", help="licence of the weights, as SPDX where it has one")
+    parser.add_argument("--source", default="", help="where the weights come from (default: their sha256)")
+    parser.add_argument("--chat", type=Path, help="JSON file with the manifest's chat object")
+    parser.add_argument("--sampling", type=Path, help="JSON file with the manifest's sampling object")
+    return parser.parse_args(arguments)
+
+
+def numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 128,512") from None
+
+
+def command_line(options: argparse.Namespace) -> str:
+    """The command that builds this package again, with the paths of this machine left out."""
+    join = ",".join
+    parts = [
+        "scripts/export_lm.py",
+        options.checkpoint.name,
+        "-o",
+        options.output.name,
+        "--quant",
+        options.quant,
+        "--context",
+        join(map(str, options.context)),
+        "--prefill",
+        join(map(str, options.prefill)),
+    ]
+    return shlex.join(parts)
+
+
+def export(options: argparse.Namespace) -> None:
+    missing = [package for module, package in _NEEDS.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise InputError(
+            f"the export needs {', '.join(missing)}, which this Python ({sys.executable}) does not have",
+            "python -m pip install -r scripts/requirements-host.txt",
+        )
+    from exporting.terminal import Progress, quiet
+
+    with quiet():  # the converters greet at import
+        from exporting.text_package import Request, export_text, read_object
+    request = Request(
+        checkpoint=options.checkpoint,
+        package=options.output,
+        quant=options.quant,
+        contexts=options.context,
+        prefills=options.prefill,
+        name=options.name,
+        version=options.version,
+        licence=options.licence,
+        source=options.source,
+        command=command_line(options),
+        chat=read_object(options.chat),
+        sampling=read_object(options.sampling),
+    )
+    result = export_text(request, Progress())
+    print(f"{options.output}: {result.bytes / 1e6:.1f} MB, {8 * result.bytes / result.parameters:.1f} bits a weight")
+    cost = result.gap
+    print(f"against float32: logits differ by {cost.relative:.2%}, same top token in {cost.top1:.0%} of the steps")
+    print(f"each token reads {result.token_bytes / 1e6:.1f} MB of weights; reading them alone allows at most")
+    for board, bandwidth in _BOARDS.items():
+        print(f"  {bandwidth * 1e9 / result.token_bytes:7.0f} tokens/s on a {board} ({bandwidth:.0f} GB/s)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        export(parse(arguments))
+    except NoctuleError as error:
+        print(f"export_lm.py: {error.explain()}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("export_lm.py: interrupted, nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

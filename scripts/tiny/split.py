@@ -1,0 +1,72 @@
+"""Which lines, topics, mutations and slot values are for training, validation and test.
+
+Whole lines are held out: for each action and each set of arguments, a seventh for test and a fourteenth for
+validation, drawn by a hash of the line itself. Adding a line elsewhere never moves another line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tiny.expand import Template, parse_action_lines, parse_outside_lines
+from tiny.outside import TEST_TOPICS, TOPICS, VALIDATION_TOPICS
+from tiny.phrasings import ACTIONS
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A template with what it means. topic: the out-of-domain topic, or the action's name."""
+
+    template: Template
+    action: str
+    topic: str
+    refusal: str = ""
+
+
+def _draw(line: str) -> float:
+    return int.from_bytes(hashlib.sha256(line.encode()).digest()[:8], "big") / 2**64
+
+
+def _divide(templates: list[Template]) -> Iterator[tuple[Part, Template]]:
+    """Hold out a seventh for test and a fourteenth for validation, at least one and none of very small groups."""
+    size = len(templates)
+    ranked = sorted((t for t in templates if not t.plain), key=lambda template: _draw(template.line))
+    test = 0 if size < 5 else max(1, round(size / 7))
+    validation = 0 if size < 8 else max(1, round(size / 14))
+    yield from (("train", template) for template in templates if template.plain)
+    for index, template in enumerate(ranked):
+        yield ("test" if index < test else "validation" if index < test + validation else "train"), template
+
+
+def action_sources() -> dict[Part, list[Source]]:
+    """Templates of the declared actions, by part."""
+    parts: dict[Part, list[Source]] = {part: [] for part in PARTS}
+    for action, text in ACTIONS.items():
+        groups: dict[str, list[Template]] = {}
+        for template in parse_action_lines(text):
+            # "status" divides by what is asked, "timer.set" by which arguments are said.
+            groups.setdefault(" ".join("=".join(item) for item in template.call), []).append(template)
+        for group in groups.values():
+            for part, template in _divide(group):
+                parts[part].append(Source(template, action, action))
+    return parts
+
+
+def outside_sources() -> dict[Part, list[Source]]:
+    """Templates of everything else, by part: whole topics, and lines of the topics that are trained on."""
+    parts: dict[Part, list[Source]] = {part: [] for part in PARTS}
+    for topic, (refusal, text) in TOPICS.items():
+        templates = parse_outside_lines(text)
+        if topic in TEST_TOPICS or topic in VALIDATION_TOPICS:
+            part: Part = "test" if topic in TEST_TOPICS else "validation"
+            parts[part].extend(Source(template, "none", topic, refusal) for template in templates)
+            continue
+        for part, template in _divide(templates):
+            parts[part].append(Source(template, "none", topic, refusal))
+    return parts

@@ -1,0 +1,63 @@
+"""The tokenizer of noctule-tiny: SentencePiece BPE over the words of requests and replies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import sentencepiece
+
+from noctule.actions.declared import SPECS
+from noctule.actions.format import CallFormat, control_pieces
+from noctule.actions.words import read
+from tiny.generate import Generator
+
+VOCABULARY = 1536
+_PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+
+
+def corpus(seed: int, lines: int) -> Iterable[str]:
+    """Requests as the model reads them, and every declared reply, repeated so that its words become pieces."""
+    for example in islice(Generator("train", seed).stream(), lines):
+        yield read(example.text).plain
+    for spec in SPECS:
+        for reply in spec.replies:
+            for _ in range(max(1, lines // 1000)):
+                yield _PLACEHOLDER.sub(" ", reply)
+
+
+def train_tokenizer(folder: Path, seed: int, lines: int) -> Path:
+    """Write folder/tokenizer.model. No normalisation: words.read has done it; unknown letters become bytes."""
+    text = folder / "tokenizer.txt"
+    text.write_text("\n".join(corpus(seed, lines)) + "\n", encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=VOCABULARY,
+        normalization_rule_name="identity",
+        byte_fallback=True,
+        split_digits=True,
+        character_coverage=1.0,
+        control_symbols=control_pieces(SPECS),
+        # pad first would move the ids that Llama-style packages share.
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=3,
+        num_threads=1,  # more threads may break ties differently from run to run
+        input_sentence_size=0,
+        shuffle_input_sentence=False,
+        minloglevel=2,
+    )
+    text.unlink()
+    return folder / "tokenizer.model"
+
+
+def load_format(path: Path) -> CallFormat:
+    """The call format in the ids of the tokenizer at `path`."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    control = {piece: pieces.piece_to_id(piece) for piece in control_pieces(SPECS)}
+    return CallFormat(pieces.encode, control, pieces.bos_id(), pieces.eos_id())

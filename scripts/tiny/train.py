@@ -1,0 +1,189 @@
+"""Training noctule-tiny: next-token loss on the call and the reply, seeded, checkpointed, resumable.
+
+Matrices are trained with Muon (K. Jordan et al. 2024, kellerjordan.github.io/posts/muon), the rest with AdamW; the
+checkpoint that is kept is an exponential moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from noctule.actions.declared import SPECS
+from noctule.actions.format import CallFormat
+from noctule.actions.registry import Call, Value
+from noctule.actions.words import read
+from tiny.generate import Example, Generator
+from tiny.model import Llama, Shape
+
+_SPECS = {spec.name: spec for spec in SPECS}
+_IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """steps: optimiser steps; batch: requests a step; chunk: examples drawn, sorted by length and batched together."""
+
+    seed: int = 7
+    steps: int = 3000
+    batch: int = 64
+    chunk: int = 9600
+    muon_rate: float = 0.02
+    adam_rate: float = 0.003
+    warmup: int = 100
+    decay_from: float = 0.4
+    average: float = 0.998
+    threads: int = 2
+    save_every: int = 250
+
+
+def encode(example: Example, form: CallFormat) -> tuple[list[int], list[int]]:
+    """-> (prompt tokens, answer tokens)."""
+    request = read(example.text)
+    call = Call(example.action, {name: Value(value) for name, value in example.arguments})
+    return form.prompt(request), form.write(call, example.reply, _SPECS[example.action])
+
+
+def chunk_of_batches(recipe: Recipe, number: int, form: CallFormat, context: int) -> list[tuple[Tensor, Tensor]]:
+    """Chunk `number` of the endless data: batches of (tokens, targets), int64 [B,T], targets -100 where not trained."""
+    generator = Generator("train", recipe.seed * 1_000_003 + number)
+    encoded = [encode(example, form) for example in islice(generator.stream(), recipe.chunk)]
+    encoded = [pair for pair in encoded if len(pair[0]) + len(pair[1]) <= context + 1]
+    encoded.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
+    groups = [encoded[at : at + recipe.batch] for at in range(0, len(encoded), recipe.batch)]
+    Random(f"{recipe.seed}/{number}").shuffle(groups)
+    return [collate(group) for group in groups]
+
+
+def collate(pairs: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+    """Pad on the right. Input drops the last token, target the first; prompt positions are not trained on."""
+    length = max(len(prompt) + len(answer) for prompt, answer in pairs) - 1
+    tokens = torch.full((len(pairs), length), 3, dtype=torch.int64)
+    targets = torch.full((len(pairs), length), _IGNORE, dtype=torch.int64)
+    for row, (prompt, answer) in enumerate(pairs):
+        whole = torch.tensor(prompt + answer)
+        tokens[row, : len(whole) - 1] = whole[:-1]
+        targets[row, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
+    return tokens, targets
+
+
+def batches(recipe: Recipe, form: CallFormat, context: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches from step `start` on: the same ones whether or not training was interrupted there."""
+    number, skipped = 0, 0
+    # Chunks lose a few over-long examples, so their batch counts differ a little: count, do not compute.
+    per_chunk = -(-recipe.chunk // recipe.batch)
+    number, skipped = divmod(start, per_chunk)
+    while True:
+        group = chunk_of_batches(recipe, number, form, context)
+        group = (group * 2)[:per_chunk]
+        yield from group[skipped:]
+        number, skipped = number + 1, 0
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Warm-up, plateau, then linear decay to a twentieth."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    begin = recipe.decay_from * recipe.steps
+    return 1.0 if step < begin else max(0.05, 1.0 - (step - begin) / (recipe.steps - begin))
+
+
+class Trainer:
+    """Model, average and optimisers, with their state on disk."""
+
+    def __init__(self, recipe: Recipe, shape: Shape, form: CallFormat, folder: Path) -> None:
+        torch.manual_seed(recipe.seed)
+        torch.set_num_threads(recipe.threads)
+        torch.use_deterministic_algorithms(True)
+        self.recipe, self.form, self.folder = recipe, form, folder
+        self.model = Llama(shape)
+        matrices = [p for name, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        others = [p for name, p in self.model.named_parameters() if p.ndim != 2 or "embed" in name]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=recipe.muon_rate, weight_decay=0.01, momentum=0.95),
+            torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.98), weight_decay=0.01),
+        ]
+        self._rates = [recipe.muon_rate, recipe.adam_rate]
+        self.average = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        self.step = 0
+        self._load()
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "train.pt"
+
+    def _load(self) -> None:
+        if not self._state.exists():
+            return
+        state = torch.load(self._state, weights_only=True)
+        if state["recipe"] != json.dumps(asdict(self.recipe)) or state["shape"] != json.dumps(
+            asdict(self.model.shape)
+        ):
+            return
+        self.model.load_state_dict(state["model"])
+        self.average, self.step = state["average"], state["step"]
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+
+    def save(self) -> None:
+        """Write the state beside the old one, then rename."""
+        partial = self._state.with_suffix(".partial")
+        torch.save(
+            {
+                "recipe": json.dumps(asdict(self.recipe)),
+                "shape": json.dumps(asdict(self.model.shape)),
+                "model": self.model.state_dict(),
+                "average": self.average,
+                "step": self.step,
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            },
+            partial,
+        )
+        partial.replace(self._state)
+
+    def run(self, progress: Callable[[str], None]) -> dict[str, Tensor]:
+        """Train to the end; returns the averaged weights."""
+        recipe = self.recipe
+        began, shown = time.monotonic(), 0.0
+        for tokens, targets in batches(recipe, self.form, self.model.shape.context, self.step):
+            if self.step >= recipe.steps:
+                break
+            shown += self._one(tokens, targets)
+            self.step += 1
+            if self.step % 50 == 0:
+                each = (time.monotonic() - began) / 50
+                progress(f"step {self.step}/{recipe.steps}  loss {shown / 50:.4f}  {each * 1000:.0f} ms/step")
+                began, shown = time.monotonic(), 0.0
+            if self.step % recipe.save_every == 0:
+                self.save()
+        self.save()
+        return self.average
+
+    def _one(self, tokens: Tensor, targets: Tensor) -> float:
+        factor = rate(self.recipe, self.step)
+        for optimiser, base in zip(self.optimisers, self._rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = base * factor
+            optimiser.zero_grad(set_to_none=True)
+        hidden = self.model.hidden(tokens)
+        wanted = targets != _IGNORE
+        # Logits only where there is something to learn: the head is a fifth of the work.
+        loss = F.cross_entropy(self.model.logits(hidden[wanted]), targets[wanted])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        keep = min(self.recipe.average, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                self.average[name].lerp_(tensor, 1 - keep)
+        return float(loss.detach())

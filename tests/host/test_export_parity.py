@@ -1,0 +1,112 @@
+"""Every supported architecture, from transformers' own save_pretrained through the exporter to the device runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("litert_torch", reason="needs scripts/requirements-host.txt", exc_type=ImportError)
+
+import fixtures_parity as parity
+from exporting.golden import Gap, gap, runtime_logits
+from exporting.quantise import quantise
+from exporting.text_package import Request, export_text
+from noctule.lm.package import open_text_package
+from noctule.lm.request import Options, collect
+from noctule.lm.sampler import TextSampling
+from noctule.lm.text_lm import TextLM
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+
+FLOAT_PARITY = 1e-3  # largest difference over largest logit
+#: RMS difference over the logits' spread; random weights make flat logits, so this is pessimistic
+INT8_GAP = 0.25
+
+
+class Ordinary:
+    def __init__(self) -> None:
+        self._allowed = np.arange(parity.FIRST_ORDINARY, parity.PIECES, dtype=np.int32)
+
+    def mask(self) -> np.ndarray:
+        return self._allowed
+
+    def advance(self, token: int) -> None: ...
+
+    def done(self) -> bool:
+        return False
+
+
+def silent(_: str) -> None:
+    """Progress nobody reads."""
+
+
+def export(name: str, folder: Path, **settings: Any) -> tuple[Path, Any]:
+    model = parity.make_checkpoint(name, folder / "checkpoint")
+    package = folder / name
+    export_text(
+        Request(
+            folder / "checkpoint", package, **{"quant": "float32", "contexts": (96,), "prefills": (8,), **settings}
+        ),
+        silent,
+    )
+    return package, model
+
+
+@pytest.mark.parametrize("name", list(parity.ARCHITECTURES))
+def test_float32_package_is_the_reference_model(
+    name: str, tmp_path: Path, record_property: pytest.RecordProperty
+) -> None:
+    folder, model = export(name, tmp_path)
+    prompt = parity.prompt_tokens(name)
+    greedy, logits = parity.expected(model, prompt, parity.GREEDY)
+    package = open_text_package(folder)
+    lm = TextLM(package)
+    sampling = TextSampling(temperature=0.0)
+    options = Options(max_tokens=parity.GREEDY, sampling=sampling, constraint=Ordinary())
+    _, finish, _ = collect(lm.generate(prompt, options))
+    assert finish == "length"
+    assert list(lm.held[len(prompt) :]) == greedy[:-1]
+    # The same text again, forced, to compare the numbers behind it.
+    tokens = [*prompt, *greedy]
+    lm.forget()
+    found = [package.graph.decode(token, i) for i, token in enumerate(tokens[:-1])][len(prompt) - 1 :]
+    error = float(np.abs(np.stack(found) - logits).max() / np.abs(logits).max())
+    record_property("relative error", error)
+    assert error < FLOAT_PARITY
+    cost = int8_gap(folder, tmp_path, tokens[:-1])
+    record_property("int8 gap", cost.relative)
+    print(f"{name}: float32 {error:.1e}, int8 {cost.relative:.3f} of the spread, same token {cost.top1:.0%}")
+    assert cost.relative < INT8_GAP
+    lm.close()
+
+
+def int8_gap(package: Path, folder: Path, tokens: list[int]) -> Gap:
+    quantise(package / "model.tflite", folder / "int8.tflite", "int8")
+    reference = runtime_logits(package / "model.tflite", "decode_96", tokens)
+    return gap(reference, runtime_logits(folder / "int8.tflite", "decode_96", tokens))
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:
+    digests = []
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        package, _ = export("llama", tmp_path / run, quant="int8")
+        digests.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(package.iterdir())})
+    assert digests[0] == digests[1]
+
+
+def test_int4_blocks_run_and_are_smaller(tmp_path: Path) -> None:
+    package, _ = export("llama", tmp_path)
+    sizes = {}
+    tokens = parity.prompt_tokens("llama")
+    reference = runtime_logits(package / "model.tflite", "decode_96", tokens)
+    for scheme in ("int8", "int4", "int8-tensor"):
+        quantise(package / "model.tflite", tmp_path / f"{scheme}.tflite", scheme)
+        sizes[scheme] = (tmp_path / f"{scheme}.tflite").stat().st_size
+        cost = gap(reference, runtime_logits(tmp_path / f"{scheme}.tflite", "decode_96", tokens))
+        assert cost.relative < {"int8": 0.1, "int4": 1.0, "int8-tensor": 0.3}[scheme]
+    assert sizes["int4"] < sizes["int8"]

@@ -1,0 +1,250 @@
+"""The organ of hearing on a real wake-word model and real sound: file in, events and API answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pymicro_wakeword
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from noctule.api.http import json_errors
+from noctule.audio.chunk import RATE
+from noctule.audio.sources import PcmSource, WavSource
+from noctule.cli import run_command
+from noctule.clock import SystemClock
+from noctule.config import Config
+from noctule.errors import ConfigError, InputError, ModelError, UnavailableError
+from noctule.events import Bus, Event
+from noctule.hearing import Hearing, find_wake_word, sound_source
+from noctule.organs import Host
+from noctule.supervisor import Supervisor
+from noctule.wavefile import WavReader, WavWriter
+from noctule.workers import Ask
+
+SOUND = Path(__file__).resolve().parents[1] / "fixtures" / "sound" / "okay_nabu.wav"
+NABU = Path(pymicro_wakeword.__file__).parent / "models" / "okay_nabu.json"
+
+
+def scene(path: Path, *, words: bool = True, command: bool = True) -> Path:
+    """Three seconds of a quiet room, the wake word, a babbled command, and the room again."""
+    rng = np.random.default_rng(1)
+    with WavReader(SOUND) as reader:
+        word = np.concatenate(list(reader.at_rate(RATE, 160)))
+
+    def room(seconds: float) -> np.ndarray:
+        return (rng.standard_normal(int(seconds * RATE)) * 0.001).astype(np.float32)
+
+    syllables = [room(0.06), (rng.standard_normal(RATE // 6) * 0.1).astype(np.float32)] * 5
+    with WavWriter(path, RATE) as writer:
+        for part in [room(3), word if words else room(1), room(0.3), *(syllables if command else []), room(1.5)]:
+            writer.write(part)
+    return path
+
+
+class Home:
+    """A host with a language worker that answers at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = Config()
+        self.config.service.state_dir = folder
+        self.config.wake.words = [str(NABU)]
+        self.bus, self.asked = Bus(), list[str]()
+        self.events: list[Event] = []
+        self.bus.add_sink(self.events.append)
+        self.hold = False
+        self.host = Host(lambda: self.config, self.bus, SystemClock(), self.submit, lambda text: text)
+
+    def submit(self, ask: Ask) -> None:
+        self.asked.append(ask.text)
+        assert isinstance(ask.result, Future)
+        if not self.hold:
+            ask.result.set_result({"reply": "Done."})
+
+    @contextmanager
+    def running(self, hearing: Hearing) -> Iterator[Any]:
+        supervisor = self.supervisor = Supervisor(self.bus)
+        with self.bus.subscribe() as events:
+            for job in hearing.jobs():
+                supervisor.add(job)
+            supervisor.start()
+            try:
+                yield events
+            finally:
+                assert supervisor.stop(5) == []
+                hearing.close()
+
+
+def wait_for(events: Any, kind: str) -> Event:
+    while (event := events.get(20)) is not None:
+        if event.kind == kind:
+            return event  # type: ignore[no-any-return]
+    raise AssertionError(f"no {kind}")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_a_recorded_wake_word_wakes_it_and_the_command_is_captured(home: Home, tmp_path: Path) -> None:
+    home.config.wake.save = True
+    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+    with home.running(hearing) as events:
+        heard = wait_for(events, "wake.heard")
+        assert heard.fields["word"] == "okay_nabu"
+        utterance = wait_for(events, "session.utterance")
+        assert 1.5 < utterance.fields["seconds"] < 3.5
+        assert "no recogniser" in wait_for(events, "session.unrecognised").message
+    assert np.abs(hearing.last_utterance().samples.astype(int)).max() > 2000
+    assert home.asked == []
+    status = hearing.status()
+    assert status["words"] == {"okay_nabu": pytest.approx(0.85, abs=0.2)}
+    json.dumps(status)
+
+
+def test_the_same_scene_without_the_word_stays_asleep(home: Home, tmp_path: Path) -> None:
+    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav", words=False), paced=False, trail=1.0))
+    with home.running(hearing):
+        assert hearing.ears.finished.wait(30)
+    kinds = {event.kind for event in home.events}
+    assert "wake.heard" not in kinds
+    with pytest.raises(UnavailableError):
+        hearing.last_utterance()
+
+
+def test_clips_are_kept_only_when_wanted(home: Home, tmp_path: Path) -> None:
+    home.config.wake.save = True
+    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+    with home.running(hearing) as events:
+        kept = Path(wait_for(events, "wake.saved").fields["file"])
+    with WavReader(kept) as reader:
+        assert sum(map(len, reader.blocks())) == 2 * RATE
+    home.config.wake.save = False
+    hearing.apply(home.config)
+    assert hearing.status()["saving"] is False
+
+
+def test_answers_come_from_the_language_worker_and_can_be_given_up(home: Home) -> None:
+    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    assert hearing._answer("hello", lambda: False) == {"reply": "Done."}
+    home.hold = True
+    with pytest.raises(Exception, match="interrupted"):
+        hearing._answer("hello", lambda: True)
+    home.config.lm.timeout = -10.0
+    with pytest.raises(UnavailableError, match="in time"):
+        hearing._answer("hello", lambda: False)
+
+
+def test_what_cannot_be_built_is_said(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no wake word hey_nobody in"):
+        find_wake_word("hey_nobody", [tmp_path])
+    with pytest.raises(ModelError):
+        find_wake_word(str(tmp_path / "absent.json"), [])
+    home.config.audio.source = "path"
+    with pytest.raises(ConfigError, match=r"audio\.path"):
+        sound_source(home.config)
+    home.config.audio.path = tmp_path / "x.wav"
+    assert isinstance(sound_source(home.config), WavSource)
+    home.config.audio.path = tmp_path / "x.pipe"
+    assert isinstance(sound_source(home.config), PcmSource)
+    home.config.audio.source = "microphone"
+    assert sound_source(home.config).name == "default microphone"
+    home.config.speech.stt = "wyoming"
+    with pytest.raises(InputError, match="Wyoming address"):
+        Hearing(home.host)
+
+
+def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> None:
+    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+
+    async def calls(client: TestClient[web.Request, web.Application]) -> None:
+        async def post(path: str, body: dict[str, Any], status: int = 200) -> dict[str, Any]:
+            async with client.post(path, json=body) as response:
+                assert response.status == status, await response.text()
+                return await response.json()  # type: ignore[no-any-return]
+
+        assert await post("/mute", {"on": True}) == {"muted": True, "changed": True}
+        assert await post("/mute", {"on": True}) == {"muted": True, "changed": False}
+        await post("/mute", {"on": False})
+        assert (await post("/wake", {"word": "okay_nabu", "threshold": 0.5}))["words"] == {"okay_nabu": 0.5}
+        home.config.wake.threshold = 0.77
+        hearing.apply(home.config)
+        assert hearing.status()["words"] == {"okay_nabu": 0.5}, "what was set by hand wins"
+        assert (await post("/wake", {"word": "okay_nabu", "threshold": None}))["words"] == {"okay_nabu": 0.77}
+        error = (await post("/wake", {"word": "hey_you", "threshold": 0.5}, 400))["error"]
+        assert "okay_nabu" in error["message"]
+        await post("/wake", {"word": "okay_nabu", "threshold": 7}, 400)
+        await post("/wake", {"word": "okay_nabu"}, 400)
+        assert await post("/wake", {"save": True}) == {"saving": True}
+        name = hearing.clips.save("w", 0.5, np.ones(RATE, np.int16), 1_700_000_000.0).name
+        async with client.get("/wake") as response:
+            shown = await response.json()
+        assert [clip["name"] for clip in shown["clips"]] == [name]
+        async with client.get(f"/wake/clips/{name}") as response:
+            assert (await response.read())[:4] == b"RIFF"
+            assert response.content_type == "audio/wav"
+        await post(f"/wake/clips/{name}", {"label": "no"})
+        await post(f"/wake/clips/{name}", {"label": "huh"}, 400)
+        async with client.get("/wake/clips/..%2F..%2Fetc%2Fpasswd") as response:
+            assert response.status == 400
+        async with client.get("/utterance") as response:
+            assert (await response.read())[:4] == b"RIFF"
+
+    async def main() -> None:
+        app = web.Application(middlewares=[json_errors(lambda request, error: None)])
+        app.add_routes(hearing.routes())
+        async with TestClient(TestServer(app)) as client:
+            await calls(client)
+
+    with home.running(hearing) as events:
+        wait_for(events, "session.unrecognised")
+        asyncio.run(main())
+        kinds = [e.kind for e in events.drain()]
+        assert "audio.muted" in kinds
+        assert "wake.threshold" in kinds
+
+
+def test_thresholds_need_loaded_words(home: Home) -> None:
+    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    with pytest.raises(UnavailableError, match="not loaded"):
+        hearing.set_threshold("okay_nabu", 0.5)
+    hearing.mute(True)
+    assert hearing.status()["state"] == "muted"
+
+
+def test_listen_prints_times_and_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    yes, no = scene(tmp_path / "yes.wav"), scene(tmp_path / "no.wav", words=False)
+    assert run_command(["listen", str(yes), str(no), "--word", str(NABU)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith(f"{yes}: 3.") or out[0].startswith(f"{yes}: 4.")
+    assert 'heard "Okay Nabu"' in out[0]
+    assert out[-1].startswith(f"{no}: nothing heard in")
+    assert run_command(["listen", "--json", str(yes), "--word", str(NABU), "--threshold", "0.999"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["heard"] == []
+    assert 0.5 < told["best"]["okay_nabu"] < 0.999
+    assert run_command(["listen", str(tmp_path / "absent.wav"), "--word", str(NABU)]) == 65
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    hearing = Hearing(home.host, PcmSource(tmp_path / "pipe"))
+    with home.running(hearing) as events:
+        wait_for(events, "audio.opened")
+        ears = next(p for p in home.supervisor.parts() if p.name == "ears")
+        while ears.beats < 3:
+            assert not threading.Event().wait(0.05)
+        assert hearing.ears.report()["open"]
+        assert "part.frozen" not in {event.kind for event in home.events}

@@ -1,0 +1,45 @@
+"""One instance at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from noctule.errors import BusyError, DeviceError
+from noctule.lock import InstanceLock
+
+
+def test_a_second_instance_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
+    with InstanceLock(tmp_path / "noctule.lock"), pytest.raises(BusyError, match=f"process {os.getpid()}"):
+        InstanceLock(tmp_path / "noctule.lock")
+
+
+def test_the_lock_is_free_again_after_release(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "noctule.lock"
+    with InstanceLock(path) as first:
+        assert path.read_text() == f"{os.getpid()}\n"
+    first.release()  # twice does no harm
+    InstanceLock(path).release()
+
+
+def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "noctule.lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(DeviceError, match="cannot be opened"):
+        InstanceLock(tmp_path / "noctule.lock")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_pipe_is_not_a_lock_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "noctule.lock")
+    with pytest.raises(DeviceError, match="not a regular file"):
+        InstanceLock(tmp_path / "noctule.lock")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DeviceError) as error:
+        InstanceLock(tmp_path / "file" / "noctule.lock")
+    assert "api.socket" in error.value.hint

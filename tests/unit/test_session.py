@@ -1,0 +1,424 @@
+"""The session's states, the hearing worker and the turns, with real threads and a source the test controls."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from noctule.audio.chunk import HOP, RATE, Chunk, EndOfSound
+from noctule.audio.ring import SoundRing
+from noctule.clock import ManualClock, SystemClock
+from noctule.ears import Ears
+from noctule.errors import DeviceError, UnavailableError
+from noctule.events import Bus, Event
+from noctule.session import ASLEEP, LISTENING, SPEAKING, THINKING, Session, SessionSettings, Utterance
+from noctule.supervisor import Part
+from noctule.turns import Turns
+
+RNG = np.random.default_rng(5)
+
+
+@dataclass(frozen=True)
+class Word:
+    word: str = "hey"
+    phrase: str = "hey noctule"
+    score: float = 0.97
+    threshold: float = 0.9
+
+
+class Room:
+    """A session fed by hand, one hop at a time."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.bus, self.events = Bus(), list[Event]()
+        self.bus.add_sink(self.events.append)
+        self.ring = SoundRing(8)
+        self.utterances: list[Utterance] = []
+        self.interrupted: list[int] = []
+        self.session = Session(
+            self.bus,
+            self.ring,
+            self.utterances.append,
+            self.interrupted.append,
+            SessionSettings(stop_words=frozenset({"stop"}), **settings),
+        )
+        self.index = 0
+
+    def play(self, seconds: float, level: float, word: Word | None = None) -> None:
+        """Noise of that level; the word is detected in its last hop."""
+        hops = round(seconds * 100)
+        for i in range(hops):
+            samples = (RNG.standard_normal(HOP) * level).astype(np.int16)
+            chunk = Chunk(samples, 10 + self.index / RATE, self.index)
+            self.index += HOP
+            self.ring.write(chunk)
+            self.session.hear(chunk, [word] if word is not None and i == hops - 1 else [])
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
+
+
+def test_a_command_is_cut_from_before_the_wake_word_to_the_end_of_speech() -> None:
+    room = Room(pre_roll=0.5)
+    room.play(2, 40)
+    assert room.session.state == ASLEEP
+    room.play(0.5, 3000, Word())
+    assert room.session.state == LISTENING
+    room.play(1.2, 3000)
+    room.play(1, 40)
+    assert room.session.state == THINKING
+    (said,) = room.utterances
+    assert said.turn == 1
+    assert said.word == "hey"
+    assert said.seconds == pytest.approx(0.5 + 1.2 + 0.7, abs=0.05)
+    assert said.ended - said.woken == pytest.approx(1.9, abs=0.05)
+    assert np.abs(said.samples[: int(1.6 * RATE)].astype(int)).mean() > 1500, "the pre-roll and the words are in it"
+    assert room.session.speaking(1)
+    assert room.session.state == SPEAKING
+    assert room.session.done(1)
+    assert room.session.state == ASLEEP
+    assert room.kinds() == ["wake.heard", "session.utterance"]
+    assert not room.session.done(1)
+
+
+def test_silence_after_the_wake_word_goes_back_to_sleep() -> None:
+    room = Room()
+    room.play(2, 40)
+    room.play(0.1, 40, Word())
+    room.play(5, 40)
+    assert room.session.state == ASLEEP
+    assert room.utterances == []
+    assert room.kinds() == ["wake.heard", "session.nothing"]
+
+
+def test_a_wake_word_interrupts_and_a_late_answer_of_the_old_turn_is_ignored() -> None:
+    room = Room()
+    room.play(2, 40)
+    room.play(0.3, 3000, Word())
+    room.play(0.5, 3000)
+    room.play(1, 40)
+    assert room.session.speaking(1)
+    room.play(0.3, 3000, Word())
+    assert room.interrupted == [1]
+    assert room.session.state == LISTENING
+    assert not room.session.speaking(1)
+    assert not room.session.done(1)
+    assert room.session.state == LISTENING
+    room.play(0.4, 3000)
+    room.play(1, 40)
+    assert room.utterances[-1].turn == 2
+    assert room.session.turn == 2
+
+
+def test_a_stop_word_ends_a_turn_but_means_nothing_to_a_sleeper() -> None:
+    room = Room()
+    room.play(1, 40, Word("stop", "stop"))
+    assert room.kinds() == []
+    room.play(0.3, 3000, Word())
+    room.play(0.3, 3000, Word("stop", "stop"))
+    assert room.session.state == ASLEEP
+    assert room.interrupted == []
+    assert room.kinds() == ["wake.heard", "session.stopped"]
+
+
+def test_muting_forgets_everything() -> None:
+    room = Room()
+    room.play(2, 40)
+    room.play(0.3, 3000, Word())
+    room.play(0.5, 3000)
+    room.play(1, 40)
+    room.session.reset()
+    assert room.session.state == ASLEEP
+    assert room.interrupted == [1]
+    assert len(room.ring.read(0)[0]) == 0
+    assert not room.session.speaking(1)
+    assert room.session.report()["state"] == ASLEEP
+
+
+# ---- the hearing worker
+
+
+class Line:
+    """A sound source whose every block the test hands over; None: an unplugged device."""
+
+    name = "test line"
+    steady = True
+
+    def __init__(self) -> None:
+        self.blocks: queue.Queue[Chunk | type[EndOfSound] | None] = queue.Queue()
+        self.opened = threading.Semaphore(0)
+        self.closed = threading.Semaphore(0)
+
+    def open(self) -> None:
+        self.opened.release()
+
+    def read(self, timeout: float) -> Chunk | None:
+        try:
+            block = self.blocks.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if block is None:
+            raise DeviceError("The test line was unplugged.")
+        if block is EndOfSound:
+            raise EndOfSound
+        assert isinstance(block, Chunk)
+        return block
+
+    def close(self) -> None:
+        self.closed.release()
+
+
+class Scores:
+    """A detector that hears the word in any hop louder than 20000."""
+
+    def __init__(self) -> None:
+        self.resets = 0
+        self.closed = False
+
+    def push(self, samples: np.ndarray) -> list[Word]:
+        return [Word()] if np.abs(samples.astype(int)).max() > 20000 else []
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Worker:
+    def __init__(self) -> None:
+        self.bus, self.line, self.scores, self.ring = Bus(), Line(), Scores(), SoundRing(4)
+        self.clock = SystemClock()
+        self.session = Session(self.bus, self.ring, lambda u: None, lambda t: None)
+        still = ManualClock(start=100)  # sound comes as fast as the test likes; by this clock it is never late
+        self.ears = Ears(self.line, lambda: self.scores, self.session, self.ring, self.bus, still)
+        self.part = Part("ears", 5, self.clock)
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+
+    def main(self) -> None:
+        try:
+            self.ears.run(self.part, self.stop)
+        except DeviceError as error:
+            self.error = error
+
+
+@contextmanager
+def working() -> Iterator[Worker]:
+    worker = Worker()
+    thread = threading.Thread(target=worker.main)
+    thread.start()
+    try:
+        assert worker.line.opened.acquire(timeout=5)
+        yield worker
+    finally:
+        worker.stop.set()
+        worker.ears.job.wake()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert worker.scores.closed
+
+
+def hop(index: int, level: int) -> Chunk:
+    return Chunk(np.full(HOP, level, np.int16), 100 + index / RATE, index)
+
+
+def test_the_worker_beats_only_for_sound_and_wakes_on_the_word() -> None:
+    with working() as worker, worker.bus.subscribe() as events:
+        assert events.get(0.4) is None or worker.part.beats == 0
+        assert worker.part.beats == 0, "no sound, no beat"
+        worker.line.blocks.put(hop(0, 100))
+        worker.line.blocks.put(hop(HOP, 30000))
+        while (event := events.get(5)) is not None and event.kind != "wake.heard":
+            pass
+        assert event is not None
+        assert event.fields["word"] == "hey"
+        assert worker.part.beats >= 1
+        worker.line.blocks.put(hop(10 * HOP, 100))
+        worker.line.blocks.put(hop(11 * HOP, 30000))
+        while (event := events.get(5)) is not None and event.kind != "wake.heard":
+            pass
+        assert worker.ears.gaps == 1
+        assert worker.scores.resets == 2, "a hole in the sound resets the model"
+        assert worker.ears.report()["source"] == "test line"
+        assert worker.ears.report()["open"] is True
+
+
+def test_muting_closes_the_device_and_unmuting_opens_it_again() -> None:
+    with working() as worker, worker.bus.subscribe() as events:
+        assert worker.ears.mute(True, "asked by a test")
+        assert not worker.ears.mute(True, "again")
+        assert worker.line.closed.acquire(timeout=5)
+        assert worker.ears.report()["state"] == "muted"
+        beats = worker.part.beats
+        assert worker.ears.mute(False, "asked by a test")
+        assert worker.line.opened.acquire(timeout=5)
+        assert worker.part.beats >= beats
+        kinds = [event.kind for event in events.drain()]
+        assert "audio.muted" in kinds
+        assert "audio.unmuted" in kinds
+
+
+def test_an_unplugged_device_ends_the_worker_for_the_supervisor() -> None:
+    worker = Worker()
+    worker.line.blocks.put(None)
+    worker.main()
+    assert isinstance(worker.error, DeviceError)
+    assert worker.line.closed.acquire(timeout=1)
+    assert worker.scores.closed
+
+
+def test_the_end_of_a_file_is_not_a_failure() -> None:
+    with working() as worker:
+        worker.line.blocks.put(hop(0, 1))
+        worker.line.blocks.put(EndOfSound)
+        assert worker.ears.finished.wait(5)
+        assert worker.error is None
+
+
+def test_what_the_microphone_hears_is_said_once() -> None:
+    with working() as worker, worker.bus.subscribe() as events:
+        for i in range(450):
+            worker.line.blocks.put(hop(i * HOP, 0))
+        while (event := events.get(5)) is not None and event.kind != "audio.trouble":
+            pass
+        assert event is not None
+        assert event.fields["state"] == "silent"
+        assert "alsamixer" in event.message
+        for i in range(450, 900):
+            worker.line.blocks.put(hop(i * HOP, 500 if i % 2 else -500))
+        while (event := events.get(5)) is not None and event.kind != "audio.healthy":
+            assert event.kind != "audio.trouble"
+        assert event is not None
+        assert worker.ears.report()["level_db"] < 0
+
+
+# ---- turns
+
+
+class Ear:
+    def __init__(self, text: str = "what time is it", error: Exception | None = None) -> None:
+        self.text, self.error = text, error
+        self.hold: threading.Event | None = None
+
+    def transcribe(self, samples: np.ndarray) -> str:
+        if self.hold is not None:
+            assert self.hold.wait(5)
+        if self.error:
+            raise self.error
+        return self.text
+
+
+class Mouth:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.stops = 0
+
+    def say(self, text: str, started: Callable[[], bool]) -> bool:
+        if started():
+            self.said.append(text)
+            return True
+        return False
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+class Conversation:
+    def __init__(self, recogniser: Ear | None, voice: Mouth | None = None) -> None:
+        self.bus = Bus()
+        self.asked: list[str] = []
+        self.turns = Turns(self.bus, SystemClock(), self.answer, recogniser, voice)
+        self.ring = SoundRing(4)
+        self.session = Session(self.bus, self.ring, self.turns.submit, self.turns.interrupt)
+        self.turns.session = self.session
+        self.stop = threading.Event()
+
+    def answer(self, text: str, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+        self.asked.append(text)
+        return {"reply": "It is noon."}
+
+    def utterance(self, turn: int = 1) -> Utterance:
+        self.session._turn, self.session._state = turn, THINKING
+        return Utterance(turn, "hey", np.ones(RATE, np.int16), 0.0, 0.0, "ended")
+
+    @contextmanager
+    def running(self) -> Iterator[Any]:
+        part = Part("turns", 60, SystemClock())
+        with self.bus.subscribe() as events:
+            thread = threading.Thread(target=self.turns.run, args=(part, self.stop))
+            thread.start()
+            try:
+                yield events
+            finally:
+                self.stop.set()
+                self.turns.job.wake()
+                thread.join(5)
+                assert not thread.is_alive()
+
+
+def wait_for(events: Any, kind: str) -> Event:
+    while (event := events.get(5)) is not None:
+        if event.kind == kind:
+            return event  # type: ignore[no-any-return]
+    raise AssertionError(f"no {kind} within 5 s")
+
+
+def test_a_command_is_recognised_answered_and_spoken() -> None:
+    mouth = Mouth()
+    talk = Conversation(Ear(), mouth)
+    with talk.running() as events:
+        talk.turns.submit(talk.utterance())
+        turn = wait_for(events, "session.turn")
+    assert talk.asked == ["what time is it"]
+    assert mouth.said == ["It is noon."]
+    assert turn.fields["spoken"] is True
+    assert {"recognised_ms", "answered_ms", "first_sound_ms"} <= set(turn.fields)
+    assert talk.session.state == ASLEEP
+
+
+def test_without_a_recogniser_nobody_pretends_to_understand() -> None:
+    talk = Conversation(None)
+    with talk.running() as events:
+        talk.turns.submit(talk.utterance())
+        said = wait_for(events, "session.unrecognised")
+    assert "no recogniser" in said.message
+    assert talk.asked == []
+    assert talk.turns.last is not None
+    assert talk.session.state == ASLEEP
+
+
+def test_a_recogniser_that_fails_or_hears_nothing_ends_the_turn_in_words() -> None:
+    talk = Conversation(Ear(error=UnavailableError("The recogniser is away.")))
+    with talk.running() as events:
+        talk.turns.submit(talk.utterance())
+        assert "is away" in wait_for(events, "session.failed").message
+    talk = Conversation(Ear(text=""))
+    with talk.running() as events:
+        talk.turns.submit(talk.utterance())
+        assert "no words" in wait_for(events, "session.unrecognised").message
+    assert talk.asked == []
+
+
+def test_an_interrupted_turn_is_given_up_and_a_waiting_one_replaced() -> None:
+    ear, mouth = Ear(), Mouth()
+    ear.hold = threading.Event()
+    talk = Conversation(ear, mouth)
+    with talk.running() as events:
+        talk.turns.submit(talk.utterance(1))
+        talk.turns.submit(talk.utterance(2))
+        talk.turns.submit(talk.utterance(3))
+        talk.turns.interrupt(2)
+        ear.hold.set()
+        wait_for(events, "session.turn")
+    assert mouth.said == ["It is noon."]
+    assert mouth.stops == 1
+    assert talk.turns.replaced >= 1
+    assert talk.asked == ["what time is it"]
