@@ -31,13 +31,13 @@ def parse(arguments: list[str]) -> Settings:
     add("--out", type=Path, help="the package's folder (default models/<phrase>)")
     add("--work", type=Path, default=cache, help="where finished stages are kept (default %(default)s)")
     add("--language", default="en", help="an espeak-ng language code (default en)")
-    add("--spelling", action="append", default=[], help="another spelling that engines pronounce as wanted; repeatable")
+    add("--spelling", action="append", default=[], help="another spelling of the same sound; repeatable")
     add("--recordings", type=Path, help="folder of WAV files of you saying the phrase; a third is kept for the test")
     add("--negatives", type=Path, help="folder of WAV files that must not wake it")
     add("--noise", type=Path, help="folder of WAV files of your rooms' noises")
     add("--rir", type=Path, help="folder of WAV files of room impulse responses")
     add("--piper", type=Path, action="append", default=[], help="a piper voice (.onnx); repeatable")
-    add("--also-train", action="append", default=[], help="an engine:voice that is otherwise kept for tests; repeatable")
+    add("--also-train", action="append", default=[], help="engine:voice otherwise kept for tests; repeatable")
     add("--seed", type=int, default=1, help="same seed and tools, same model (default 1)")
     add("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="cores to use (default %(default)s)")
     add("--target-fa", type=float, default=0.5, help="false accepts an hour of speech that may happen (default 0.5)")
@@ -64,13 +64,37 @@ def parse(arguments: list[str]) -> Settings:
     return settings
 
 
+def command(settings: Settings) -> list[str]:
+    """The command that builds the same model anywhere; where it was kept and by how many cores do not matter."""
+    plain, out = (
+        Settings(settings.phrase, settings.out, settings.work),
+        ["scripts/build_wake_word.py", settings.phrase],
+    )
+    options = {
+        "language": "--language",
+        "seed": "--seed",
+        "target_fa_per_hour": "--target-fa",
+        "licence": "--licence",
+    }
+    for name, option in options.items():
+        if getattr(settings, name) != getattr(plain, name):
+            out += [option, str(getattr(settings, name))]
+    for name in ("recordings", "negatives", "noise", "rir"):
+        if getattr(settings, name) is not None:
+            out += [f"--{name}", getattr(settings, name).name]
+    out += [part for text in settings.spellings for part in ("--spelling", text)]
+    out += [part for path in settings.piper for part in ("--piper", path.name)]
+    out += [part for voice in settings.also_train for part in ("--also-train", voice)]
+    return [*out, "--quick"] if settings.amounts == Amounts.quick() else out
+
+
 def main(arguments: list[str]) -> int:
     try:
         settings = parse(arguments)
         tools, voices = look_around(settings)
         from wakeword.stages import build  # torch is imported only after the tools were checked
 
-        result = build(settings, tools, voices, ["scripts/build_wake_word.py", *arguments])
+        result = build(settings, tools, voices, command(settings))
     except NoctuleError as error:
         print(f"build_wake_word: {error.explain()}", file=sys.stderr)
         return error.exit_code

@@ -109,8 +109,10 @@ def main(arguments: list[str]) -> int:
     if "negatives" in result:
         part = result["negatives"]
         low, high = part["false_accepts_per_hour_95"]
-        print(f"woke       {part['false_accepts']} times in {part['hours']:.2f} h: {part['false_accepts_per_hour']:.2f} "
-              f"an hour (95 %: {low:.2f} … {high:.2f})")  # fmt: skip
+        print(
+            f"woke       {part['false_accepts']} times in {part['hours']:.2f} h: "
+            f"{part['false_accepts_per_hour']:.2f} an hour (95 %: {low:.2f} … {high:.2f})"
+        )
         for name in part["woke"]:
             print(f"  woke     {name}")
     for row in result["table"]:

@@ -85,7 +85,9 @@ def show(verdicts: Sequence[Verdict], costs: Sequence[dict[str, float]]) -> list
         [f"{v.streams.false_accepts(v.package.threshold) / v.streams.hours:.2f}" for v in verdicts])  # fmt: skip
     row("size, bytes", [str(v.package.model.stat().st_size) for v in verdicts])
     row("CPU ms per second of audio", [f"{c['cpu_ms_per_second']:.2f}" for c in costs])
-    row("compute per 10 ms hop, median / p99 ms", [f"{c['hop_ms_median']:.3f} / {c['hop_ms_p99']:.3f}" for c in costs])
+    row(
+        "compute per 10 ms hop, median / p99 ms", [f"{c['hop_ms_median']:.3f} / {c['hop_ms_p99']:.3f}" for c in costs]
+    )
     return lines
 
 

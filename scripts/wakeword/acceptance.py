@@ -77,15 +77,22 @@ def acceptance_audio(phrase: str, folder: Path, hours: float, clips: int, jobs: 
     """The audio, made once per folder."""
     voices = tuple(name for name in find_voices("en").all() if name in RESERVED)
     if not voices:
-        raise UnavailableError("none of the acceptance voices is installed",
-                               "apt install flite festival festvox-kdlpc16k festvox-us-slt-hts")
+        raise UnavailableError(
+            "none of the acceptance voices is installed",
+            "apt install flite festival festvox-kdlpc16k festvox-us-slt-hts",
+        )
     settings = Settings(phrase, folder, folder)
     slug = settings.slug
     for place in (folder / slug, folder / "common"):
         place.mkdir(parents=True, exist_ok=True)
     studied = study(settings)
     near = NEAR_MISSES.get(phrase, tuple(text for text, _ in studied.ranked[:20]))
-    return make_test_audio(TestPlan(folder / slug, folder / "common", "accept", voices, "accept", hours, clips, seed), studied, near, jobs)
+    return make_test_audio(
+        TestPlan(folder / slug, folder / "common", "accept", voices, "accept", hours, clips, seed),
+        studied,
+        near,
+        jobs,
+    )
 
 
 def judge(packages: Sequence[WakePackage], audio: TestAudio) -> list[Verdict]:

@@ -72,7 +72,12 @@ def speech_chunks(
 
 
 def scene_chunks(
-    banks: dict[str, list[str]], counts: dict[str, int], folder: Path, prefix: str, seed: int, own: dict[str, list[str]]
+    banks: dict[str, list[str]],
+    counts: dict[str, int],
+    folder: Path,
+    prefix: str,
+    seed: int,
+    own: dict[str, list[str]],
 ) -> list[Chunk]:
     """Chunks of scenes by kind; every chunk starts at another clip of the kind's banks, babble from two N banks."""
     out = []
@@ -84,8 +89,10 @@ def scene_chunks(
         for number in range((count + _SCENES - 1) // _SCENES):
             here = min(_SCENES, count - number * _SCENES)
             speech = tuple(banks["N"][(number + i) % len(banks["N"])] for i in range(min(3, len(banks["N"]))))
-            spec = SceneSpec(kind, here, seed * 999_983 + ord(kind) * 7919 + number, clips, number * _SCENES * per_scene,
-                             speech, tuple(own.get("noise", ())), tuple(own.get("rir", ())))  # fmt: skip
+            key = seed * 999_983 + ord(kind) * 7919 + number
+            first = number * _SCENES * per_scene
+            noises, rooms = tuple(own.get("noise", ())), tuple(own.get("rir", ()))
+            spec = SceneSpec(kind, here, key, clips, first, speech, noises, rooms)
             out.append(Chunk(folder / f"{prefix}-{kind}-{number:02}.npz", make_scenes, spec))
     return out
 
@@ -122,7 +129,9 @@ def _bank(path: Path, clips: list[tuple[str, np.ndarray]], split: float = 0.0) -
     pieces = []
     for name, audio in clips:
         size = int(split * 16_000) if split else len(audio)
-        pieces += [(name, audio[at : at + size]) for at in range(0, len(audio), size) if len(audio[at : at + size]) > 800]
+        pieces += [
+            (name, audio[at : at + size]) for at in range(0, len(audio), size) if len(audio[at : at + size]) > 800
+        ]
     sounds = [(normal(audio) * 3000).clip(-32767, 32767).astype(np.int16) for _, audio in pieces]
     save_arrays(path, {
         "audio": np.concatenate(sounds),
@@ -155,7 +164,9 @@ def make_training_data(settings: Settings, plan: Plan, phrase: Phrase, folders: 
     amounts = settings.amounts
     own = speech_chunks(settings, plan, phrase, folders.own, "speech",
                         {"P": amounts.phrase_clips, "C": amounts.confusable_clips}, settings.seed)  # fmt: skip
-    common = speech_chunks(settings, plan, phrase, folders.common, "speech", {"N": amounts.speech_clips}, settings.seed)
+    common = speech_chunks(
+        settings, plan, phrase, folders.common, "speech", {"N": amounts.speech_clips}, settings.seed
+    )
     chunks = {**own, **common}
     user = own_files(settings, folders.own)
     run_chunks("speech", [chunk for kind in chunks.values() for chunk in kind], settings.jobs)

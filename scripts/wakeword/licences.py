@@ -9,7 +9,10 @@ recordings only where it says so (x_noctule.own_recordings). It contains no thir
 Whoever built it licenses it under: {licence}
 {link}
 """
-_LINKS = {"Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0", "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/"}
+_LINKS = {
+    "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+}
 
 
 def licence_text(licence: str) -> str:

@@ -48,9 +48,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, steps] to [batch, channels, steps - 2 * dilation]."""
         last = x[:, :, (KERNEL - 1) * self.dilation :]
-        return torch.relu(
-            self.wide_norm(self.wide(x)) + self.point_norm(self.point(last)) + self.same_norm(last)
-        )
+        return torch.relu(self.wide_norm(self.wide(x)) + self.point_norm(self.point(last)) + self.same_norm(last))
 
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """One kernel [out, 3, in] and bias [out] equal to the three branches."""

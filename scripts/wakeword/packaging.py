@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +50,7 @@ def manifest(
             "kind": "wake-word",
             "name": slug,
             "licence": licence,
-            "source": "generated speech only" if not extra.get("own_recordings") else "generated speech and recordings",
+            "source": "generated speech" + (" and recordings" if extra.get("own_recordings") else ""),
             "build": command,
             "files": {f"{slug}.tflite": {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}},
             "front_end": {
@@ -91,8 +90,8 @@ def write_package(
         retired = out.parent / f".{out.name}.old"
         shutil.rmtree(retired, ignore_errors=True)
         if out.exists():
-            os.replace(out, retired)
-        os.replace(staging, out)
+            out.replace(retired)
+        staging.replace(out)
         shutil.rmtree(retired, ignore_errors=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

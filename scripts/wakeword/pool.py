@@ -40,13 +40,13 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
     partial = path.with_suffix(".partial.npz")
     with partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _helper(chunk: Chunk, failure: Any) -> None:
     try:
         save_arrays(chunk.out, chunk.work(chunk.spec))
-    except BaseException:  # the parent reports it; the text is all that survives this process
+    except BaseException:  # noqa: BLE001 (the parent reports it; the text is all that survives this process)
         failure.send(traceback.format_exc())
         raise SystemExit(1) from None
 
@@ -72,8 +72,10 @@ def run_chunks(title: str, chunks: Sequence[Chunk], jobs: int) -> None:
                 process, told, chunk = running.pop(sentinel)  # type: ignore[arg-type]
                 process.join()
                 if process.exitcode != 0:
-                    raise NoctuleError(f"{title}: {chunk.out.name} failed: {_last_words(process, told)}",
-                                       "run the same command again to go on from here")
+                    raise NoctuleError(
+                        f"{title}: {chunk.out.name} failed: {_last_words(process, told)}",
+                        "run the same command again to go on from here",
+                    )
                 done += 1
             progress.step(done)
     finally:

@@ -79,7 +79,10 @@ def make_report(
             "table": calibration.rows(),
         },
         "confusables": sorted(
-            ({"text": text, "triggered": round(rate, 3)} for text, rate in calibration.near.by("text", threshold).items()),
+            (
+                {"text": text, "triggered": round(rate, 3)}
+                for text, rate in calibration.near.by("text", threshold).items()
+            ),
             key=lambda row: (-row["triggered"], row["text"]),
         ),
         "det": _det(calibration),

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1f;background:#fff}
-table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1f}
+table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}.pass{color:#0a7d32}.fail{color:#b3261e}
 .warn{background:#fff4d6;padding:.5rem 1rem;border-left:4px solid #e0a800}svg{max-width:100%;height:auto}
 """
@@ -25,11 +26,7 @@ def page(told: dict[str, Any]) -> str:
         "".join(f"<p class=warn>{html.escape(text)}</p>" for text in told["warnings"]),
         f"<p class=warn>{html.escape(told['calibration_note'])}</p>" if told["calibration_note"] else "",
         _table(["check", ""], [[name, "yes" if ok else "NO"] for name, ok in verdict["checks"].items()]),
-        f"<p>Threshold <b>{calibration['threshold']:g}</b> (mean of {calibration['window']} scores), calibrated on "
-        f"{html.escape(', '.join(told['calibrated_on']))} with {calibration['hours']:g} h of speech without the phrase: "
-        f"{calibration['false_accepts']} false accepts, {calibration['false_accepts_per_hour']:g} an hour "
-        f"(95 %: {low:g} … {high:g}). Heard {calibration['recall']:.1%} of {calibration['phrases']} phrases over all "
-        f"conditions. {_delay(calibration['delay_seconds'])}</p>",
+        _threshold(told, low, high),
         "<h2>Missed phrases against false accepts</h2>", _det_plot(told["det"]),
         "<h2>Thresholds</h2>",
         _table(["threshold", "false accepts a day", "an hour", "missed", "missed, clean"],
@@ -45,8 +42,7 @@ def page(told: dict[str, Any]) -> str:
             ["size", f"{model['bytes']} bytes"], ["sha256", model["sha256"]],
             ["CPU", f"{model['cpu_ms_per_second']:g} ms per second of audio"],
             ["one 10 ms hop", f"{model['hop_ms_median']:g} ms median, {model['hop_ms_p99']:g} ms p99"],
-            ["int8 against float", f"mean {told['int8_float_gap']['mean']:g}, p99 {told['int8_float_gap']['p99']:g}, "
-             f"largest {told['int8_float_gap']['max']:g}"],
+            ["int8 against float", ", ".join(f"{name} {gap:g}" for name, gap in told["int8_float_gap"].items())],
             ["phonemes", " ".join("".join(word) for word in told["phonemes"])],
             ["trained on", ", ".join(f"{count} {name} voices" for name, count in told["engines"].items())],
             ["scenes", ", ".join(f"{count} {name}" for name, count in told["counts"]["scenes"].items())],
@@ -57,6 +53,17 @@ def page(told: dict[str, Any]) -> str:
     title = f"Wake word {html.escape(told['phrase'])}"
     return (f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style><body>"
             + "\n".join(parts) + "</body></html>\n")  # fmt: skip
+
+
+def _threshold(told: dict[str, Any], low: float, high: float) -> str:
+    calibration = told["calibration"]
+    return (
+        f"<p>Threshold <b>{calibration['threshold']:g}</b> (mean of {calibration['window']} scores), calibrated on "
+        f"{html.escape(', '.join(told['calibrated_on']))} with {calibration['hours']:g} h of speech without the "
+        f"phrase: {calibration['false_accepts']} false accepts, {calibration['false_accepts_per_hour']:g} an hour "
+        f"(95 %: {low:g} … {high:g}). Heard {calibration['recall']:.1%} of {calibration['phrases']} phrases over all "
+        f"conditions. {_delay(calibration['delay_seconds'])}</p>"
+    )
 
 
 def _delay(delay: dict[str, float]) -> str:
@@ -116,7 +123,8 @@ def _det_plot(points: Sequence[dict[str, float]]) -> str:
     line = f"<polyline points='{path('miss')}' fill='none' stroke='#3b6fb6' stroke-width='2'/>"
     whiskers = "".join(
         f"<line x1='{x(p['fa_low']):.1f}' x2='{x(p['fa_high']):.1f}' y1='{y(p['miss']):.1f}' y2='{y(p['miss']):.1f}' "
-        "stroke='#3b6fb6' opacity='.25'/>" for p in points[::4]
+        "stroke='#3b6fb6' opacity='.25'/>"
+        for p in points[::4]
     )
     grid = "".join(
         f"<line x1='{x(rate):.1f}' x2='{x(rate):.1f}' y1='10' y2='{y(1):.1f}' stroke='#ddd'/>"
@@ -129,4 +137,5 @@ def _det_plot(points: Sequence[dict[str, float]]) -> str:
     )
     caption = (f"<text x='{(left + width) / 2}' y='{height - 5}' font-size='13' text-anchor='middle'>false accepts an "
                "hour (missed phrases on the vertical axis, less is higher up)</text>")  # fmt: skip
-    return f"<svg viewBox='0 0 {width} {height}' width='{width}' role='img'>{grid}{band}{whiskers}{line}{caption}</svg>"
+    drawn = grid + band + whiskers + line + caption
+    return f"<svg viewBox='0 0 {width} {height}' width='{width}' role='img'>{drawn}</svg>"

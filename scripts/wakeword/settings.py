@@ -81,8 +81,11 @@ class Settings:
 
         `common`: only with what ordinary speech depends on, which every phrase shares.
         """
-        told = {name: value for name, value in asdict(self).items()
-                if name not in ("out", "work", "jobs", "licence", "target_fa_per_hour", "target_recall")}
+        told = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("out", "work", "jobs", "licence", "target_fa_per_hour", "target_recall")
+        }
         if common:
             told = {name: told[name] for name in ("language", "seed", "piper", "also_train")}
             told["clips"] = (self.amounts.speech_clips, self.amounts.speech_scenes, self.amounts.negative_hours)
@@ -115,8 +118,10 @@ def plan_voices(voices: Voices, language: str, also_train: Sequence[str]) -> Pla
     """Share the voices out: a whole engine is held out for calibration whenever one is there."""
     unknown = sorted(set(also_train) - set(voices.all()))
     if unknown:
-        raise InputError(f"--also-train {unknown[0]}: there is no such voice here",
-                         "voices are written engine:voice, such as flite:slt")
+        raise InputError(
+            f"--also-train {unknown[0]}: there is no such voice here",
+            "voices are written engine:voice, such as flite:slt",
+        )
     known = [name for name in voices.all() if name not in RESERVED or name in also_train]
     of = {engine: tuple(n for n in known if n.startswith(engine + ":")) for engine in ("espeak", "flite", "festival")}
     piper = tuple(name for name in known if name.startswith("piper:"))
@@ -134,8 +139,13 @@ def plan_voices(voices: Voices, language: str, also_train: Sequence[str]) -> Pla
         calibrate, others = held, flite + piper
         train_espeak = tuple(name for name in train_espeak if name not in held)
         note = "only espeak-ng was found: calibrated on held-out variants of the training engine, so optimistic"
-    foreign = [f"espeak:{accent}{tail}" for code in ("de", "fr", "es", "it", "nl", "pl", "pt", "sv", "hi", "tr")
-               if code != language.split("-")[0] for accent in espeak.accents(code) for tail in ("", "+f2", "+m3")]
+    foreign = [
+        f"espeak:{accent}{tail}"
+        for code in ("de", "fr", "es", "it", "nl", "pl", "pt", "sv", "hi", "tr")
+        if code != language.split("-")[0]
+        for accent in espeak.accents(code)
+        for tail in ("", "+f2", "+m3")
+    ]
     return Plan(train_espeak, tuple(foreign), tuple(dict.fromkeys(others + forced)), calibrate, note)
 
 
@@ -144,8 +154,14 @@ def check_tools(settings: Settings) -> dict[str, str]:
     missing = []
     if not espeak.library() or not shutil.which("espeak-ng"):
         missing.append("espeak-ng (apt install espeak-ng)")
-    for module, package in (("numpy", "numpy"), ("scipy", "scipy"), ("torch", "torch"), ("flatbuffers", "flatbuffers"),
-                            ("pymicro_features", "pymicro-features"), ("ai_edge_litert", "ai-edge-litert")):
+    for module, package in (
+        ("numpy", "numpy"),
+        ("scipy", "scipy"),
+        ("torch", "torch"),
+        ("flatbuffers", "flatbuffers"),
+        ("pymicro_features", "pymicro-features"),
+        ("ai_edge_litert", "ai-edge-litert"),
+    ):
         if importlib.util.find_spec(module) is None:
             missing.append(f"{package} (pip install {package})")
     if settings.piper and not shutil.which("piper"):
@@ -160,10 +176,13 @@ def check_tools(settings: Settings) -> dict[str, str]:
         if folder is not None and not any(folder.rglob("*.wav")):
             raise InputError(f"--{name} {folder}: there is no .wav file in this folder")
     if not espeak.accents(settings.language):
-        raise InputError(f"--language {settings.language}: espeak-ng speaks no such language",
-                         "espeak-ng --voices lists them")
-    versions = {name: importlib.metadata.version(name)
-                for name in ("numpy", "scipy", "torch", "pymicro-features", "ai-edge-litert")}
+        raise InputError(
+            f"--language {settings.language}: espeak-ng speaks no such language", "espeak-ng --voices lists them"
+        )
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in ("numpy", "scipy", "torch", "pymicro-features", "ai-edge-litert")
+    }
     versions["python"] = ".".join(map(str, sys.version_info[:3]))
     versions["espeak-ng"] = _first_line("espeak-ng", "--version")
     if ctypes.util.find_library("flite") and shutil.which("flite"):

@@ -1,13 +1,13 @@
 """The build from phrase to package, in the order of the work. Every stage leaves files; a second run goes on.
 
-    study      pronunciation, neighbours, warnings about a poor phrase
-    speech     clips from every engine            (data_stages, speech)
-    features   clips to 5 s scenes to features    (data_stages, augment)
-    train      the first part of the schedule     (train)
-    mine       fresh confusables and speech, those kept that the network likes
-    refine     the rest of the schedule with them
-    calibrate  threshold from a held-out engine   (calibrate)
-    package    int8 file, report, verdict         (export, packaging, report)
+study      pronunciation, neighbours, warnings about a poor phrase
+speech     clips from every engine            (data_stages, speech)
+features   clips to 5 s scenes to features    (data_stages, augment)
+train      the first part of the schedule     (train)
+mine       fresh confusables and speech, those kept that the network likes
+refine     the rest of the schedule with them
+calibrate  threshold from a held-out engine   (calibrate)
+package    int8 file, report, verdict         (export, packaging, report)
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ import numpy as np
 from noctule.wake.model import WakeModel
 
 from . import export, phonemes, report
-from .calibrate import Calibration, calibrate, make_calibration_audio
+from .calibrate import calibrate, make_calibration_audio
 from .data_stages import Folders, Phrase, TrainingData, make_candidates, make_training_data, study
 from .engines import Voices
 from .licences import licence_text
 from .network import Network
 from .packaging import manifest, write_package
+from .pool import save_arrays
 from .scoring import Trials, score_trials
 from .settings import Plan, Settings, describe, plan_voices
 from .train import Scenes, TrainSpec, load_average, train
@@ -123,7 +124,9 @@ def _estimate(settings: Settings) -> None:
     clips = amounts.phrase_clips + amounts.confusable_clips + amounts.speech_clips + 2 * amounts.mined_pool
     shared = 0.012 * clips + 0.018 * (scenes + amounts.mined_pool) + 45 * amounts.negative_hours
     minutes = (shared / max(1, settings.jobs) + 0.06 * amounts.steps) / 60
-    say(f"about {minutes:.0f} minutes of work on {settings.jobs} idle cores; interrupt at will, it goes on from there")
+    say(
+        f"about {minutes:.0f} minutes of work on {settings.jobs} idle cores; interrupt at will, it goes on from there"
+    )
 
 
 def _fit(
@@ -151,8 +154,6 @@ def _own_voice(data: TrainingData, folders: Folders, model: WakeModel) -> Trials
         return None
     out = folders.own / "own-trials.npz"
     if not out.exists():
-        from .pool import save_arrays
-
         save_arrays(out, make_trials(TrialSpec(tuple(data.user["test"]), tuple(data.banks["N"][:1]), 5,
                                                tuple(CONDITIONS))))  # fmt: skip
     return score_trials(model, export.WINDOW, [out], "own voice")
@@ -174,6 +175,3 @@ def _counts(data: TrainingData, mined: dict[str, int]) -> dict[str, Any]:
         kinds[str(kind[0])] = kinds.get(str(kind[0]), 0) + len(kind)
     names = {"P": "phrase", "C": "confusable", "N": "speech", "Z": "noise", "U": "own_negative"}
     return {"scenes": {names[kind]: count for kind, count in kinds.items()}, "mined": mined}
-
-
-__all__ = ["Calibration", "Result", "build"]

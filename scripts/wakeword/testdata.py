@@ -63,8 +63,8 @@ def make_test_audio(plan: TestPlan, phrase: Phrase, near_texts: Sequence[str], j
     clips = max(20, round(plan.hours * 3600 / _CLIP_SECONDS / plan.reuse / len(plan.voices)))
     for index, voice in enumerate(plan.voices):
         tag = f"{prefix}-{index:02}"
-        phrases.append(Chunk(folder / f"{tag}-P.npz", say_chunk, spec("P", voice, plan.clips_per_voice, 10 * index + 1,
-                                                                     texts[:1])))  # fmt: skip
+        said_phrase = spec("P", voice, plan.clips_per_voice, 10 * index + 1, texts[:1])
+        phrases.append(Chunk(folder / f"{tag}-P.npz", say_chunk, said_phrase))
         if near_texts:
             near.append(Chunk(folder / f"{tag}-M.npz", say_chunk,
                               spec("M", voice, len(near_texts), 10 * index + 2, near_texts)))  # fmt: skip

@@ -169,7 +169,9 @@ def _convolution(
     weight, weight_scale = _quantised(layer.kernel)
     weights = graph.tensor(f"weight{index}", [out, width, 1, channels], _INT8, weight_scale, 0, weight)
     bias_scale = weight_scale * scale
-    bias = graph.tensor(f"bias{index}", [out], _INT32, bias_scale, 0, np.rint(layer.bias / bias_scale).astype(np.int32))
+    bias = graph.tensor(
+        f"bias{index}", [out], _INT32, bias_scale, 0, np.rint(layer.bias / bias_scale).astype(np.int32)
+    )
     result = graph.tensor(f"out{index}", [1, 1, 1, out], _INT8, layer.output_scale, -128)
     options = schema.Conv2DOptionsT()
     options.padding, options.strideH, options.strideW = schema.Padding.VALID, 1, 1

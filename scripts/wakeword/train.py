@@ -92,7 +92,7 @@ def disturb(features: NDArray[np.int8], end: NDArray[np.int64], rng: np.random.G
 
 @cache
 def _hiss() -> Tensor:
-    """A stretch of weak noise that every batch takes a random part of; drawing it anew would cost a third of a step."""
+    """Weak noise of which every batch takes a random part; drawing it anew would cost a third of a step."""
     return 0.03 * torch.randn(4_000_000, generator=torch.Generator().manual_seed(0))
 
 

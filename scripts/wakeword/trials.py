@@ -89,7 +89,7 @@ def _pcm(sound: Audio) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def make_trials(spec: TrialSpec) -> Arrays:
-    """`features` int8 concatenated [frames, 40], `offsets` [trials + 1], `begin`, `end` (s), `condition`, `voice`, `text`."""
+    """`features` int8 end to end [frames, 40], `offsets` [trials + 1]; by trial `begin`, `end` (s) and labels."""
     rng = np.random.default_rng(spec.seed)
     bank = Bank([Path(name) for name in spec.clips])
     speech = Bank([Path(name) for name in spec.speech]).all_speech()

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..signal import resample
-from . import Audio, Word
+from wakeword.engines import Audio, Word
+from wakeword.signal import resample
 
 _SYNCHRONOUS = 2
 _RATE, _PITCH, _RANGE = 1, 3, 4
