@@ -37,7 +37,7 @@ class Chunk:
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write an .npz so that it is either whole or absent."""
-    partial = path.with_suffix(".partial.npz")
+    partial = path.with_suffix(f".{os.getpid()}.partial.npz")
     with partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     partial.replace(path)
@@ -63,6 +63,9 @@ def run_chunks(title: str, chunks: Sequence[Chunk], jobs: int) -> None:
         while waiting or running:
             while waiting and len(running) < jobs:
                 chunk = waiting.pop()
+                if chunk.out.exists():  # another build that shares the folder was quicker
+                    done += 1
+                    continue
                 told, failure = context.Pipe(duplex=False)
                 process = context.Process(target=_helper, args=(chunk, failure), daemon=True)
                 process.start()

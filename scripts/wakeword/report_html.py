@@ -136,6 +136,6 @@ def _det_plot(points: Sequence[dict[str, float]]) -> str:
         for miss in (0, 0.25, 0.5, 0.75, 1)
     )
     caption = (f"<text x='{(left + width) / 2}' y='{height - 5}' font-size='13' text-anchor='middle'>false accepts an "
-               "hour (missed phrases on the vertical axis, less is higher up)</text>")  # fmt: skip
+               "hour (phrases missed; fewer is higher up)</text>")  # fmt: skip
     drawn = grid + band + whiskers + line + caption
     return f"<svg viewBox='0 0 {width} {height}' width='{width}' role='img'>{drawn}</svg>"

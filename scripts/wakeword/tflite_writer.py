@@ -19,12 +19,25 @@ from numpy.typing import NDArray
 
 from noctule.wake.features import CHANNELS, FEATURE_SCALE
 
-from .network import STRIDE, Layer
-
 _INT8, _UINT8, _INT32 = schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT32
 _OP, _OPTIONS = schema.BuiltinOperator, schema.BuiltinOptions
 #: range of the quantised logit; a sigmoid outside it is 0 or 1 in uint8 anyway.
 _LOGIT_LOW, _LOGIT_HIGH = -10.0, 8.0
+
+
+#: feature frames that one inference takes.
+STRIDE = 3
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A folded convolution ready to be quantised: kernel [out, k, in], bias [out], scales of its input and output."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    dilation: int
+    input_scale: float
+    output_scale: float
 
 
 @dataclass(frozen=True)
