@@ -7,6 +7,7 @@ the error, not the pool. A finished chunk is a file with its final name, so an i
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -25,10 +26,13 @@ from .progress import Progress
 
 Arrays = dict[str, NDArray[Any]]
 
+#: how often a chunk whose helper was killed by a signal is begun anew.
+_RETRIES = 4
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """`work(spec)` gives the arrays of file `out` (.npz). `spec` must be picklable, `work` importable."""
+    """`work(spec)` gives the arrays of file `out` (.npz); `work` is importable, `spec` a dataclass with a `seed`."""
 
     out: Path
     work: Callable[[Any], Arrays]
@@ -59,6 +63,7 @@ def run_chunks(title: str, chunks: Sequence[Chunk], jobs: int) -> None:
     progress = Progress(title, len(chunks))
     done = len(chunks) - len(waiting)
     running: dict[int, tuple[Any, Any, Chunk]] = {}
+    crashes: dict[Path, int] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -74,6 +79,13 @@ def run_chunks(title: str, chunks: Sequence[Chunk], jobs: int) -> None:
             for sentinel in multiprocessing.connection.wait(list(running), timeout=1.0):
                 process, told, chunk = running.pop(sentinel)  # type: ignore[arg-type]
                 process.join()
+                if process.exitcode is not None and process.exitcode < 0 and crashes.get(chunk.out, 0) < _RETRIES:
+                    # espeak-ng 1.51 crashes at a few of its voices after certain others. That repeats, so the chunk
+                    # says other things on the next try, and the build stays reproducible.
+                    attempt = crashes[chunk.out] = crashes.get(chunk.out, 0) + 1
+                    spec = dataclasses.replace(chunk.spec, seed=chunk.spec.seed + attempt * 15_485_863)
+                    waiting.append(dataclasses.replace(chunk, spec=spec))
+                    continue
                 if process.exitcode != 0:
                     raise NoctuleError(
                         f"{title}: {chunk.out.name} failed: {_last_words(process, told)}",
