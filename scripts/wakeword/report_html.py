@@ -135,7 +135,7 @@ def _det_plot(points: Sequence[dict[str, float]]) -> str:
         f"<text x='{left - 6}' y='{y(miss) + 4:.1f}' font-size='12' text-anchor='end'>{miss:.0%}</text>"
         for miss in (0, 0.25, 0.5, 0.75, 1)
     )
-    caption = (f"<text x='{(left + width) / 2}' y='{height - 5}' font-size='13' text-anchor='middle'>false accepts an "
-               "hour (phrases missed; fewer is higher up)</text>")  # fmt: skip
+    caption = f"<text x='{(left + width) / 2}' y='{height - 5}' font-size='13' text-anchor='middle'>"
+    caption += "false accepts an hour (phrases missed; fewer is higher up)</text>"
     drawn = grid + band + whiskers + line + caption
     return f"<svg viewBox='0 0 {width} {height}' width='{width}' role='img'>{drawn}</svg>"
