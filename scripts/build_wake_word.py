@@ -43,6 +43,7 @@ def parse(arguments: list[str]) -> Settings:
     add("--target-fa", type=float, default=0.5, help="false accepts an hour of speech that may happen (default 0.5)")
     add("--target-recall", type=float, default=0.9, help="share of clean phrases that must be heard (default 0.9)")
     add("--licence", default="Apache-2.0", help="SPDX identifier for the package (default Apache-2.0)")
+    add("--effort", type=float, default=1.0, help="scale of scenes and training steps, 0.1 to 10 (default 1)")
     add("--quick", action="store_true", help="a tiny build that tries the pipeline; its model is useless")
     told = parser.parse_args(arguments)
     phrase = " ".join(told.phrase.split())
@@ -53,7 +54,9 @@ def parse(arguments: list[str]) -> Settings:
     for name in ("target_fa", "target_recall"):
         if getattr(told, name) <= 0:
             raise InputError(f"--{name.replace('_', '-')} must be above 0")
-    amounts = Amounts.quick() if told.quick else Amounts()
+    if not 0.1 <= told.effort <= 10:
+        raise InputError(f"--effort {told.effort:g} is not between 0.1 and 10")
+    amounts = Amounts.quick() if told.quick else Amounts().scaled(told.effort)
     settings = Settings(
         phrase, told.out or Path(), told.work, told.language, tuple(told.spelling), told.seed, told.jobs,
         told.recordings, told.noise, told.rir, told.negatives, tuple(told.piper), tuple(told.also_train),
@@ -85,7 +88,10 @@ def command(settings: Settings) -> list[str]:
     out += [part for text in settings.spellings for part in ("--spelling", text)]
     out += [part for path in settings.piper for part in ("--piper", path.name)]
     out += [part for voice in settings.also_train for part in ("--also-train", voice)]
-    return [*out, "--quick"] if settings.amounts == Amounts.quick() else out
+    if settings.amounts == Amounts.quick():
+        return [*out, "--quick"]
+    effort = round(settings.amounts.steps / Amounts().steps, 3)
+    return out if effort == 1 else [*out, "--effort", f"{effort:g}"]
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from noctule.errors import InputError, UnavailableError
@@ -43,6 +43,11 @@ class Amounts:
     mine_after: float = 0.55
     negative_hours: float = 5.2
     phrase_trials: int = 40
+
+    def scaled(self, effort: float) -> Amounts:
+        """More or fewer scenes of the phrase's own and steps; what phrases share and the tests stay as they are."""
+        names = ("phrase_scenes", "confusable_scenes", "own_scenes", "mined_pool", "mined_kept", "steps")
+        return replace(self, **{name: max(1, round(getattr(self, name) * effort)) for name in names})
 
     @classmethod
     def quick(cls) -> Amounts:

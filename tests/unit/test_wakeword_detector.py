@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wakeword_models import bursts, noise, write_loud
 
 from noctule.errors import InputError, ModelError
 from noctule.wake import features
 from noctule.wake.detector import Detector
 from noctule.wake.model import WakeModel
 from noctule.wake.package import load_package
-from wakeword_models import bursts, noise, write_loud
 
 PEER = importlib.util.find_spec("pymicro_wakeword")
 
@@ -115,7 +115,10 @@ def test_an_unknown_front_end_is_refused(tmp_path: Path, pin: object, told: str)
         ({"model": "other.tflite"}, "there is no such model file"),
         ({"micro": {"probability_cutoff": 2, "sliding_window_size": 5}}, "'probability_cutoff' must be a number"),
         ({"micro": {"probability_cutoff": 0.5, "sliding_window_size": 0}}, "'sliding_window_size' must be"),
-        ({"micro": {"probability_cutoff": 0.5, "sliding_window_size": 5, "feature_step_size": 20}}, "20 ms is unknown"),
+        (
+            {"micro": {"probability_cutoff": 0.5, "sliding_window_size": 5, "feature_step_size": 20}},
+            "20 ms is unknown",
+        ),
     ],
 )
 def test_a_wrong_description_is_refused(tmp_path: Path, change: dict[str, object], told: str) -> None:
@@ -149,7 +152,7 @@ def test_a_folder_of_two_packages_must_be_narrowed(tmp_path: Path) -> None:
 
 def test_other_graphs_are_refused() -> None:
     adder = Path(__file__).resolve().parents[1] / "fixtures" / "adder.tflite"
-    with pytest.raises(ModelError, match="wake model|microWakeWord v2"):
+    with pytest.raises(ModelError, match=r"wake model|microWakeWord v2"):
         WakeModel(adder)
 
 
