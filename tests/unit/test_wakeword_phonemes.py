@@ -34,8 +34,8 @@ def test_distance_is_weighted() -> None:
     [
         ("go", [("g", "'oU")], "only 2 phonemes"),
         ("hey you", [("h", "'eI"), ("j", "u:")], "everyday words"),
-        ("strength", [tuple(["s", "t", "r", "'E", "N", "T"])], "only 1 syllables"),
-        ("papa papa", [tuple(["p", "'A:", "p", "@"])] * 2, "repeats few sounds"),
+        ("strength", [("s", "t", "r", "'E", "N", "T")], "only 1 syllables"),
+        ("papa papa", [("p", "'A:", "p", "@")] * 2, "repeats few sounds"),
     ],
 )
 def test_poor_phrases_are_warned_about(phrase: str, words: list[tuple[str, ...]], told: str) -> None:
