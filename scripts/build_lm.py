@@ -41,11 +41,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def build(options: argparse.Namespace) -> None:
+    from exporting.terminal import quiet
+
     try:
-        from tiny.model import Shape
-        from tiny.stages import Plan
-        from tiny.stages import build as run
-        from tiny.train import Recipe
+        with quiet():  # the converters greet at import
+            from tiny.model import Shape
+            from tiny.stages import Plan
+            from tiny.stages import build as run
+            from tiny.train import Recipe
     except ImportError as error:
         raise InputError(
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
@@ -73,8 +76,7 @@ def evaluate(options: argparse.Namespace) -> None:
     outside = examiner.score(draw("test", TEST_SEED, options.count, inside=False))
     seen = examiner.score(draw("train", TEST_SEED, options.count, inside=True))
     manifest = examiner.lm.manifest
-    threshold = float(manifest.raw["x_actions"]["threshold"])
-    text = card(Findings(inside, outside, seen, manifest, threshold))
+    text = card(Findings(inside, outside, seen, manifest, examiner.brain.doubt))
     (options.output / "MODEL_CARD.md").write_text(text, encoding="utf-8")
     say(f"held-out phrasings: exact {inside.exact:.2%}; out of domain: false actions {outside.false_actions:.2%}")
     say(f"a request takes {latency(inside.answers)} here, on one thread")

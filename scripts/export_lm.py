@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -36,10 +37,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("checkpoint", type=Path, help="folder with config.json, *.safetensors and tokenizer.model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="package folder to write")
+    parser.add_argument("--quant", default="int8", help="int8 (default), int4, int4-head8, float32, int8-tensor")
     parser.add_argument(
-        "--quant", default="int8", help="int8 (default), int4, float32, or int8-tensor for tflite-runtime"
+        "--context", type=numbers, default=[64, 128, 512], help="context buckets (default 64,128,512)"
     )
-    parser.add_argument("--context", type=numbers, default=[128, 512], help="context buckets, e.g. 128,512 (default)")
     parser.add_argument("--prefill", type=numbers, default=[32], help="prefill chunks, e.g. 32 (default) or 16,64")
     parser.add_argument("--name", default="", help="name in the manifest (default: the checkpoint folder's)")
     parser.add_argument("--version", default="1", help="version in the manifest")
@@ -121,5 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def leave(status: int) -> None:
+    """Exit without the lines that the runtime's C++ side prints while the interpreter is torn down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -12,22 +12,23 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from noctule import __version__
 from noctule.api.control import Control, ControlServer
-from noctule.board import resident_bytes, temperature_c
 from noctule.clock import Clock, SystemClock
-from noctule.config import Config, LoadedConfig, changes
-from noctule.errors import ConfigError, NoctuleError, UnavailableError
+from noctule.config import Config, LoadedConfig
+from noctule.errors import NoctuleError, UnavailableError
 from noctule.events import Bus
+from noctule.inforce import InForce
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
 from noctule.organs import Grow, Host, none
-from noctule.supervisor import DEGRADED, STARTING, WORKING, Job, Part, Policy, Supervisor
+from noctule.report import report
+from noctule.supervisor import DEGRADED, STARTING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
 from noctule.timers import Timers
 from noctule.workers import NAME as LM
@@ -50,6 +51,8 @@ Build = Callable[[Needs], Engine]
 
 #: what systemd is asked for, again and again, while models load.
 EXTEND_SECONDS = 15
+#: seconds that the organs get, all at once, to release their devices.
+ORGAN_CLOSE = 0.5
 #: names a part that freezes on SIGUSR2, so that a test can see the watchdog at work on a real stall. Unset in
 #: every installation: then SIGUSR2 keeps its default.
 FREEZE_VARIABLE = "NOCTULE_DEBUG_FREEZE"
@@ -69,16 +72,13 @@ class Service:
         grow: Grow = none,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._loaded = loaded
-        self._load = load
+        self._inforce = InForce(loaded, load, bus)
         self._bus = bus
         self._journal = journal
         self._build = build
         self._started = self._clock.monotonic()
         self._ready = False
         self._state = "starting"
-        #: the configuration that parts were built with; where it differs from the one in force, they need a restart.
-        self._built: dict[str, Config] = {"": loaded.config}
         self._last_ping = 0.0
         self._watchdog = watchdog_interval()
         supervision = loaded.config.supervision
@@ -117,7 +117,7 @@ class Service:
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self._loaded.config
+        return self._inforce.config
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -194,13 +194,20 @@ class Service:
         notify(STOPPING=1, STATUS="Stopping")
         self._bus.publish("service.stopping", "service", "Noctule is stopping", level=5)
         server.close()
-        self.language.stop()
-        await server.stop()
         for task in self._tasks:
             task.cancel()
-        stuck = await asyncio.to_thread(self.supervisor.stop, self.config.service.stop_timeout)
-        for organ in self.organs:
-            await asyncio.to_thread(organ.close)
+        timeout = self.config.service.stop_timeout
+        # Workers first: a request that ends lets its client's connection end by itself.
+        stopping = asyncio.ensure_future(asyncio.to_thread(self.supervisor.stop, timeout))
+        await server.stop()
+        stuck = await stopping
+        closing = {organ.name: threading.Thread(target=organ.close, daemon=True) for organ in self.organs}
+        for thread in closing.values():
+            thread.start()
+        deadline = self._clock.monotonic() + ORGAN_CLOSE
+        for name, thread in closing.items():
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+            stuck += [name] if thread.is_alive() and name not in stuck else []
         for name in stuck:
             self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
@@ -248,14 +255,14 @@ class Service:
             notify(STATUS=self.summary())
 
     def _load_engine(self, part: Part) -> Engine:
-        self._built[LM] = self.config
+        self._inforce.built(LM)
         return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock))
 
     # -- requests ------------------------------------------------------------------------------------------------
 
     def submit(self, ask: Ask) -> None:
         """Hand a request to the language worker. Raises BusyError or UnavailableError."""
-        if not self.config.lm.enabled and LM not in self._built:
+        if all(part.name != LM for part in self.supervisor.parts()):
             raise UnavailableError("The language model is switched off.", "set lm.enabled = true and restart")
         self._bus.publish("ask.received", LM, "A request has come", characters=len(ask.text), prompt=ask.text)
         self.language.submit(ask)
@@ -268,7 +275,7 @@ class Service:
         async with self._reload_lock:
             reloading()
             try:
-                return self._reload()
+                return self._inforce.reload(self._apply)
             finally:
                 notify(READY=1, STATUS=self.summary())
 
@@ -276,45 +283,16 @@ class Service:
         with contextlib.suppress(NoctuleError):  # each mistake is in the journal already
             await self.reload()
 
-    def _reload(self) -> dict[str, Any]:
-        try:
-            new = self._load()
-        except ConfigError as error:
-            for problem in error.problems:
-                self._bus.publish("config.rejected", "config", problem, level=3)
-            raise
-        old, self._loaded = self._loaded, new
-        self._journal.configure(new.config.service.verbosity, new.config.service.log_words)
+    def _apply(self, new: Config) -> None:
+        """Put live settings in force, and give parts that are out of service another chance at once."""
+        self._journal.configure(new.service.verbosity, new.service.log_words)
         for organ in self.organs:
-            organ.apply(new.config)
-        self._retry_language()
-        restart = self.pending()
-        applied = [key for key, _ in changes(old.config, new.config) if key not in restart]
-        for key in applied:
-            self._bus.publish("config.applied", "config", f"{key} is in force now", 5, key=key)
-        for key in restart:
-            self._bus.publish("config.restart", "config", f"{key} needs a restart", 5, key=key)
-        text = f"{len(applied)} settings applied, {len(restart)} need a restart"
-        self._bus.publish("config.reloaded", "config", f"The configuration was reloaded: {text}", 5)
-        return {"applied": applied, "restart": restart, "files": [str(path) for path in new.files]}
-
-    def _retry_language(self) -> None:
-        """A model that could not be loaded gets another chance at once, with the new settings."""
-        if any(part.name == LM and part.state == DEGRADED for part in self.supervisor.parts()):
-            self._built[LM] = self.config
-            self.supervisor.retry(LM)
-
-    def pending(self) -> list[str]:
-        """Settings in the files that differ from what the parts were built with, and need a restart."""
-        found = []
-        for key, live in changes(self._built[""], self.config):
-            if key.startswith("lm.") and LM in self._built:
-                continue
-            found += [] if live else [key]
-        if LM in self._built:
-            lm = changes(self._built[LM], self.config)
-            found += [key for key, live in lm if key.startswith("lm.") and not live]
-        return sorted(found)
+            organ.apply(new)
+        for part in self.supervisor.parts():
+            if part.state == DEGRADED:
+                if part.name == LM:
+                    self._inforce.built(LM)
+                self.supervisor.retry(part.name)
 
     # -- status --------------------------------------------------------------------------------------------------
 
@@ -328,38 +306,18 @@ class Service:
 
     def status(self) -> Mapping[str, Any]:
         """Everything `noctule status` shows; JSON-able."""
-        troubles = self.supervisor.troubles()
-        parts = self.supervisor.report()
-        state = self._state
-        if state == "ready" and (troubles or any(part["state"] != WORKING for part in parts)):
-            state = "degraded"
-        resident = resident_bytes()
-        counts, door = self.language.counts, self.server.door
         return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "state": state,
+            **report(self.supervisor, self._state, self._clock.monotonic() - self._started),
             "summary": self.summary(),
-            "troubles": troubles,
-            "uptime_s": round(self._clock.monotonic() - self._started, 1),
-            "started": round(time.time() - (self._clock.monotonic() - self._started), 1),
-            "parts": parts,
             "lm": {
                 **self.language.about,
                 "enabled": self.config.lm.enabled,
                 "waiting": self.language.waiting,
-                "requests": vars(counts),
+                "requests": vars(self.language.counts),
             },
-            "api": {
-                "socket": str(self.server.path),
-                "clients": door.clients,
-                "connections": door.connections,
-                "refused": door.refusals,
-            },
+            "api": self.server.report(),
             "timers": self.timers.report(),
             **{organ.name: dict(organ.status()) for organ in self.organs},
-            "memory": {"resident_bytes": resident},
-            "board": {"temperature_c": temperature_c()},
             "journal": {"structured": self._journal.structured, "lost": self._journal.lost},
-            "config": {"files": [str(path) for path in self._loaded.files], "needs_restart": self.pending()},
+            "config": {"files": self._inforce.files, "needs_restart": self._inforce.pending()},
         }

@@ -1,7 +1,8 @@
 """The only door to a TFLite runtime. L1.
 
-Two runtimes are spoken: `ai-edge-litert` (its CompiledModel; first choice) and `tflite-runtime` (its Interpreter;
-for systems pinned to it, Python <= 3.11). Both give the same three things:
+Two runtimes are spoken: `ai-edge-litert` (its CompiledModel, by the C interface or, with releases that was not
+tested on, the Python class) and `tflite-runtime` (its Interpreter; for systems pinned to it, Python <= 3.11). All
+give the same three things:
 
     model = load_model(path, threads=2, weight_cache=file)
     step = model.runner("decode_128", alias={"kv_cache_k_0": "kv_cache_k_0", ...})
@@ -18,21 +19,25 @@ Shapes are static. One model and its runners belong to one thread at a time. Err
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from noctule.errors import ModelError
-from noctule.native_stderr import one_line
+from noctule.native_stderr import captured_stderr, explain, one_line
 from noctule.tflite_base import UNNAMED, Buffers, Model, Runner, Runtime, Signature, TensorSpec
 from noctule.tflite_interpreter import open_wrapper
 from noctule.tflite_litert import LiteRtModel, litert_specs
+from noctule.tflite_native import Library, open_native
 
 __all__ = [
     "UNNAMED",
     "Buffers",
     "LiteRt",
+    "LiteRtNative",
     "Model",
     "Runner",
     "Runtime",
@@ -47,8 +52,39 @@ __all__ = [
 # ---- ai-edge-litert -------------------------------------------------------------------------------------------
 
 
+class LiteRtNative(Runtime):
+    """ai-edge-litert through the C interface of its CompiledModel (`tflite_native` tells why). First choice."""
+
+    name = "ai-edge-litert"
+
+    def __init__(self) -> None:
+        package = importlib.util.find_spec("ai_edge_litert")
+        if package is None or not package.submodule_search_locations:
+            raise ImportError("No module named 'ai_edge_litert'")
+        self.version = importlib.metadata.version("ai-edge-litert")
+        if not self.version.startswith(_NATIVE_TESTED):
+            raise ImportError(f"the C interface of release {self.version} has not been tested")
+        self._library = _native_library(Path(package.submodule_search_locations[0]) / "libLiteRt.so")
+
+    def _load(self, path: Path, threads: int, weight_cache: Path | None) -> Model:
+        return open_native(self._library, self, path, threads, weight_cache)
+
+
+#: Releases whose C interface the conformance tests have run on (x86-64 and, by its symbols, aarch64).
+_NATIVE_TESTED = ("2.3.",)
+
+
+@functools.cache
+def _native_library(path: Path) -> Library:
+    with captured_stderr() as said:
+        try:
+            return Library(path)
+        except (OSError, AttributeError, RuntimeError) as error:
+            raise ImportError(explain(str(error), said())) from None
+
+
 class LiteRt(Runtime):
-    """ai-edge-litert through its CompiledModel."""
+    """ai-edge-litert through its Python class; it holds the interpreter lock while it runs."""
 
     name = "ai-edge-litert"
 
@@ -112,11 +148,11 @@ _chosen: Runtime | None = None
 
 
 def default_runtime() -> Runtime:
-    """ai-edge-litert, or tflite-runtime where that is what is installed; ModelError when neither is."""
+    """ai-edge-litert, or tflite-runtime where that is what is installed; ModelError when neither can be used."""
     global _chosen
     if _chosen is None:
         reasons = []
-        for candidate in (LiteRt, TfliteRuntime):
+        for candidate in (LiteRtNative, LiteRt, TfliteRuntime):
             try:
                 _chosen = candidate()
                 return _chosen

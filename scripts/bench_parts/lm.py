@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -65,11 +66,11 @@ def command(engine: str, files: Files, pythons: Pythons, plan: dict[str, Any], c
 
 
 def child(argv: list[str]) -> dict[str, Any]:
-    """Run one measurement; InputError with the child's last words when it gives no result."""
+    """Run one measurement; TimeoutError when it takes for ever, InputError with its last words when it fails."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_CHILD_TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise InputError(f"{Path(argv[1]).name} {Path(argv[2]).name} gave nothing in {_CHILD_TIMEOUT} s") from None
+        raise TimeoutError(f"{Path(argv[1]).name} {Path(argv[2]).name} gave nothing in {_CHILD_TIMEOUT} s") from None
     for line in done.stdout.splitlines():
         if line.startswith(_MARK):
             result: dict[str, Any] = json.loads(line.removeprefix(_MARK))
@@ -78,10 +79,15 @@ def child(argv: list[str]) -> dict[str, Any]:
     raise InputError(f"{Path(argv[1]).name} {Path(argv[2]).name} failed: {lines[-1]}")
 
 
+#: Ends with its parent, even one that was killed.
+_BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(10**6): pass"
+
+
 @contextlib.contextmanager
 def busy_cores() -> Iterator[None]:
     """A busy loop for every core while the block runs."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    spin = [sys.executable, "-c", _BUSY, str(os.getpid())]
+    loops = [subprocess.Popen(spin) for _ in range(os.cpu_count() or 1)]
     try:
         yield
     finally:
@@ -90,25 +96,36 @@ def busy_cores() -> Iterator[None]:
             loop.wait()
 
 
-def measure(options: argparse.Namespace, files: Files, pythons: Pythons, progress: Progress) -> list[dict[str, Any]]:
+def measure(
+    options: argparse.Namespace, files: Files, pythons: Pythons, progress: Progress
+) -> tuple[list[dict[str, Any]], dict[int, list[float]]]:
+    """Samples for `lm_report`, and read bandwidth in GB/s by thread count, one a repeat."""
     samples: list[dict[str, Any]] = []
-    threads, most = threads_of(options.threads), max(threads_of(options.threads))
+    bandwidth: dict[int, list[float]] = {}
+    threads = threads_of(options.threads)
     idle = {"parts": _ALL, "tokens": options.tokens, "budget": 20.0}
     loaded = {"parts": ("decode",), "tokens": options.tokens, "budget": 10.0}
+
+    def run(engine: str, plan: dict[str, Any], **where: Any) -> None:
+        try:
+            answer = child(command(engine, files, pythons, plan, options.cache))
+        except TimeoutError as error:  # the repeat goes without this sample
+            progress(str(error))
+        else:
+            samples.append({"engine": engine, "threads": plan["threads"], **where, **answer})
+
     for repeat in range(options.repeats):
-        # Every second repeat runs backwards, so that nothing always comes first.
-        engines = [*PACKAGES, *GGUFS][:: 1 if repeat % 2 == 0 else -1]
+        order = slice(None, None, 1 if repeat % 2 == 0 else -1)  # so that nothing always comes first
         for count in threads:
-            for engine in engines:
-                answer = child(command(engine, files, pythons, {**idle, "threads": count}, options.cache))
-                samples.append({"engine": engine, "threads": count, "loaded": False, "repeat": repeat, **answer})
-        if not options.no_load:
-            for engine in ("int8", "Q8_0")[:: 1 if repeat % 2 == 0 else -1]:
-                with busy_cores():
-                    answer = child(command(engine, files, pythons, {**loaded, "threads": most}, options.cache))
-                samples.append({"engine": engine, "threads": most, "loaded": True, "repeat": repeat, **answer})
+            if speed := read_bandwidth(count):
+                bandwidth.setdefault(count, []).append(speed[0])
+            for engine in [*PACKAGES, *GGUFS][order]:
+                run(engine, {**idle, "threads": count}, repeat=repeat, loaded=False)
+        for engine in [] if options.no_load else ["int8", "Q8_0"][order]:
+            with busy_cores():
+                run(engine, {**loaded, "threads": threads[-1]}, repeat=repeat, loaded=True)
         progress(f"repeat {repeat + 1} of {options.repeats} done")
-    return samples
+    return samples, bandwidth
 
 
 def same_model(samples: Sequence[dict[str, Any]]) -> bool:
@@ -117,29 +134,31 @@ def same_model(samples: Sequence[dict[str, Any]]) -> bool:
     return len(says["int8"]) == 1 and says["int8"] == says["Q8_0"]
 
 
+def load_average() -> str:
+    """What else the machine did meanwhile: a loaded machine makes absolute numbers worthless, not ratios."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     progress = Progress()
     try:
-        threads = threads_of(options.threads)
+        threads_of(options.threads)
         if options.repeats < 1 or options.tokens < 1:
             raise InputError("--repeats and --tokens must be at least 1")
         pythons = Pythons(sys.executable, options.host_python, options.llama_python)
         require_llama(pythons)
         files = build(options.cache, pythons, progress)
-        bandwidth, means = {}, "C"
-        for count in threads:
-            if answer := read_bandwidth(count):
-                bandwidth[count], means = answer
-        progress("read bandwidth " + ", ".join(f"{g:.1f} GB/s on {n}" for n, g in bandwidth.items()) + f" ({means})")
-        samples = measure(options, files, pythons, progress)
+        samples, bandwidth = measure(options, files, pythons, progress)
     except NoctuleError as error:
         print(f"bench lm: {error.explain()}", file=sys.stderr)
         return error.exit_code
     found = lm_report.rows(samples, token_bytes(), bandwidth)
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {options.repeats} interleaved repeats"
+        f"{platform.machine()}, {os.cpu_count()} cores, {options.repeats} interleaved repeats, load {load_average()}"
     )
+    for count, speeds in bandwidth.items():
+        print(f"read bandwidth on {count} threads: {statistics.median(speeds):.1f} GB/s (median)")
     print(f"same first words as llama.cpp: {'yes' if same_model(samples) else 'NO'}\n")
     print(lm_report.table(found))
     if options.json:

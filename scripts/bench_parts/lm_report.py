@@ -47,8 +47,10 @@ MEMORY_LIMIT_MB = 240.0
 BANDWIDTH_SHARE = 0.70
 
 
-def rows(samples: Sequence[Sample], token_bytes: Mapping[str, int], bandwidth: Mapping[int, float]) -> list[Row]:
-    """`token_bytes`: weight bytes read a token, by engine; `bandwidth`: GB/s by thread count."""
+def rows(
+    samples: Sequence[Sample], token_bytes: Mapping[str, int], bandwidth: Mapping[int, Sequence[float]]
+) -> list[Row]:
+    """`token_bytes`: weight bytes read a token, by engine; `bandwidth`: GB/s by thread count, one a repeat."""
     found: list[Row] = []
     threads = sorted({int(s["threads"]) for s in samples})
     for c in COMPARISONS:
@@ -87,7 +89,11 @@ def _compare(c: Comparison, threads: int, pairs: list[tuple[float, float]]) -> R
 
 
 def _alone(
-    samples: Sequence[Sample], engine: str, n: int, token_bytes: Mapping[str, int], bandwidth: Mapping[int, float]
+    samples: Sequence[Sample],
+    engine: str,
+    n: int,
+    token_bytes: Mapping[str, int],
+    bandwidth: Mapping[int, Sequence[float]],
 ) -> list[Row]:
     """Memory and share of the bandwidth: bounds of our int8 package, information for the others."""
     idle = list(_of(samples, engine, n, False).values())
@@ -99,9 +105,13 @@ def _alone(
         Row(f"resident memory, {engine}", n, resident, None, None, "MB",
             f"<= {MEMORY_LIMIT_MB:g} MB" if judged else "", resident <= MEMORY_LIMIT_MB if judged else None)
     ]  # fmt: skip
-    times = [float(s["decode"]["ms"]) for s in idle if "decode" in s]
-    if n in bandwidth and engine in token_bytes and times:
-        share = token_bytes[engine] / (statistics.median(times) * 1e-3) / (bandwidth[n] * 1e9)
+    shares = [
+        token_bytes[engine] / (float(s["decode"]["ms"]) * 1e-3) / (bandwidth[n][int(s["repeat"])] * 1e9)
+        for s in idle
+        if "decode" in s and engine in token_bytes and n in bandwidth
+    ]
+    if shares:
+        share = statistics.median(shares)
         bound = judged and n == 1
         found.append(
             Row(f"share of read bandwidth, {engine}", n, 100 * share, None, None, "%",

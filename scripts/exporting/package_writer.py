@@ -12,6 +12,8 @@ from pathlib import Path
 from noctule.errors import InputError
 from noctule.manifest import MANIFEST
 
+_MEMINFO = Path("/proc/meminfo")
+
 
 def check_destination(folder: Path) -> None:
     """Refuse to replace anything that is not a package, and folders that cannot be written."""
@@ -33,4 +35,19 @@ def check_space(folder: Path, needed: int) -> None:
         raise InputError(
             f"{folder.absolute().parent} has {free / 1e9:.1f} GB free, the export needs {needed / 1e9:.1f} GB",
             "free some space or choose a folder on another disk",
+        )
+
+
+def check_memory(needed: int) -> None:
+    """Refuse an export that this machine cannot hold; `needed`: bytes. Silent where the kernel tells nothing."""
+    try:
+        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return
+    fields = {name: int(rest.split()[0]) * 1024 for name, rest in (line.split(":", 1) for line in lines)}
+    free = fields.get("MemAvailable", needed) + fields.get("SwapFree", 0)
+    if free < needed:
+        raise InputError(
+            f"the export needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
+            "close other programs, add swap, or export on a larger machine",
         )

@@ -3,7 +3,8 @@
 int8: every fully connected layer dynamic-range with one scale an output channel; the embedding table with one scale
 a row, so that a tied head shares its bytes. (The table must not be "weight-only": that puts a DEQUANTIZE before the
 lookup, which holds the whole table in float32 once a signature.)
-int4: blocks of 32 inputs share a scale (as GGUF's Q4_0); the embedding and the head stay int8.
+int4: blocks of 32 inputs share a scale (as GGUF's Q4_0), the head included; the table that tokens are looked up in
+stays int8 (one row a token is read). int4-head8 keeps the head at int8: more bytes a token, finer logits.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Scheme:
 SCHEMES: dict[str, Scheme | None] = {
     "float32": None,
     "int8": Scheme(8, "CHANNELWISE"),
-    "int4": Scheme(4, "BLOCKWISE_32"),
+    "int4": Scheme(4, "BLOCKWISE_32", head_bits=4),
+    "int4-head8": Scheme(4, "BLOCKWISE_32"),
     "int8-tensor": Scheme(8, "TENSORWISE"),  # what tflite-runtime 2.14 can run
 }
 
@@ -50,7 +52,9 @@ def recipe_of(scheme: Scheme) -> list[dict[str, object]]:
     if scheme.head_bits != scheme.bits:
         manager.add_dynamic_config(HEADS, FULLY_CONNECTED, num_bits=scheme.head_bits, granularity=CHANNELS)
     if scheme.embedding_bits:
-        manager.add_dynamic_config(".*", EMBEDDING, num_bits=scheme.embedding_bits, granularity=CHANNELS)
+        # tflite-runtime looks up zeros in a table with a scale per row.
+        rows = qtyping.QuantGranularity.TENSORWISE if scheme.granularity == "TENSORWISE" else CHANNELS
+        manager.add_dynamic_config(".*", EMBEDDING, num_bits=scheme.embedding_bits, granularity=rows)
     recipe: list[dict[str, object]] = manager.get_quantization_recipe()
     return recipe
 

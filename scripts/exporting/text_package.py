@@ -15,16 +15,19 @@ from exporting.convert import convert, decode_name, text_signatures
 from exporting.families import Family, family_of
 from exporting.golden import Gap, gap, golden_entry, golden_tokens, reference_logits, runtime_logits
 from exporting.graph import DecoderConfig
-from exporting.package_writer import check_destination, check_space
-from exporting.quantise import SCHEMES, quantise
+from exporting.package_writer import check_destination, check_memory, check_space
+from exporting.quantise import SCHEMES, Scheme, quantise
 from exporting.tokens import find_tokenizer, tokenizer_entry
 from exporting.weights import load_decoder
 from noctule import tflite
 from noctule.errors import InputError
 from noctule.manifest import PackageWriter, describe_signatures
+from noctule.manifest_schema import parse_manifest
 
 #: At its largest a build holds the float32 file, the quantised one and slack for the graphs.
 _SLACK_BYTES = 64 << 20
+#: Measured: 1 GB for the converters alone, 3.6 GB in all for 135 million parameters.
+_MEMORY_BASE, _MEMORY_PER_PARAMETER = 10**9, 20
 _FLATBUFFER_LIMIT = 2**31  # bytes; the float32 file is one flatbuffer
 
 
@@ -33,7 +36,7 @@ class Request:
     checkpoint: Path
     package: Path
     quant: str = "int8"
-    contexts: Sequence[int] = (128, 512)
+    contexts: Sequence[int] = (64, 128, 512)
     prefills: Sequence[int] = (32,)
     name: str = ""
     version: str = "1"
@@ -67,6 +70,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         )
     tokenizer = find_tokenizer(request.checkpoint)
     tokens = tokenizer_entry(tokenizer, request.checkpoint, checkpoint.config, c.rows)
+    _check_manifest(request, tokens)
     parameters = count_parameters(c)
     if 4 * parameters > _FLATBUFFER_LIMIT:
         raise InputError(
@@ -74,6 +78,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
             "models up to about 500 million parameters can be exported",
         )
     check_space(request.package, 6 * parameters + _SLACK_BYTES)
+    check_memory(_MEMORY_BASE + _MEMORY_PER_PARAMETER * parameters)
     progress(
         f"{request.checkpoint.name}: {family.name}, {parameters / 1e6:.1f} million parameters, {c.layers} layers"
     )
@@ -137,6 +142,25 @@ def _checked(request: Request) -> tuple[list[int], list[int]]:
     return contexts, prefills
 
 
+def _check_manifest(request: Request, tokens: dict[str, Any]) -> None:
+    """Find a mistake in what the user adds to the manifest now, not after the trace. Raises ModelError."""
+    parse_manifest(
+        "the manifest to be",
+        {
+            "format": 1,
+            "kind": "wake-word",  # the kind that needs no graph yet
+            "name": request.name,
+            "version": request.version,
+            "licence": request.licence,
+            "source": request.source,
+            "build": request.command,
+            "files": {tokens["file"]: {"bytes": 1, "sha256": 64 * "0"}},
+            "tokenizer": tokens,
+            **_optional(request),
+        },
+    )
+
+
 def count_parameters(c: DecoderConfig) -> int:
     """Weights of the matrices and the table (norms and biases are a rounding error and left out)."""
     head = 0 if c.tied_head else c.vocab * c.dim
@@ -153,15 +177,14 @@ def token_bytes(c: DecoderConfig, quant: str) -> int:
     scheme = SCHEMES[quant]
     if scheme is None:
         return 4 * (c.layers * layer_parameters(c) + c.vocab * c.dim + c.dim)
+    body, head = c.layers * layer_parameters(c), c.vocab * c.dim
+    return int(body * _weight_bits(scheme, scheme.bits) + head * _weight_bits(scheme, scheme.head_bits)) // 8 + c.dim
+
+
+def _weight_bits(scheme: Scheme, bits: int) -> float:
+    """Bits a weight with its share of a block's 16-bit scale (scales of whole rows are left out)."""
     block = int(scheme.granularity.partition("_")[2] or 0)
-    body = c.layers * layer_parameters(c)
-    scales = 2 * body // block if block else 0  # one half-precision scale a block
-    return (
-        body * scheme.bits // 8
-        + scales
-        + c.vocab * c.dim * scheme.head_bits // 8
-        + c.dim * scheme.embedding_bits // 8
-    )
+    return bits + 16 / block if block and bits == scheme.bits else bits
 
 
 def architecture_entry(family: Family, parameters: int, quant: str) -> dict[str, Any]:

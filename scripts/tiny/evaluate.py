@@ -5,6 +5,7 @@ The actions themselves do nothing here (`rehearsal`); everything before and afte
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,11 +18,14 @@ from noctule.actions.declared import SPECS
 from noctule.actions.registry import ActionRegistry, Call, Result
 from noctule.actions.words import Request, read
 from noctule.brain import Brain
+from noctule.brain.doubt import Doubt, has_unfamiliar
 from noctule.events import Bus
 from noctule.lm.text_lm import TextLM
 from tiny.generate import Example, Generator
-from tiny.split import Part
+from tiny.mutate import courtesies
+from tiny.split import Part, action_sources
 
+_SLOT = re.compile(r"\{[a-z]+\}|[\[\]|]")
 #: Seeds of the drawn sets. The test set is used for nothing but the card.
 VALIDATION_SEED, TEST_SEED = 101, 202
 
@@ -113,11 +117,13 @@ def draw(part: Part, seed: int, count: int, inside: bool) -> list[Example]:
 
 
 class Examiner:
-    """Asks a package. threshold: None for the package's own."""
+    """Asks a package. doubts: False to see what the model would do without its thresholds."""
 
-    def __init__(self, package: Path, threads: int = 1) -> None:
+    def __init__(self, package: Path, threads: int = 1, *, doubts: bool = True) -> None:
         self.lm = TextLM.load(package, threads=threads)
         self.brain = Brain(self.lm, rehearsal(), UserCommands(dict), Bus())
+        if not doubts:
+            self.brain.doubt = Doubt()
 
     def answer(self, example: Example) -> Answer:
         began = time.perf_counter()
@@ -134,14 +140,39 @@ class Examiner:
         self.lm.close()
 
 
-def choose_threshold(inside: Score, outside: Score, aim: float) -> float:
-    """The smallest confidence that keeps false actions at `aim` on validation, but never one that costs over 1 %.
+#: Thresholds tried. 1.0 means: with unfamiliar words never act.
+_GRID = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9995, 1.0)
 
-    Both scores must have been taken without a threshold.
+
+def familiar_words() -> list[str]:
+    """Words of the phrasings that are trained on, and of the courtesies around them."""
+    words: set[str] = set()
+    for source in action_sources()["train"]:
+        words.update(read(_SLOT.sub(" ", source.template.line)).texts)
+    for line in courtesies():
+        words.update(read(line).texts)
+    return sorted(words)
+
+
+def choose_doubt(inside: Score, outside: Score, aim: float) -> Doubt:
+    """Thresholds that keep false actions at `aim` and cost the fewest exact calls; where the aim cannot be met,
+    each false action above it weighs as two exact calls. Both scores must have been taken without doubts.
     """
-    allowed = int(aim * len(outside.answers))
-    acting = sorted((answer.confidence for answer in outside.answers if answer.acted), reverse=True)
-    wanted = acting[allowed] + 1e-6 if len(acting) > allowed else 0.0
-    right = sorted(answer.confidence for answer in inside.answers if answer.exact)
-    dear = right[len(right) // 100] if right else 0.0
-    return round(min(wanted, dear, 0.999), 4)
+    words = frozenset(familiar_words())
+    right = [_signs(answer, words) for answer in inside.answers if answer.exact]
+    wrong = [_signs(answer, words) for answer in outside.answers if answer.acted]
+
+    def share(signs: list[tuple[float, bool]], doubt: Doubt, total: int) -> float:
+        passed = [p for p, strange in signs if p >= doubt.threshold and (not strange or p >= doubt.unfamiliar)]
+        return len(passed) / max(1, total)
+
+    def worth(doubt: Doubt) -> float:
+        false = share(wrong, doubt, len(outside.answers))
+        return share(right, doubt, len(inside.answers)) - 2 * max(0.0, false - aim)
+
+    choices = [Doubt(t, u, words) for t in _GRID[:-3] for u in _GRID if u >= t]
+    return max(choices, key=worth)
+
+
+def _signs(answer: Answer, words: frozenset[str]) -> tuple[float, bool]:
+    return answer.confidence, has_unfamiliar(read(answer.example.text), answer.call, words)

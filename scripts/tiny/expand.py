@@ -1,14 +1,28 @@
-"""The little template language of phrasings.py and outside.py."""
+"""The data files and their little template language (see the heads of data/*.txt)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
+
+DATA = Path(__file__).parent / "data"
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{([a-z]+)\}")
+
+
+def sections(name: str) -> dict[str, list[str]]:
+    """The sections of data/`name` ("= title", then its lines), in their order; "#" lines are comments."""
+    found: dict[str, list[str]] = {}
+    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("= "):
+            found[line[2:]] = []
+        elif line and not line.startswith("#"):
+            found[next(reversed(found))].append(line)
+    return found
 
 
 @dataclass(frozen=True)
@@ -29,10 +43,10 @@ class Template:
     plain: bool = False
 
 
-def parse_action_lines(text: str) -> list[Template]:
+def parse_action_lines(lines: list[str]) -> list[Template]:
     """The templates of an action: "line => argument=value …"."""
     templates = []
-    for line in text.strip().splitlines():
+    for line in lines:
         left, arrow, right = line.partition("=>")
         if not arrow:
             raise ValueError(f"no => in {line!r}")
@@ -45,9 +59,9 @@ def parse_action_lines(text: str) -> list[Template]:
     return templates
 
 
-def parse_outside_lines(text: str) -> list[Template]:
+def parse_outside_lines(lines: list[str]) -> list[Template]:
     """The templates of a topic; none has a call."""
-    return [Template(line.strip(), True, ()) for line in text.strip().splitlines()]
+    return [Template(line.strip(), True, ()) for line in lines]
 
 
 def expand(line: str, fill: Callable[[str], str], rng: Random) -> list[Piece]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from noctule.actions.declared import LONGEST_CLIP, LONGEST_TIMER, REFUSALS, SPECS
+from noctule.actions.names import name_spans
 from noctule.actions.numbers import duration as parse_duration
 from noctule.actions.numbers import percentage as parse_percentage
 from noctule.actions.numbers import spans
@@ -42,7 +43,7 @@ class Example:
 
 
 def reply_for(action: str, arguments: tuple[tuple[str, str], ...], words: tuple[str, ...]) -> str:
-    """The declared reply that suits: one whose arguments were all given, as many as possible; polite to the polite."""
+    """The declared reply that suits: names as many given arguments as possible, and is polite to the polite."""
     spec = _SPECS[action]
     given = {name for name, _ in arguments}
     names = {argument.name for argument in spec.arguments}
@@ -84,6 +85,8 @@ class Generator:
             return slots.task(rng, held)
         if slot == "n":
             return slots.number(rng)
+        if slot == "clock":
+            return slots.clock(rng)
         pools = {
             "city": slots.CITIES,
             "person": slots.PERSONS,
@@ -101,7 +104,7 @@ class Generator:
         """A request for a declared action; None when the draw came out ambiguous."""
         rng = self.rng
         # By action evenly mixed with by line: rare actions are seen, rich ones keep their variety.
-        if rng.random() < 0.35:
+        if rng.random() < 0.45:
             source = rng.choice(self.by_action[rng.choice(sorted(self.by_action))])
         else:
             source = rng.choice(self.actions[self.part])
@@ -152,7 +155,9 @@ class Generator:
                 }
                 if value not in offered:
                     return False
-            elif argument.kind == "words" and len(value.split()) > argument.most_words:
+            elif argument.kind == "words" and value not in {
+                " ".join(words[span.start : span.end]) for span in name_spans(words, argument.most_words)
+            }:
                 return False
         return True
 
@@ -179,7 +184,7 @@ class Generator:
     def _refused(self, text: str, refusal: str, topic: str, line: str) -> Example:
         return Example(text, "none", (), REFUSALS[refusal], topic, line)
 
-    def stream(self, inside_share: float = 0.55) -> Iterator[Example]:
+    def stream(self, inside_share: float = 0.5) -> Iterator[Example]:
         """Examples without end."""
         while True:
             example = self.inside() if self.rng.random() < inside_share else self.outside_request()

@@ -6,37 +6,37 @@ import string
 from random import Random
 
 from tiny import slots
-from tiny.expand import Piece
+from tiny.expand import Piece, sections
 from tiny.split import Part, Source
 
-
-def _heads(text: str) -> list[str]:
-    """What stands before a request, each with the space after it."""
-    return [item.strip() + " " for item in text.replace("\n", "").split("|")]
+_AROUND = sections("around.txt")
 
 
-def _tails(text: str) -> list[str]:
-    """What stands after a request, each with the space before it."""
-    return [" " + item.strip() for item in text.replace("\n", "").split("|")]
+def _heads(name: str) -> list[str]:
+    """Entries that stand before a request, each with the space after it."""
+    return [f"{item} " for item in _AROUND[name]]
 
 
-_BEFORE_IMPERATIVE = _heads("""
-please|can you|could you|could you please|can you please|would you|will you|i want you to
-|i'd like you to|hey noctule|noctule|ok|okay|hey|um|uh|so|just|quickly|go ahead and|hey can you
-|noctule please|would you please|hello|hi can you|now|i need you to|uh can you|okay noctule
-|hi noctule
-""")
-_BEFORE_QUESTION = _heads("""
-hey|noctule|um|uh|so|okay|excuse me|hey noctule|ok|hi|hello noctule|well|and|ok noctule|sorry|listen
-""")
-_AFTER = _tails("""
-please|now|for me|thanks|thank you|right now|quickly|if you can|will you|okay|noctule|then|again
-|would you|real quick|please noctule|right away|can you
-""")
-_BEFORE_TEST = ["be so kind and ", "i would love you to ", "my friend please ", "alright ", "say noctule "]
-_AFTER_TEST = [" if you don't mind", " when you can", " my friend", " if possible", " this minute please"]
+def _tails(name: str) -> list[str]:
+    """Entries that stand after a request, each with the space before it."""
+    return [f" {item}" for item in _AROUND[name]]
+
+
+_BEFORE_IMPERATIVE, _BEFORE_QUESTION, _BEFORE_TEST = map(
+    _heads, ("before imperative", "before question", "before test")
+)
+_AFTER, _AFTER_TEST = map(_tails, ("after", "after test"))
+_NEGATIONS, _NEGATIONS_TEST = map(_heads, ("negations", "negations test"))
+_HOW, _HOW_TEST = map(_heads, ("how", "how test"))
+_OTHERS, _OTHERS_TEST = map(_heads, ("others", "others test"))
+_ELSEWHERE, _ELSEWHERE_TEST = map(_tails, ("elsewhere", "elsewhere test"))
 _FILLERS = ["uh", "um", "like", "you know", "er", "well", "so"]
 _SMALL = {"a", "the", "for", "me", "my", "to", "of", "is", "an", "on"}
+
+
+def courtesies() -> list[str]:
+    """Everything that is put before or after the requests that are trained on, and the hesitations."""
+    return [*_BEFORE_IMPERATIVE, *_BEFORE_QUESTION, *_AFTER, *_FILLERS]
 
 
 def decorate(pieces: list[Piece], question: bool, part: Part, rng: Random) -> list[Piece]:
@@ -95,60 +95,42 @@ def _typo(word: str, rng: Random) -> str:
     return word[:at] + rng.choice(string.ascii_lowercase) + word[at + 1 :]
 
 
-_NEGATIONS = _heads("""
-don't|do not|please don't|never|you must not|i don't want you to|i didn't ask you to|no need to
-|please do not|you don't have to|there's no need to|i don't want to|you shouldn't
-|whatever you do don't|better not
-""")
-_NEGATIONS_TEST = [
-    "under no circumstances ",
-    "refuse to ",
-    "i would hate it if you were to ",
-    "i forbid you to ",
-    "stop trying to ",
-]
-_HOW = _heads("""
-how do i|how can i|how would i|how to|why did you|why do people|who can|when did i|when should i
-|where can i|why would i|what happens when i|is it hard to|how do people
-|have you ever seen a robot|what does it mean to|who told you to|how often do you|why can't i
-|did you ever|do i have to|what's the best way to
-""")
-_HOW_TEST = [
-    "is it rude to ",
-    "how much does it cost to ",
-    "what are the steps to ",
-    "who is allowed to ",
-    "what's a good reason to ",
-]
-_OTHERS = _heads("""
-i forgot to|my boss told me to|i like to|i tried to|i used to|she asked him to|they wanted to
-|he said to|my sister wants to|i always|yesterday i had to|nobody wants to|we used to|i can
-|you could never|people|robots|the man who|i hope they|maybe i should|it is hard to|i saw a man
-|my phone can|last night you tried to|i wonder why people|next week i will|tomorrow we|the children
-|one day i'll
-""")
-_OTHERS_TEST = [
-    "i regret that i had to ",
-    "the neighbours ",
-    "in the film they ",
-    "my grandmother would ",
-    "in my dream i had to ",
-]
-_ELSEWHERE = _tails("""
-on my phone|on the tv|on the oven|on my watch|on my laptop|in the car|at my office|on the radio
-|on the microwave|for the neighbours|on my tablet|in the kitchen speaker|on the dishwasher|at work
-|on the xbox|of my car|on the washing machine
-""")
-_ELSEWHERE_TEST = [" on the fridge", " on my bike", " on the playstation", " at the hotel", " on the boat"]
 # Only these make sense "on my phone"; "how hot is the cpu on the oven" would be nobody's request.
 _ELSEWHERE_ACTIONS = {"timer.set", "volume.set", "volume.up", "volume.down", "volume.mute", "mute", "snapshot"}
 #: "don't mute", "never stop" and the like mean too many things to be held against the model.
 _NOT_MUTATED = {"stop", "help"}
 
 
+# What the actions are about. With another thing in its place a request asks for nothing we can do.
+_THINGS = frozenset(_AROUND["our things"])
+_OTHER_THINGS, _OTHER_THINGS_TEST = _AROUND["other things"], _AROUND["other things test"]
+
+
+def other_thing(text: str, part: Part, rng: Random) -> str | None:
+    """`text` with every one of our things replaced by another, or None when it names none."""
+    words = text.split()
+    if not any(word in _THINGS for word in words):
+        return None
+    thing = rng.choice(_OTHER_THINGS_TEST if part == "test" else _OTHER_THINGS)
+    if part != "test" and rng.random() < 0.25:
+        thing = slots.pseudo_word(rng)
+    changed: list[str] = []
+    for word in words:
+        if word not in _THINGS:
+            changed.append(word)
+        elif not changed or changed[-1] != thing:
+            changed.append(thing)
+    return " ".join(changed)
+
+
 def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str, str]:
     """Turn a request for an action into something that asks for none. -> (text, refusal, topic)."""
     test = part == "test"
+    # Where a name may stand, another thing is one: "how long is left on the pizza" still asks for a timer.
+    if rng.random() < 0.4 and source.action not in ("stop", "help", "time", "date", "timer.set", "timer.list"):
+        changed = other_thing(text, part, rng)
+        if changed is not None:
+            return changed, "unable", "mutated: another thing"
     if source.action == "time" and rng.random() < 0.7:
         return f"{text} in {rng.choice(slots.CITIES)}", "knowledge", "mutated: elsewhere"
     if source.template.question or source.action in _NOT_MUTATED:
@@ -175,11 +157,7 @@ def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str
     return text + rng.choice(_ELSEWHERE_TEST if test else _ELSEWHERE), "devices", "mutated: elsewhere"
 
 
-_SALAD = """the of and to in is you that it he was for on are as with his they at be this have from or one had by but not what all
-were we when your can said there use an each which she do how their if will up other about out many then them these so some her
-would make like him into time has look two more write go see number no way could people my than first water been call who oil its
-now find long down day did get come made may part timer picture volume stop minutes seconds sound camera screen record clock hot
-""".split()
+_SALAD = _AROUND["salad"]
 
 
 def salad(part: Part, rng: Random) -> str:
@@ -187,6 +165,6 @@ def salad(part: Part, rng: Random) -> str:
     length = rng.randint(1, 9)
     invented = rng.choice([0.0, 0.3, 1.0])
     # A salad of words that do sound like a request would be mislabelled: keep at least three common words.
-    if invented == 0.0:
+    if invented < 1.0:
         length = max(length, 4)
     return " ".join(slots.pseudo_word(rng) if rng.random() < invented else rng.choice(_SALAD) for _ in range(length))

@@ -1,54 +1,29 @@
-"""Values for the slots of phrasings.py and outside.py. Data, and functions that draw from it."""
+"""Values for the slots of the templates: drawn from data/values.txt, or made up."""
 
 from __future__ import annotations
 
 from random import Random
 
-NAMES = """
-pasta|rice|egg|eggs|tea|green tea|coffee|pizza|bread|cake|cookies|chicken|roast|potatoes|soup|stew|noodles|lasagna|laundry
-|washing|dryer|oven|steak|fish|ham|turkey|beans|lentils|pie|muffins|pancakes|waffles|bacon|sourdough|dough|yeast|sauce|gravy
-|vegetables|broccoli|carrots|corn|dumplings|sushi rice|porridge|oatmeal|popcorn|toast|bagels|brownies|pudding|custard|jelly
-|workout|exercise|plank|push ups|yoga|stretching|meditation|nap|power nap|break|lunch break|coffee break|tea break|homework
-|study|reading|piano|guitar|violin practice|chess|game|round|turn|match|meeting|call|phone call|interview|presentation|speech
-|parking|parking meter|bus|train|school run|bath|shower|kids bath|bedtime|story|screen time|tv time|time out|dog|dog walk|cat
-|medicine|pills|eye drops|ice pack|face mask|hair dye|nail polish|laundry machine|dishwasher|sprinkler|garden hose|pool pump
-|glue|paint|varnish|concrete|film developer|fixer|print|backup|upload|build|tests|compile|render|deploy|sprint|standup|pomodoro
-|first|second batch|left pan|big pot|kettle|grill|smoker|barbecue|ribs|brisket|sausages|hot dogs|burgers|fries|onions|mushrooms
-|marinade|chili|curry|risotto|quinoa|couscous|polenta|grandma|baby|bottle|bottles|sterilizer|fermentation|kombucha|wine|beer
-""".replace("\n", "").split("|")
+from tiny.expand import sections
 
-TASKS = """
-take out the bread|turn off the oven|check the oven|check the roast|feed the cat|feed the dog|walk the dog|call mum|call the doctor
-|move the laundry|hang up the washing|water the plants|close the window|lock the door|take my pills|drink some water|stand up
-|stretch|leave|go to bed|wake the kids|pick up the kids|check the mail|take out the trash|turn the steaks|flip the pancakes
-|stir the soup|drain the pasta|add the salt|take the cake out|switch the hoses|move the car|feed the meter|join the meeting
-|start dinner|stop working|take a break|rinse my hair|empty the dishwasher|turn off the sprinkler|check on the baby|save my work
-|send the report|put the rice on|buy milk|check the chicken|open the wine|turn the compost|bring in the washing|get dressed
-|catch the bus|charge my phone|put the bins out|get the pizza|pay the sitter|let the dog in|shut the gate|do my exercises
-""".replace("\n", "").split("|")
+_VALUES = sections("values.txt")
+NAMES, TASKS, CITIES, PERSONS = (_VALUES[name] for name in ("names", "tasks", "cities", "persons"))
+THINGS, FOODS, SONGS, WEEKDAYS = (_VALUES[name] for name in ("things", "foods", "songs", "weekdays"))
 
-CITIES = "london|paris|tokyo|new york|berlin|madrid|rome|sydney|moscow|cairo|lagos|delhi|toronto|vienna|oslo|lima|boston|chicago|dublin|seoul".split(
-    "|"
-)
-PERSONS = "anna|ben|carla|david|emma|mister smith|napoleon|john|maria|peter|sarah|tom|grandpa|the president|the queen|einstein|uncle joe|lisa|ahmed|yuki".split(
-    "|"
-)
-THINGS = "penguin|guitar|telescope|bicycle|umbrella|democracy|piano|rocket|volcano|dragon|ladder|robot|castle|pencil|bottle|mirror|engine|camera bag|carpet|candle|garden chair|lamp|hammer|river|sandwich|photograph album|wallet|blanket|jacket|tent".split(
-    "|"
-)
-FOODS = "pasta|chicken|rice|salmon|apples|milk|bread|cheese|tofu|pizza|eggs|potatoes|soup|cookies|beef|spinach|ice cream|pancakes|coffee|butter|onions|tomatoes|lasagna|turkey|fish".split(
-    "|"
-)
-SONGS = "yesterday|bohemian rhapsody|the blue danube|let it be|star wars|the lion king|titanic|happy birthday|moonlight sonata|frozen|imagine|thriller".split(
-    "|"
-)
-WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday".split("|")
-
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ONSETS = "b|c|d|f|g|h|j|k|l|m|n|p|r|s|t|v|w|z|br|ch|cl|cr|dr|fl|gr|pl|pr|sh|sl|sp|st|str|th|tr|".split("|")
-_VOWELS = "a|e|i|o|u|ai|ea|ee|oa|oo|ou|y".split("|")
-_CODAS = "b|ck|d|g|l|ll|m|n|nd|ng|nt|p|r|rk|s|ss|st|t|x||||".split("|")
+_ONES = _VALUES["numbers"]
+_TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+# Syllables of made-up words.
+_ONSETS = [
+    "b", "c", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "ch", "cl",
+    "cr", "dr", "fl", "gr", "pl", "pr", "sh", "sl", "sp", "st", "str", "th", "tr", "",
+]  # fmt: skip
+_VOWELS = [
+    "a", "e", "i", "o", "u", "ai", "ea", "ee", "oa", "oo", "ou", "y",
+]  # fmt: skip
+_CODAS = [
+    "b", "ck", "d", "g", "l", "ll", "m", "n", "nd", "ng", "nt", "p", "r", "rk", "s", "ss", "st", "t", "x", "",
+    "", "", "",
+]  # fmt: skip
 
 
 def in_words(number: int, rng: Random) -> str:
@@ -75,7 +50,7 @@ def pseudo_word(rng: Random) -> str:
     )
 
 
-#: Held out: durations with these counts, percentages of these values, and every fifth name and task occur only in tests.
+#: Durations with these counts and percentages of these values occur only in tests, as does every fifth name and task.
 HELD_OUT_COUNTS = frozenset({7, 11, 14, 18, 22, 33, 35, 42, 48, 55, 70, 95})
 
 
@@ -185,3 +160,16 @@ def task(rng: Random, held_out: bool) -> str:
 def number(rng: Random) -> str:
     """Any small number, for questions that are none of our business."""
     return spoken(rng.randint(1, 200), rng)
+
+
+def clock(rng: Random) -> str:
+    """A time of day: what a timer is not set to."""
+    hour = rng.choice(_ONES[1:13])
+    return rng.choice(
+        [
+            hour, f"{hour} o'clock", f"half past {hour}", f"quarter to {hour}", f"{hour} thirty",
+            f"{hour} in the morning",
+            f"{rng.randint(1, 12)} am", f"{rng.randint(1, 12)} pm", f"{rng.randint(0, 23)}:{rng.randint(0, 59):02d}",
+            "noon", "midnight", "dawn", "sunset",
+        ]
+    )  # fmt: skip

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tiny.expand import Template, parse_action_lines, parse_outside_lines
-from tiny.outside import TEST_TOPICS, TOPICS, VALIDATION_TOPICS
-from tiny.phrasings import ACTIONS
+from tiny.expand import Template, parse_action_lines, parse_outside_lines, sections
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -27,6 +25,25 @@ class Source:
     action: str
     topic: str
     refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A line of thought that is out of domain; part: which one it belongs to whole ("train": divided by lines)."""
+
+    name: str
+    refusal: str
+    part: Part
+
+
+def topics() -> list[tuple[Topic, list[str]]]:
+    """Every topic with its lines."""
+    found = []
+    for title, lines in sections("outside.txt").items():
+        name, refusal, *rest = title.split()
+        part: Part = "test" if rest == ["test"] else "validation" if rest == ["validation"] else "train"
+        found.append((Topic(name, refusal, part), lines))
+    return found
 
 
 def _draw(line: str) -> float:
@@ -47,9 +64,9 @@ def _divide(templates: list[Template]) -> Iterator[tuple[Part, Template]]:
 def action_sources() -> dict[Part, list[Source]]:
     """Templates of the declared actions, by part."""
     parts: dict[Part, list[Source]] = {part: [] for part in PARTS}
-    for action, text in ACTIONS.items():
+    for action, lines in sections("phrasings.txt").items():
         groups: dict[str, list[Template]] = {}
-        for template in parse_action_lines(text):
+        for template in parse_action_lines(lines):
             # "status" divides by what is asked, "timer.set" by which arguments are said.
             groups.setdefault(" ".join("=".join(item) for item in template.call), []).append(template)
         for group in groups.values():
@@ -61,12 +78,11 @@ def action_sources() -> dict[Part, list[Source]]:
 def outside_sources() -> dict[Part, list[Source]]:
     """Templates of everything else, by part: whole topics, and lines of the topics that are trained on."""
     parts: dict[Part, list[Source]] = {part: [] for part in PARTS}
-    for topic, (refusal, text) in TOPICS.items():
-        templates = parse_outside_lines(text)
-        if topic in TEST_TOPICS or topic in VALIDATION_TOPICS:
-            part: Part = "test" if topic in TEST_TOPICS else "validation"
-            parts[part].extend(Source(template, "none", topic, refusal) for template in templates)
+    for topic, lines in topics():
+        templates = parse_outside_lines(lines)
+        if topic.part != "train":
+            parts[topic.part].extend(Source(template, "none", topic.name, topic.refusal) for template in templates)
             continue
         for part, template in _divide(templates):
-            parts[part].append(Source(template, "none", topic, refusal))
+            parts[part].append(Source(template, "none", topic.name, topic.refusal))
     return parts

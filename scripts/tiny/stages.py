@@ -1,27 +1,33 @@
-"""The stages of a build: tokenizer, training, export, threshold. Each is kept and skipped when nothing it needs changed."""
+"""The stages of a build: tokenizer, training, export, threshold. What is done is kept until what it needs changes."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from exporting.package_writer import check_destination
 from exporting.text_package import Request, export_text
+from noctule.brain.doubt import Doubt
 from noctule.manifest import load_manifest
 from tiny import evaluate
+from tiny.expand import DATA
 from tiny.model import Shape, save_checkpoint
 from tiny.tokenizer import load_format, train_tokenizer
 from tiny.train import Recipe, Trainer
 
 _ROOT = Path(__file__).resolve().parents[2]
 #: Everything whose change makes another model.
-_SOURCES = (
-    "scripts/tiny/phrasings.py", "scripts/tiny/outside.py", "scripts/tiny/slots.py", "scripts/tiny/mutate.py",
-    "scripts/tiny/expand.py", "scripts/tiny/split.py", "scripts/tiny/generate.py", "scripts/tiny/tokenizer.py",
-    "scripts/tiny/model.py", "scripts/tiny/train.py", "daemon/noctule/actions/declared.py",
-    "daemon/noctule/actions/format.py", "daemon/noctule/actions/words.py", "daemon/noctule/actions/numbers.py",
+_DATA = ("phrasings.txt", "outside.txt", "around.txt", "values.txt")
+_CODE = (
+    "scripts/tiny/slots.py", "scripts/tiny/mutate.py", "scripts/tiny/expand.py", "scripts/tiny/split.py",
+    "scripts/tiny/generate.py", "scripts/tiny/tokenizer.py", "scripts/tiny/model.py", "scripts/tiny/train.py",
+    "daemon/noctule/actions/declared.py", "daemon/noctule/actions/format.py", "daemon/noctule/actions/words.py",
+    "daemon/noctule/actions/names.py", "daemon/noctule/actions/numbers.py",
 )  # fmt: skip
 NAME = "noctule-tiny"
 VERSION = "1"
@@ -31,7 +37,7 @@ AIM = 0.01
 
 @dataclass(frozen=True)
 class Plan:
-    """What to build. lines: requests the tokenizer is trained on; calibration: requests of each kind for the threshold."""
+    """What to build. lines: requests for the tokenizer; calibration: requests of each kind for the threshold."""
 
     recipe: Recipe
     shape: Shape
@@ -45,9 +51,23 @@ class Plan:
     def key(self) -> str:
         """Changes with the sources, the recipe and the shape."""
         digest = hashlib.sha256(json.dumps([asdict(self.recipe), asdict(self.shape), self.lines]).encode())
-        for name in _SOURCES:
-            digest.update((_ROOT / name).read_bytes())
+        for name in _DATA:
+            digest.update((DATA / name).read_bytes())
+        for name in _CODE:
+            digest.update(meaning((_ROOT / name).read_text(encoding="utf-8")).encode())
         return digest.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """Python source without its layout, comments and docstrings: they make no other model."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
+            ]
+    return ast.dump(tree)
 
 
 def build(plan: Plan, progress: Callable[[str], None]) -> None:
@@ -56,7 +76,7 @@ def build(plan: Plan, progress: Callable[[str], None]) -> None:
     stamp = plan.work / "key"
     if not stamp.exists() or stamp.read_text(encoding="ascii") != plan.key:
         # Another model's leavings would be mixed into this one.
-        for name in ("tokenizer.model", "tokenizer.vocab", "train.pt", "model.safetensors", "config.json"):
+        for name in ("tokenizer.model", "train.pt", "model.safetensors", "config.json"):
             (plan.work / name).unlink(missing_ok=True)
         stamp.write_text(plan.key, encoding="ascii")
     if not (plan.work / "tokenizer.model").exists():
@@ -70,10 +90,11 @@ def build(plan: Plan, progress: Callable[[str], None]) -> None:
 
 
 def export(plan: Plan, progress: Callable[[str], None]) -> None:
-    """Checkpoint -> package with its confidence threshold."""
+    """Checkpoint -> package with its confidence threshold, put in place when it is whole."""
+    draft = plan.work / "package"
     request = Request(
         checkpoint=plan.work,
-        package=plan.package,
+        package=draft,
         quant="int8",
         contexts=(plan.shape.context,),
         prefills=(16,),
@@ -89,27 +110,42 @@ def export(plan: Plan, progress: Callable[[str], None]) -> None:
     progress(
         f"int8 against float32: logits differ by {result.gap.relative:.2%}, top token equal {result.gap.top1:.1%}"
     )
-    threshold = calibrate(plan.package, plan.calibration, progress)
-    path = plan.package / "manifest.json"
+    doubt = calibrate(draft, plan.calibration, progress)
+    path = draft / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["x_actions"] = {"threshold": threshold}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-    load_manifest(plan.package, "text-lm")
+    manifest["x_actions"] = {
+        "threshold": doubt.threshold,
+        "unfamiliar": {"threshold": doubt.unfamiliar, "words": sorted(doubt.words)},
+    }
+    path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    load_manifest(draft, "text-lm")
+    put(draft, plan.package)
 
 
-def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> float:
-    """The confidence threshold, from the validation split."""
-    examiner = evaluate.Examiner(package)
+def put(draft: Path, package: Path) -> None:
+    """Copy the finished draft beside `package`, then let it take the place of what was there."""
+    check_destination(package)
+    fresh, old = package.with_name(f".{package.name}.new"), package.with_name(f".{package.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(draft, fresh)
+    if package.exists():
+        package.rename(old)
+    fresh.rename(package)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> Doubt:
+    """The confidence thresholds, from the validation split."""
+    examiner = evaluate.Examiner(package, doubts=False)
     try:
         inside = examiner.score(evaluate.draw("validation", evaluate.VALIDATION_SEED, count, inside=True))
         outside = examiner.score(evaluate.draw("validation", evaluate.VALIDATION_SEED, count, inside=False))
     finally:
         examiner.close()
-    threshold = evaluate.choose_threshold(inside, outside, AIM)
+    doubt = evaluate.choose_doubt(inside, outside, AIM)
     progress(
-        f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without a threshold;"
-        f" threshold {threshold:g}"
+        f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without thresholds;"
+        f" chosen {doubt.threshold:g}, with unfamiliar words {doubt.unfamiliar:g}"
     )
-    return threshold
+    return doubt

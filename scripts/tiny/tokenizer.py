@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable
 from itertools import islice
@@ -30,11 +31,11 @@ def corpus(seed: int, lines: int) -> Iterable[str]:
 
 def train_tokenizer(folder: Path, seed: int, lines: int) -> Path:
     """Write folder/tokenizer.model. No normalisation: words.read has done it; unknown letters become bytes."""
-    text = folder / "tokenizer.txt"
-    text.write_text("\n".join(corpus(seed, lines)) + "\n", encoding="utf-8")
+    model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text),
-        model_prefix=str(folder / "tokenizer"),
+        # An iterator and a writer rather than files: their paths would be written into the model.
+        sentence_iterator=iter(corpus(seed, lines)),
+        model_writer=model,
         model_type="bpe",
         vocab_size=VOCABULARY,
         normalization_rule_name="identity",
@@ -52,8 +53,11 @@ def train_tokenizer(folder: Path, seed: int, lines: int) -> Path:
         shuffle_input_sentence=False,
         minloglevel=2,
     )
-    text.unlink()
-    return folder / "tokenizer.model"
+    path = folder / "tokenizer.model"
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(model.getvalue())
+    partial.replace(path)
+    return path
 
 
 def load_format(path: Path) -> CallFormat:

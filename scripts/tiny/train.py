@@ -31,16 +31,16 @@ _IGNORE = -100
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps: optimiser steps; batch: requests a step; chunk: examples drawn, sorted by length and batched together."""
+    """steps: of the optimiser; batch: requests a step; chunk: examples drawn, sorted by length and batched."""
 
     seed: int = 7
-    steps: int = 3000
-    batch: int = 64
+    steps: int = 2400
+    batch: int = 96
     chunk: int = 9600
     muon_rate: float = 0.02
     adam_rate: float = 0.003
     warmup: int = 100
-    decay_from: float = 0.4
+    decay_from: float = 0.45
     average: float = 0.998
     threads: int = 2
     save_every: int = 250
@@ -54,7 +54,7 @@ def encode(example: Example, form: CallFormat) -> tuple[list[int], list[int]]:
 
 
 def chunk_of_batches(recipe: Recipe, number: int, form: CallFormat, context: int) -> list[tuple[Tensor, Tensor]]:
-    """Chunk `number` of the endless data: batches of (tokens, targets), int64 [B,T], targets -100 where not trained."""
+    """Chunk `number` of the endless data: batches of (tokens, targets), int64 [B,T]; target -100: not trained."""
     generator = Generator("train", recipe.seed * 1_000_003 + number)
     encoded = [encode(example, form) for example in islice(generator.stream(), recipe.chunk)]
     encoded = [pair for pair in encoded if len(pair[0]) + len(pair[1]) <= context + 1]

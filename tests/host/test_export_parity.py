@@ -104,9 +104,9 @@ def test_int4_blocks_run_and_are_smaller(tmp_path: Path) -> None:
     sizes = {}
     tokens = parity.prompt_tokens("llama")
     reference = runtime_logits(package / "model.tflite", "decode_96", tokens)
-    for scheme in ("int8", "int4", "int8-tensor"):
+    for scheme in ("int8", "int4", "int4-head8", "int8-tensor"):
         quantise(package / "model.tflite", tmp_path / f"{scheme}.tflite", scheme)
         sizes[scheme] = (tmp_path / f"{scheme}.tflite").stat().st_size
         cost = gap(reference, runtime_logits(tmp_path / f"{scheme}.tflite", "decode_96", tokens))
-        assert cost.relative < {"int8": 0.1, "int4": 1.0, "int8-tensor": 0.3}[scheme]
+        assert cost.relative < {"int8": 0.1, "int8-tensor": 0.3}.get(scheme, 1.0)
     assert sizes["int4"] < sizes["int8"]

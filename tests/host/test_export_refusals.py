@@ -20,7 +20,7 @@ import fixtures_parity as parity
 from exporting import package_writer
 from exporting.synthetic_tokenizer import write_tokenizer
 from exporting.text_package import Request, export_text
-from noctule.errors import InputError
+from noctule.errors import InputError, ModelError
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 WEIGHTS = "model.safetensors"
@@ -153,10 +153,27 @@ def test_options_that_make_no_sense(settings: dict[str, Any], sentence: str, che
     assert sentence in refused(checkpoint, **settings)
 
 
+def test_a_mistake_in_the_chat_template_is_found_before_the_trace(checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match=r"chat.template.user: expected an object with prefix and suffix"):
+        export_text(
+            Request(checkpoint, checkpoint.parent / "out", contexts=(32,), prefills=(8,), chat={"template": {}}),
+            lambda _: None,
+        )
+    assert not (checkpoint.parent / "out").exists()
+
+
 def test_a_full_disk_is_noticed_before_the_work(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(checkpoint)._replace(free=1000)
     monkeypatch.setattr(package_writer.shutil, "disk_usage", lambda _: usage)
     assert "GB free, the export needs" in refused(checkpoint)
+
+
+def test_too_little_memory_is_noticed_before_the_work(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 4000000 kB\nMemAvailable: 300000 kB\nSwapFree: 0 kB\n")
+    monkeypatch.setattr(package_writer, "_MEMINFO", tmp_path / "meminfo")
+    assert "needs about 1.0 GB of memory, 0.3 GB are free" in refused(checkpoint)
 
 
 def test_a_folder_that_is_no_package_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from noctule.config import Config, LoadedConfig, load_config
 from noctule.errors import NoctuleError
 from noctule.events import Bus, Event
 from noctule.journal import Journal
+from noctule.organs import Grow, none
 from noctule.workers import Ask, Engine
 
 WAIT = 15.0
@@ -61,6 +62,7 @@ class World:
         self.may_load = threading.Event()
         self.may_load.set()
         self.configs: list[Config] = []
+        self.grow: Grow = none
         self.configure("")
 
     def configure(self, text: str) -> None:
@@ -81,7 +83,7 @@ class World:
         bus = Bus()
         bus.add_sink(self.events.append)
         journal = Journal()
-        service = self.service = Service(self.load(), self.load, self.build, bus, journal)
+        service = self.service = Service(self.load(), self.load, self.build, bus, journal, grow=self.grow)
         failures: list[BaseException] = []
 
         def drive() -> None:

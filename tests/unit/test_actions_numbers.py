@@ -70,6 +70,7 @@ def test_not_a_duration(text: str) -> None:
         ("set timers for 5 minutes and 10 minutes", ["5 minutes", "10 minutes"]),
         ("a second timer for an hour and a half please", ["a second", "an hour and a half"]),
         ("set it to two hours thirty percent", ["two hours"]),
+        ("cancel the five minute one", ["five minute"]),
         ("nothing here", []),
         ("Wake me in 1h30m!", ["1h30m"]),
     ],

@@ -199,6 +199,26 @@ def test_dropped_events_are_counted_in_the_stream(api: ApiWorld, monkeypatch: py
     lines.close()  # type: ignore[attr-defined]
 
 
+def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noctule.api.http.WRITE_TIMEOUT", 0.05)
+    with ApiWorld(tmp_path) as api, api.connection() as sock:
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(1)
+        gone = threading.Event()
+
+        def poll() -> None:
+            if api.server.door.clients == 0:
+                gone.set()
+            else:
+                api.loop.call_later(0.005, poll)
+
+        for _ in range(20):  # far more than the socket's and the transport's buffers hold
+            api.bus.publish("timer.fired", "timers", "x" * 200_000)
+        api.loop.call_soon_threadsafe(poll)
+        assert gone.wait(WAIT), "the connection is kept although nobody reads"
+        assert not any("failed" in event.message for event in api.events), "a slow client is no mistake of ours"
+
+
 def test_the_stream_of_events_ends_when_the_service_stops(tmp_path: Path) -> None:
     with ApiWorld(tmp_path) as api:
         lines = api.client().stream("GET", "/events")

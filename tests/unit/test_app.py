@@ -285,3 +285,44 @@ def test_an_engine_that_dies_is_restarted_and_serves_again(world: World) -> None
         assert part["restarts"] == 1
 
     world.run(script)
+
+
+class Sense:
+    """An organ whose closing can hang."""
+
+    name = "ears"
+
+    def __init__(self) -> None:
+        self.hang = threading.Event()
+        self.closed = threading.Event()
+
+    def jobs(self) -> list[Any]:
+        return []
+
+    def routes(self) -> list[Any]:
+        return []
+
+    def status(self) -> Mapping[str, Any]:
+        return {"open": True}
+
+    def apply(self, config: object) -> None:
+        return None
+
+    def close(self) -> None:
+        self.closed.set()
+        self.hang.wait(WAIT)
+
+
+def test_an_organ_that_does_not_close_is_left_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noctule.app.ORGAN_CLOSE", 0.05)
+    sense = Sense()
+    world.grow = lambda host: [sense]
+
+    def script() -> None:
+        world.hear("READY=1")
+        assert world.client().get("/status")["ears"] == {"open": True}
+
+    service = world.run(script)
+    assert sense.closed.is_set()
+    assert service.stuck == ["ears"]
+    sense.hang.set()

@@ -227,6 +227,18 @@ def test_tail_json_has_every_line(api: ApiWorld, capsys: Capture) -> None:
     ]  # fmt: skip
 
 
+def test_tail_shows_what_was_said_only_when_asked_to() -> None:
+    event = {
+        "kind": "ask.answered",
+        "part": "lm",
+        "message": "Answered",
+        "time": 0,
+        "fields": {"reply": "Noon.", "n": 1},
+    }
+    assert words(event)[9:] == "lm: Answered"
+    assert words(event, private=True)[9:] == "lm: Answered [reply: Noon.]"
+
+
 def test_tail_words_of_odd_events() -> None:
     assert words({"kind": "stream.heartbeat"}) == ""
     assert "7 events were dropped" in words({"kind": "stream.dropped", "dropped": 7})

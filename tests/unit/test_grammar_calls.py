@@ -83,12 +83,13 @@ def test_random_logits_make_declared_calls(text: str, seed: int) -> None:
     temperature = [0.0, 1.0, 5.0][seed % 3]
     call = FORM.read_call(walk(FORM.calls(request, SPECS), seed, temperature), request, SPECS)
     check_call(call, request, SPECS)
-    spec = BY_NAME[call.action]
-    tokens = walk(FORM.replies_grammar(FORM.suitable(spec, call)), seed, temperature)
-    reply = FORM.read_reply(tokens, spec)
-    assert reply in BY_NAME[call.action].replies
+    suitable = FORM.suitable(BY_NAME[call.action], call)
+    assert suitable
     arguments = {argument.name for argument in BY_NAME[call.action].arguments}
-    assert set(placeholders(reply)) & arguments <= set(call.arguments)
+    for reply in suitable:
+        assert set(placeholders(reply.template)) & arguments <= set(call.arguments)
+    if len(suitable) > 1:
+        assert tuple(walk(FORM.choice_of(suitable), seed, temperature)) in FORM.heads(suitable)
 
 
 @settings(max_examples=40, deadline=None)
@@ -149,10 +150,11 @@ def test_write_and_read_are_inverse() -> None:
     assert read_back == Call("timer.set", {"duration": Value("Five-Minute", 300.0), "name": Value("Grandma's cake")})
     assert read_back.render() == 'timer.set duration="Five-Minute" name="Grandma\'s cake"'
     assert read_back.as_dict() == {"action": "timer.set", "arguments": {"duration": 300.0, "name": "Grandma's cake"}}
-    assert FORM.read_reply(tokens[split + 1 :], spec) == "Timer for {name} set: {length}."
+    suitable = FORM.suitable(spec, call)
+    assert FORM.heads(suitable)[tuple(tokens[split + 1 :])].template == "Timer for {name} set: {length}."
     for automaton, part in (
         (FORM.calls(request, SPECS), tokens[: split + 1]),
-        (FORM.replies_grammar(FORM.suitable(spec, call)), tokens[split + 1 :]),
+        (FORM.choice_of(suitable), tokens[split + 1 :]),
     ):
         constraint = GrammarConstraint(automaton)
         for token in part:
@@ -160,19 +162,15 @@ def test_write_and_read_are_inverse() -> None:
         assert constraint.done()
 
 
-def test_a_reply_streams_in_whole_words() -> None:
-    spec = BY_NAME["timer.set"]
-    tokens = FORM.write(Call("timer.set", {}), "Timer set for {length}.", spec)
-    tokens = tokens[tokens.index(FORM.reply_token) + 1 :]
-    texts = [FORM.read_reply(tokens[:count], spec) for count in range(len(tokens) + 1)]
-    assert sorted(set(texts), key=len) == [
-        "",
-        "Timer",
-        "Timer set",
-        "Timer set for",
-        "Timer set for {length}",
-        "Timer set for {length}.",
-    ]
+def test_heads_are_the_fewest_tokens_that_tell_replies_apart() -> None:
+    spec = Spec("a", "", replies=("Yes.", "Yes. Sure.", "Never mind."))
+    heads = FORM.heads(FORM.replies(spec))
+    assert [reply.template for reply in heads.values()] == ["Yes.", "Yes. Sure.", "Never mind."]
+    yes, sure, never = heads
+    assert yes[-1] == EOS
+    assert len(sure) == len(yes)
+    assert len(never) == len(encode("N"))
+    assert list(FORM.heads(FORM.replies(spec)[:1])) == [()]
 
 
 def test_the_prompt_holds_no_control_piece_of_the_users() -> None:
@@ -197,11 +195,6 @@ def test_the_prompt_holds_no_control_piece_of_the_users() -> None:
 def test_what_is_not_a_call_is_refused(tokens: list[int]) -> None:
     with pytest.raises(ModelError):
         FORM.read_call(tokens, read("set a timer for five minutes"), SPECS)
-
-
-def test_a_reply_that_is_not_declared_is_refused() -> None:
-    with pytest.raises(ModelError, match="declares"):
-        FORM.read_reply(encode("nonsense"), BY_NAME["time"])
 
 
 def test_a_tokenizer_without_the_pieces() -> None:

@@ -13,12 +13,12 @@ PACKAGE = Path(__file__).resolve().parents[2] / "daemon" / "noctule"
 LAYERS = {
     "errors": 0, "clock": 0, "events": 0, "kinds": 0,
     "config": 1, "journal": 1, "board": 1, "text": 1, "native_stderr": 1,
-    "tflite": 1, "tflite_base": 1, "tflite_file": 1, "tflite_probe": 1, "tflite_litert": 1, "tflite_interpreter": 1, "manifest": 1, "manifest_schema": 1,
+    "tflite": 1, "tflite_base": 1, "tflite_file": 1, "tflite_probe": 1, "tflite_native": 1, "tflite_litert": 1, "tflite_interpreter": 1, "manifest": 1, "manifest_schema": 1,
     "wavefile": 1, "resample": 1,
     "lm": 2, "wake": 2, "audio": 2, "capture": 2,
     "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "clips": 3,
-    "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "workers": 3, "lock": 3,
-    "app": 4, "organs": 4, "mind": 4, "hearing": 4, "sight": 4, "api": 4,
+    "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "parts": 3, "workers": 3, "lock": 3,
+    "app": 4, "inforce": 4, "report": 4, "organs": 4, "mind": 4, "hearing": 4, "sight": 4, "api": 4,
     "doctor": 5, "cli": 5, "__main__": 5,
 }  # fmt: skip
 #: L1 modules that L1 modules may import; L2 folders never import each other.

@@ -226,22 +226,49 @@ def test_the_tokenizer_of_another_model_is_refused() -> None:
         Tokenizer(trained(user_defined=("<|x|>", "<|y|>", "<|z|>")), info, "t.model")
 
 
+def test_models_that_cannot_be_treated_right_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = trained()
+    info = info_of(data)
+    suffix = b"\x12\x03\xc0\x01\x01"  # trainer_spec { treat_whitespace_as_suffix: true }
+    with pytest.raises(ModelError, match="marks spaces in a way that is not supported"):
+        Tokenizer(data + suffix, info, "t.model")
+    twice = b"\x0a\x0c\x0a\x03\xe2\x96\x81\x15\x00\x00\x80\xbf\x18\x01"  # the piece "▁" once more
+    bigger = dataclasses.replace(info, vocab_size=info.vocab_size + 1)
+    with pytest.raises(ModelError, match=r"t\.model: SentencePiece cannot load the model"):
+        Tokenizer(data + twice, bigger, "t.model")
+    monkeypatch.setattr("noctule.lm.tokenizer.rewrite", lambda data, *_, **__: data)
+    with pytest.raises(ModelError, match=r"the text '<\|user\|>' can forge the special token 3"):
+        Tokenizer(data, dataclasses.replace(info, control={"<|user|>": 3}), "t.model")
+
+
 def test_missing_byte_pieces_are_noticed() -> None:
     data = trained()
     byte = read_pieces(data).types.index(PieceType.BYTE)
     with pytest.raises(ModelError, match="256 byte pieces"):
-        Tokenizer(rewrite(data, {byte}), info_of(data), "t.model")
+        Tokenizer(rewrite(data, read_pieces(data), {byte}), info_of(data), "t.model")
 
 
 def test_rewriting_changes_only_what_it_says() -> None:
     data = trained()
-    before, after = read_pieces(data), read_pieces(rewrite(data, {3, 50}, dummy_prefix=False))
+    before = read_pieces(data)
+    after = read_pieces(rewrite(data, before, {3, 50}, dummy_prefix=False))
     assert before.pieces == after.pieces
     changed = [i for i, (a, b) in enumerate(zip(before.types, after.types, strict=True)) if a != b]
     assert changed == [3, 50]
     assert before.dummy_prefix
     assert not after.dummy_prefix
-    assert rewrite(data, ()) == data
+    assert rewrite(data, before, ()) == data
+
+
+def test_pieces_of_any_length_and_order_of_fields_are_read() -> None:
+    long = "<" + "x" * 200 + ">"
+    tok = tokenizer(user_defined=(long,))
+    assert tok.control_id(long) in tok.special
+    assert tok.decode(tok.encode(f"a{long}b")) == f"a{long}b"
+    data = trained()
+    swapped = b"\x18\x03\x0a\x03new"  # the type before the name, no score
+    table = read_pieces(data + b"\x0a" + bytes([len(swapped)]) + swapped)
+    assert (table.pieces[-1], table.types[-1]) == ("new", PieceType.CONTROL)
 
 
 def test_load_reads_a_file(tmp_path: Path) -> None:

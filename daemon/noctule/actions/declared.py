@@ -13,7 +13,7 @@ LONGEST_TIMER = 86400.0
 #: Longest clip, in seconds.
 LONGEST_CLIP = 60.0
 
-_NAME = Argument("name", "words")
+_NAME = Argument("name", "words", most_words=6)
 _LENGTH = Argument("duration", "duration", minimum=1, maximum=LONGEST_TIMER)
 _SOURCE = Argument("source", "choice", required=True, choices=("camera", "display"))
 _STEP = Argument("step", "percent", minimum=1, maximum=100)

@@ -2,13 +2,13 @@
 
 The model reads the words of the request and one separator, and continues with control pieces and words:
 
-    <s> set a five minute pasta timer <call> <timer.set> <duration=> five minute <name=> pasta
-        <reply> Timer for {name} set : {length} . </s>
+    <s> set a five minute big pot timer <call> <timer.set> <duration=> five minute <name=> big pot <reply> Timer for
 
 <timer.set> names a declared action, <name=> an argument, <=camera> a choice, {length} a placeholder: each is one
 control piece of the tokenizer, which no user text encodes to. The words after <duration=> and <name=> are copied
-from the request; numbers among them are read by numbers.py, never by the model. The reply is one of the action's
-declared sentences, so it holds no fact but those its placeholders are filled with.
+from the request; numbers among them are read by numbers.py, never by the model. After <reply> the model begins one
+of the action's declared sentences and is stopped as soon as only one is left: "Timer for {name} set: {length}." A
+reply therefore holds no fact but those its placeholders are filled with.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from noctule.actions.names import name_spans
 from noctule.actions.numbers import Parser, Span, duration, percentage, spans
 from noctule.actions.registry import Argument, Call, Spec, Value, placeholders
 from noctule.actions.words import Request, read
@@ -60,25 +61,12 @@ def control_pieces(specs: Sequence[Spec]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """A word, punctuation mark or placeholder of a reply: its tokens and the text they stand for."""
-
-    tokens: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True)
 class Reply:
     """A declared reply in tokens. needs: arguments that must have been given."""
 
     template: str
-    units: tuple[Unit, ...]
+    tokens: tuple[int, ...]
     needs: frozenset[str]
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """All of its tokens."""
-        return tuple(token for unit in self.units for token in unit.tokens)
 
 
 class CallFormat:
@@ -96,6 +84,7 @@ class CallFormat:
         self._eos = eos
         self._words: dict[str, tuple[int, ...]] = {}
         self._replies: dict[str, tuple[Reply, ...]] = {}
+        self._known: dict[str, bool] = {}
         for piece in (CALL, REPLY):
             if piece not in control:
                 raise ModelError(f"the tokenizer has no {piece}", "the package was not built for actions")
@@ -103,7 +92,9 @@ class CallFormat:
 
     def knows(self, spec: Spec) -> bool:
         """True when the tokenizer has every piece that the action needs, so that the model can write it."""
-        return all(piece in self._control for piece in control_pieces([spec]))
+        if spec.name not in self._known:
+            self._known[spec.name] = all(piece in self._control for piece in control_pieces([spec]))
+        return self._known[spec.name]
 
     def word(self, text: str) -> tuple[int, ...]:
         """Tokens of one word; the cache is bounded because users choose the words."""
@@ -124,15 +115,11 @@ class CallFormat:
         return self._replies[spec.name]
 
     def _reply(self, spec: Spec, template: str) -> Reply:
-        units = []
-        end = 0
-        for match in _UNIT.finditer(template):
-            text = match.group()
-            tokens = (self._control[text],) if text.startswith("{") else self.word(text)
-            units.append(Unit(tokens, template[end : match.start()] + text))
-            end = match.end()
+        tokens: list[int] = []
+        for text in _UNIT.findall(template):
+            tokens += (self._control[text],) if text.startswith("{") else self.word(text)
         arguments = {argument.name for argument in spec.arguments}
-        return Reply(template, tuple(units), frozenset(placeholders(template)) & arguments)
+        return Reply(template, tuple(tokens), frozenset(placeholders(template)) & arguments)
 
     # -- grammar ------------------------------------------------------------------------------------------------
 
@@ -142,11 +129,7 @@ class CallFormat:
             return [(choice, (self._control[choice_piece(choice)],)) for choice in argument.choices]
         words = request.texts
         if argument.kind == "words":
-            found = [
-                Span(start, end, 0.0)
-                for start in range(len(words))
-                for end in range(start + 1, min(start + argument.most_words, len(words)) + 1)
-            ]
+            found = name_spans(words, argument.most_words)
         else:
             found = [
                 span
@@ -200,13 +183,26 @@ class CallFormat:
         """The declared replies whose arguments the call has."""
         return [reply for reply in self.replies(spec) if reply.needs <= call.arguments.keys()]
 
-    def replies_grammar(self, replies: Sequence[Reply]) -> Automaton:
-        """What may follow <reply>: one of `replies`, closed by the end token."""
+    def heads(self, replies: Sequence[Reply]) -> dict[tuple[int, ...], Reply]:
+        """The fewest first tokens that tell each reply from the others: all that the model has to choose.
+
+        One reply needs no token at all.
+        """
+        heads: dict[tuple[int, ...], Reply] = {}
+        for reply in replies:
+            tokens = (*reply.tokens, self._eos)
+            others = [(*other.tokens, self._eos) for other in replies if other is not reply]
+            length = next(n for n in range(len(tokens) + 1) if not any(o[:n] == tokens[:n] for o in others))
+            heads[tokens[:length]] = reply
+        return heads
+
+    def choice_of(self, replies: Sequence[Reply]) -> Automaton:
+        """What may follow <reply>: the head of one of `replies` (at least two)."""
         automaton = Automaton()
         end = automaton.state()
         automaton.accept(end)
-        for reply in replies:
-            automaton.path(0, (*reply.tokens, self._eos), end)
+        for head in self.heads(replies):
+            automaton.path(0, head, end)
         return automaton
 
     # -- what was written ---------------------------------------------------------------------------------------
@@ -226,9 +222,10 @@ class CallFormat:
         return [*tokens, self.reply_token]
 
     def write(self, call: Call, reply: str, spec: Spec) -> list[int]:
-        """The tokens of a call with its reply: what the model is trained to say."""
-        [chosen] = [known for known in self.replies(spec) if known.template == reply]
-        return [*self.write_call(call, spec), *chosen.tokens, self._eos]
+        """The tokens of a call and of the choice of its reply: what the model is trained to say."""
+        heads = self.heads(self.suitable(spec, call))
+        [chosen] = [head for head, known in heads.items() if known.template == reply]
+        return [*self.write_call(call, spec), *chosen]
 
     def read_call(self, tokens: Sequence[int], request: Request, specs: Sequence[Spec]) -> Call:
         """The call in `tokens` (up to <reply> or the end). ModelError when they are not a call of `specs`."""
@@ -258,18 +255,3 @@ class CallFormat:
                 number = None if argument.kind == "words" else candidate.value
                 return Value(request.quote(candidate.start, candidate.end), number), length
         raise ModelError(f"the model's {argument.name} is not a part of the request")
-
-    def read_reply(self, tokens: Sequence[int], spec: Spec) -> str:
-        """The longest text that the tokens after <reply> surely begin: whole words and placeholders only."""
-        possible = [
-            reply for reply in self.replies(spec) if reply.tokens[: len(tokens)] == tuple(tokens)[: len(reply.tokens)]
-        ]
-        if not possible:
-            raise ModelError(f"the model's reply is not one that {spec.name} declares")
-        text, at = "", 0
-        for unit in possible[0].units:
-            at += len(unit.tokens)
-            if at > len(tokens):
-                break
-            text += unit.text
-        return text

@@ -155,9 +155,10 @@ def duration(words: Sequence[str], at: int) -> Parsed:
         value, after = count
         unit = _UNITS.get(words[after]) if after < len(words) else None
         if unit is None or unit[1] >= rank:
-            # "an hour ten", "two hours thirty": a bare number after a unit counts the next smaller one.
+            # "an hour ten", "two hours thirty": a bare number counts the next smaller unit. The one of "the five
+            # minute one" does not.
             bare = integer(words, here) if here > at and rank > 0 else None
-            if bare is not None and 0 < bare[0] < 60 and rank in (1, 2) and _ends(words, bare[1]):
+            if bare is not None and 1 < bare[0] < 60 and rank in (1, 2) and _ends(words, bare[1]):
                 total += bare[0] * (60 if rank == 2 else 1)
                 here = bare[1]
             break

@@ -14,10 +14,6 @@ Errors are `{"error": {"code", "message", "hint"}}`. The peer must be root, the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
-import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +33,10 @@ from noctule.api.http import (
     json_errors,
     raw_refusal,
 )
-from noctule.api.peer import allowed, group_id, peer_of
+from noctule.api.peer import allowed, peer_of
+from noctule.api.unix_socket import bind
 from noctule.clock import Clock
-from noctule.errors import DeviceError, InputError, NoctuleError, UnavailableError
+from noctule.errors import InputError, NoctuleError, UnavailableError
 from noctule.events import Bus
 from noctule.workers import Ask
 
@@ -205,57 +202,7 @@ async def _follow(control: Control, lines: JsonLines) -> None:
             stopping.cancel()
 
 
-# -- the socket ------------------------------------------------------------------------------------------------------
-
-
-def bind(path: Path, group: str) -> socket.socket:
-    """A listening Unix socket at `path`, mode 0660, owned by `group` where that group exists.
-
-    A socket left by a dead daemon is replaced (the instance lock proves that it is dead); anything else at that
-    path is somebody's file and is left alone. The socket gets its rights before its name, so no moment exists
-    at which others could connect. Raises DeviceError.
-    """
-    hint = "api.socket must lie in a folder that the service may write to"
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if not stat.S_ISSOCK(path.lstat().st_mode):
-                raise DeviceError(f"{path} is in the way: it is not a socket.", "move it away, or change api.socket")
-        except FileNotFoundError:
-            pass
-        fresh.unlink(missing_ok=True)
-        sock.bind(str(fresh))
-        fresh.chmod(0o600)
-        gid = group_id(group) if group else None
-        if gid is not None and (gid in os.getgroups() or gid == os.getegid() or os.geteuid() == 0):
-            _give(fresh, gid, group)
-            fresh.chmod(0o660)
-        sock.listen(64)
-        fresh.rename(path)
-    except OSError as error:
-        sock.close()
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise DeviceError(f"The control socket {path} cannot be made: {error.strerror or error}.", hint) from None
-    except NoctuleError:
-        sock.close()
-        fresh.unlink(missing_ok=True)
-        raise
-    return sock
-
-
-def _give(path: Path, gid: int, group: str) -> None:
-    """Make `path` belong to a group. The unit's sandbox has no chown(2), and with its own Group= needs none."""
-    if path.stat().st_gid != gid:
-        try:
-            os.chown(path, -1, gid)
-        except PermissionError:
-            raise DeviceError(
-                f"The control socket cannot be given to the group {group}.",
-                "the sandbox forbids it: set Group= in the unit to the group that api.group names",
-            ) from None
+# -- the server -----------------------------------------------------------------------------------------------------
 
 
 class ControlServer:
@@ -269,7 +216,7 @@ class ControlServer:
         self._group = group
         app = web.Application(client_max_size=max_body, middlewares=[json_errors(self._failed)])
         app.add_routes([*routes(control), *control.extra])
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.25)
         self.door = Door(self._admit, self._handler, raw_refusal, self._refused, max_clients, read_timeout)
         self._listener: asyncio.Server | None = None
         self._inode = 0
@@ -299,6 +246,16 @@ class ControlServer:
                 self.path.unlink()
         except FileNotFoundError:
             pass
+
+    def report(self) -> dict[str, Any]:
+        """For `status`."""
+        door = self.door
+        return {
+            "socket": str(self.path),
+            "clients": door.clients,
+            "connections": door.connections,
+            "refused": door.refusals,
+        }
 
     def _handler(self) -> JsonRequestHandler:
         assert self._runner.server is not None

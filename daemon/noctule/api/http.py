@@ -172,11 +172,16 @@ class JsonLines:
         return self._response.prepared
 
     async def send(self, line: Mapping[str, Any]) -> None:
-        """Send one line. Raises ConnectionError or TimeoutError when the client is gone or does not read."""
+        """Send one line. Raises ConnectionError when the client is gone, or has not read for `WRITE_TIMEOUT`."""
         if not self._response.prepared:
             await self._response.prepare(self._request)
         data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-        await asyncio.wait_for(self._response.write(data), WRITE_TIMEOUT)
+        try:
+            await asyncio.wait_for(self._response.write(data), WRITE_TIMEOUT)
+        except asyncio.TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()  # close() would wait for what is never read
+            raise ConnectionResetError("the client does not read") from None
         # Before Python 3.12 `wait_for` swallows a cancellation that arrives just as it succeeds, and the end of the
         # connection is such a cancellation.
         if self._request.transport is None:

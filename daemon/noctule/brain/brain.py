@@ -4,7 +4,7 @@
     turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."
 
 A model that was built for actions (its manifest has `x_actions`) writes a call under the grammar of the declared
-actions; the action is then carried out, and the model writes the reply, whose placeholders are filled with what
+actions; the action is then carried out, and the model chooses the reply, whose placeholders are filled with what
 really happened. When the action fails, its own sentence is the reply. The user's own commands are matched before
 the model is asked. Any other text model with a chat template simply answers.
 
@@ -13,16 +13,16 @@ A Brain belongs to one thread at a time, the one that owns the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from noctule.actions.commands import UserCommands
 from noctule.actions.declared import REFUSALS
 from noctule.actions.format import CallFormat
 from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
+from noctule.brain.doubt import Doubt, read_doubt
 from noctule.brain.turn import Pieces, Settings, TextModel, Turn
-from noctule.brain.watch import FirstChoice, ReplyStream
+from noctule.brain.watch import FirstChoice
 from noctule.clock import Clock, SystemClock
 from noctule.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.events import Bus
@@ -30,7 +30,6 @@ from noctule.lm.chat import Message
 from noctule.lm.grammar import Automaton, GrammarConstraint
 from noctule.lm.request import Chunk, Options
 from noctule.lm.sampler import TextSampling
-from noctule.manifest import Manifest
 
 #: A call is never drawn by chance.
 _GREEDY = TextSampling(temperature=0.0)
@@ -61,10 +60,10 @@ class Brain:
         self._settings = settings
         self._clock = clock or SystemClock()
         actions = lm.manifest.raw.get("x_actions")
-        self._threshold = 0.0
+        self.doubt = Doubt()
         self._form: CallFormat | None = None
         if actions is not None:
-            self._threshold = _threshold(lm.manifest, actions)
+            self.doubt = read_doubt(str(lm.manifest.folder), actions)
             pieces: Pieces = lm.tokenizer
             if pieces.bos is None or not pieces.eos:
                 raise ModelError(f"{lm.manifest.folder}: an action model needs a begin and an end token")
@@ -156,7 +155,7 @@ class Brain:
         tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
-        if call.action != _NONE and first.probability < self._threshold:
+        if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             call = Call(_NONE)
         turn.call = call
         self._carry_out(turn, call, request)
@@ -187,19 +186,17 @@ class Brain:
         cancel: Callable[[], bool],
         on_delta: Callable[[str], None],
     ) -> None:
-        """Let the model choose among the declared replies, and stream the chosen one filled in."""
+        """Let the model choose among the declared replies; say the chosen one, filled in."""
         assert turn.call is not None
         assert turn.result is not None
         fields = {name: value.text for name, value in turn.call.arguments.items()} | dict(turn.result.fields)
         replies = form.suitable(spec, turn.call)
-        if len(replies) == 1:
-            # No choice, so no need to ask.
-            turn.reply = fill(replies[0].template, fields)
-            on_delta(turn.reply)
-            return
-        stream = ReplyStream(form.replies_grammar(replies), form, spec, fields, on_delta)
-        self._run(turn, prompt, stream, cancel, FirstChoice())
-        turn.reply = stream.said
+        reply = replies[0]
+        if len(replies) > 1:
+            heads = form.heads(replies)
+            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
+        turn.reply = fill(reply.template, fields)
+        on_delta(turn.reply)
 
     # -- the model ----------------------------------------------------------------------------------------------
 
@@ -255,13 +252,6 @@ class Brain:
                 reply=error,
                 seconds=seconds,
             )
-
-
-def _threshold(manifest: Manifest, actions: Any) -> float:
-    value = actions.get("threshold") if isinstance(actions, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ModelError(f"{manifest.folder}: x_actions: threshold is {value!r}, expected a number from 0 to 1")
-    return float(value)
 
 
 def _count(turn: Turn, chunk: Chunk) -> None:

@@ -1,15 +1,12 @@
-"""What listens in while the model writes: its confidence, and the reply word by word. L3."""
+"""What listens in while the model writes: how sure it is. L3."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from noctule.actions.format import CallFormat
-from noctule.actions.registry import Spec, fill
-from noctule.lm.grammar import Automaton, GrammarConstraint
+from noctule.lm.grammar import GrammarConstraint
 
 
 class FirstChoice:
@@ -26,30 +23,3 @@ class FirstChoice:
         self._seen = True
         allowed = np.asarray(logits, dtype=np.float64)[self.constraint.mask()]
         self.probability = float(1.0 / np.exp(allowed - allowed.max()).sum())
-
-
-class ReplyStream(GrammarConstraint):
-    """The constraint of a reply, which hands on each word as soon as it is certain."""
-
-    def __init__(
-        self,
-        automaton: Automaton,
-        form: CallFormat,
-        spec: Spec,
-        fields: Mapping[str, str],
-        on_delta: Callable[[str], None],
-    ) -> None:
-        super().__init__(automaton)
-        self._form = form
-        self._spec = spec
-        self._fields = fields
-        self._on_delta = on_delta
-        self.said = ""
-
-    def advance(self, token: int) -> None:
-        """Take the token; say what it completes."""
-        super().advance(token)
-        text = fill(self._form.read_reply(self.tokens, self._spec), self._fields)
-        if len(text) > len(self.said):
-            self._on_delta(text[len(self.said) :])
-            self.said = text

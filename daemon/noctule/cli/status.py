@@ -37,6 +37,7 @@ def words(status: Mapping[str, Any]) -> list[str]:
         if part["reason"]:
             lines.append(f"           {part['reason']}" + (f" ({part['hint']})" if part["hint"] else ""))
     lines += _model(status["lm"])
+    lines += _ears(status["ears"]) if "ears" in status else []
     counts = status["lm"]["requests"]
     shown = ", ".join(f"{counts[key]} {key}" for key in ("received", "answered", "failed", "refused", "cancelled"))
     lines.append(f"  requests {shown}, {status['lm']['waiting']} waiting")
@@ -72,6 +73,14 @@ def _model(lm: Mapping[str, Any]) -> list[str]:
     if "runtime" in lm:
         facts.append(str(lm["runtime"]))
     return [f"  model    {', '.join(facts)}"]
+
+
+def _ears(ears: Mapping[str, Any]) -> list[str]:
+    level = f", level {ears['level_db']:g} dB" if "level_db" in ears else ""
+    lines = [f"  hears    {ears['source']}: {ears['state']}{level}; {ears['session']['state']}"]
+    lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
+    words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
+    return [*lines, f"  wakes    for {words}"] if words else lines
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from noctule.cli.common import client, printable, say, socket_argument
+from noctule.events import PRIVATE_FIELDS
 
 HELP = "show what happens, as it happens"
 
@@ -17,6 +18,7 @@ _LEVELS = {0: "error", 1: "error", 2: "error", 3: "error", 4: "warning"}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each event as one JSON object")
+    parser.add_argument("--words", action="store_true", help="also show what was said and answered")
     socket_argument(parser)
 
 
@@ -25,13 +27,13 @@ def run(options: argparse.Namespace) -> int:
     for line in client(options, timeout=60).stream("GET", "/events"):
         if options.json:
             say(json.dumps(line, ensure_ascii=False))
-        elif text := words(line):
+        elif text := words(line, options.words):
             say(text)
     return 0
 
 
-def words(event: Mapping[str, Any]) -> str:
-    """One line for an event; empty for those that only keep the stream going."""
+def words(event: Mapping[str, Any], private: bool = False) -> str:
+    """One line for an event; empty for those that only keep the stream going. private: with what people said."""
     kind = str(event.get("kind", ""))
     if kind == "stream.dropped":
         return f"({event.get('dropped')} events were dropped: this terminal was too slow)"
@@ -39,6 +41,8 @@ def words(event: Mapping[str, Any]) -> str:
         return ""
     at = time.strftime("%H:%M:%S", time.localtime(float(event.get("time", 0))))
     level = _LEVELS.get(int(event.get("level", 6)), "")
-    return printable(
-        f"{at} {level + ': ' if level else ''}{event.get('part')}: {event.get('message')}".replace("\n", " ")
-    )
+    line = f"{at} {level + ': ' if level else ''}{event.get('part')}: {event.get('message')}"
+    if private:
+        fields = event.get("fields") or {}
+        line += "".join(f" [{name}: {fields[name]}]" for name in sorted(PRIVATE_FIELDS & fields.keys()))
+    return printable(line.replace("\n", " "))

@@ -42,6 +42,9 @@ class PieceTable:
     dummy_prefix: bool
     squeezes_whitespace: bool
     escapes_whitespace: bool
+    #: where each piece's message lies in the file, and the normalizer's (tag and length included)
+    spans: list[tuple[int, int]]
+    normalizer_span: tuple[int, int] | None
 
 
 def read_pieces(data: bytes) -> PieceTable:
@@ -50,56 +53,77 @@ def read_pieces(data: bytes) -> PieceTable:
     types: list[int] = []
     trainer: dict[int, int | bytes] = {}
     normalizer: dict[int, int | bytes] = {}
-    for number, value, _, _ in _fields(data):
+    spans: list[tuple[int, int]] = []
+    normalizer_span = None
+    for number, value, start, end in _fields(data):
         if number == 1 and isinstance(value, bytes):
-            entry = {n: v for n, v, _, _ in _fields(value)}
-            name, kind = entry.get(1, b""), entry.get(3, int(PieceType.NORMAL))
-            if not isinstance(name, bytes) or not isinstance(kind, int):
-                raise ValueError("a piece without a name")
-            pieces.append(name.decode("utf-8"))
+            name, kind = _piece(value)
+            pieces.append(name)
             types.append(kind)
+            spans.append((start, end))
         elif number == 2 and isinstance(value, bytes):
             trainer = {n: v for n, v, _, _ in _fields(value)}
         elif number == 3 and isinstance(value, bytes):
             normalizer = {n: v for n, v, _, _ in _fields(value)}
+            normalizer_span = (start, end)
     if not pieces:
         raise ValueError("no pieces")
-    name = normalizer.get(1, b"")
+    rule = normalizer.get(1, b"")
     return PieceTable(
         pieces=pieces,
         types=types,
         byte_fallback=bool(trainer.get(35, 0)),
         whitespace_suffix=bool(trainer.get(24, 0)),
-        normalizer=name.decode("utf-8", "replace") if isinstance(name, bytes) else "",
+        normalizer=rule.decode("utf-8", "replace") if isinstance(rule, bytes) else "",
         has_charsmap=bool(normalizer.get(2, b"")),
         dummy_prefix=bool(normalizer.get(3, 1)),
         squeezes_whitespace=bool(normalizer.get(4, 1)),
         escapes_whitespace=bool(normalizer.get(5, 1)),
+        spans=spans,
+        normalizer_span=normalizer_span,
     )
 
 
-def rewrite(data: bytes, control: Collection[int], dummy_prefix: bool | None = None) -> bytes:
+def rewrite(data: bytes, table: PieceTable, control: Collection[int], dummy_prefix: bool = True) -> bytes:
     """The same model with the pieces `control` made CONTROL, which text never encodes to.
 
-    `dummy_prefix` False also turns off the space SentencePiece puts before a text.
+    `dummy_prefix` False also turns off the space SentencePiece puts before a text. `table` is of the same `data`.
     """
-    out: list[bytes] = []
-    index = 0
-    seen_normalizer = False
-    for number, value, start, end in _fields(data):
-        chunk = data[start:end]
-        if number == 1 and isinstance(value, bytes):
-            if index in control:
-                kept = b"".join(value[s:e] for n, _, s, e in _fields(value) if n != 3)
-                chunk = _message(1, kept + bytes([3 << 3, PieceType.CONTROL]))
-            index += 1
-        elif number == 3 and isinstance(value, bytes) and dummy_prefix is False:
-            chunk = _message(3, value + bytes([3 << 3, 0]))  # of a repeated scalar the last one counts
-            seen_normalizer = True
-        out.append(chunk)
-    if dummy_prefix is False and not seen_normalizer:
-        out.append(_message(3, bytes([3 << 3, 0])))
-    return b"".join(out)
+    changes: list[tuple[int, int, bytes]] = []
+    for token in control:
+        start, end = table.spans[token]
+        (_, body, _, _), *_ = _fields(data[start:end])
+        if isinstance(body, bytes):
+            kept = b"".join(body[s:e] for n, _, s, e in _fields(body) if n != 3)
+            changes.append((start, end, _message(1, kept + bytes([3 << 3, PieceType.CONTROL]))))
+    if not dummy_prefix:
+        start, end = table.normalizer_span or (len(data), len(data))
+        fields = list(_fields(data[start:end]))
+        body = fields[0][1] if fields else b""
+        if isinstance(body, bytes):
+            # Of a field that is not repeated the last value counts.
+            changes.append((start, end, _message(3, body + bytes([3 << 3, 0]))))
+    out, at = [], 0
+    for start, end, new in sorted(changes):
+        out += [data[at:start], new]
+        at = end
+    return b"".join([*out, data[at:]])
+
+
+def _piece(message: bytes) -> tuple[str, int]:
+    """Name and type of one piece. Written out for the usual order and small lengths: there may be 262,144."""
+    if len(message) > 2 and message[0] == 0x0A and message[1] < 0x80:
+        end = 2 + message[1]
+        rest = message[end:]
+        if len(rest) == 5 and rest[0] == 0x15:
+            return message[2:end].decode("utf-8"), int(PieceType.NORMAL)
+        if len(rest) == 7 and rest[0] == 0x15 and rest[5] == 0x18 and rest[6] < 0x80:
+            return message[2:end].decode("utf-8"), rest[6]
+    entry = {n: v for n, v, _, _ in _fields(message)}
+    name, kind = entry.get(1, b""), entry.get(3, int(PieceType.NORMAL))
+    if not isinstance(name, bytes) or not isinstance(kind, int):
+        raise ValueError("a piece without a name")
+    return name.decode("utf-8"), kind
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes, int, int]]:

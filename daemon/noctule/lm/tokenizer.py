@@ -51,10 +51,10 @@ class Tokenizer:
         self.control = dict(info.control)
         self.special = _special_ids(table, info)
         self._table = table
-        self._plain = self._processor(rewrite(data, self.special))
+        self._plain = self._processor(rewrite(data, table, self.special))
         self._inner = self._plain
         if table.dummy_prefix:
-            self._inner = self._processor(rewrite(data, self.special, dummy_prefix=False))
+            self._inner = self._processor(rewrite(data, table, self.special, dummy_prefix=False))
         self._bytes = {
             int(piece[1:-1], 16): i
             for i, (piece, kind) in enumerate(zip(table.pieces, table.types, strict=True))
@@ -232,15 +232,10 @@ class Decoder:
 def _special_ids(table: PieceTable, info: TokenizerInfo) -> frozenset[int]:
     """Every id a user must not be able to write. Pieces of white space alone stay text, and so do byte pieces."""
     named = {*info.control.values(), *info.eos, *(i for i in (info.bos, info.pad) if i is not None)}
-    special = set()
-    for token, (piece, kind) in enumerate(zip(table.pieces, table.types, strict=True)):
-        visible = bool(piece.replace(_SPACE, " ").strip())
-        if kind in (PieceType.CONTROL, PieceType.UNUSED) or (
-            visible
-            and (kind == PieceType.USER_DEFINED or (token in named and kind in (PieceType.NORMAL, PieceType.CONTROL)))
-        ):
-            special.add(token)
-    return frozenset(special)
+    special = {i for i, kind in enumerate(table.types) if kind in (PieceType.CONTROL, PieceType.UNUSED)}
+    candidates = {i for i, kind in enumerate(table.types) if kind == PieceType.USER_DEFINED}
+    candidates |= {i for i in named if table.types[i] == PieceType.NORMAL}
+    return frozenset(special | {i for i in candidates if table.pieces[i].replace(_SPACE, " ").strip()})
 
 
 def _text_of(piece: str, kind: int, special: bool) -> bytes:

@@ -1,0 +1,102 @@
+"""When to refuse rather than act: what a package says about its own doubts. L3, pure.
+
+Two signs speak against a call: the model gave the action little probability, or the request has words that no
+phrasing of any action has ("stop the war"). The manifest of an action model holds both thresholds and the words:
+
+    "x_actions": {"threshold": 0.4, "unfamiliar": {"threshold": 0.99, "words": ["set", "a", …]}}
+
+A call is refused below `threshold`, and below `unfamiliar.threshold` when the request has an unfamiliar word that is
+not part of an argument. Both are chosen on validation data when the package is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from noctule.actions.numbers import duration, percentage, spans
+from noctule.actions.registry import Call
+from noctule.actions.words import Request, read
+from noctule.errors import ModelError
+
+#: Shorter words are too close to too many others for a typing mistake to be told from another word.
+_LONG = 4
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """threshold, unfamiliar: least probability of the action, without and with unfamiliar words."""
+
+    threshold: float = 0.0
+    unfamiliar: float = 0.0
+    words: frozenset[str] = frozenset()
+
+    def refuses(self, call: Call, request: Request, probability: float) -> bool:
+        """True when the call should not be carried out."""
+        if probability < self.threshold:
+            return True
+        return probability < self.unfamiliar and has_unfamiliar(request, call, self.words)
+
+
+def has_unfamiliar(request: Request, call: Call, words: frozenset[str]) -> bool:
+    """True when a word outside the call's arguments and outside numbers is none of `words`, nor a slip of one."""
+    if not words:
+        return False
+    texts = request.texts
+    ours = [text in words for text in texts]
+    for value in call.arguments.values():
+        _cover(ours, texts, read(value.text).texts)
+    for parser in (duration, percentage):
+        for span in spans(texts, parser):
+            ours[span.start : span.end] = [True] * (span.end - span.start)
+    return not all(known or _slip(text, words) for known, text in zip(ours, texts, strict=True))
+
+
+def _cover(ours: list[bool], texts: Sequence[str], part: Sequence[str]) -> None:
+    """Mark where `part` stands in `texts`, every time."""
+    size = len(part)
+    for at in range(len(texts) - size + 1):
+        if size and tuple(texts[at : at + size]) == tuple(part):
+            ours[at : at + size] = [True] * size
+
+
+def _slip(text: str, words: frozenset[str]) -> bool:
+    """True when one letter too many, too few, wrong or swapped separates `text` from a word we know."""
+    return len(text) >= _LONG and not words.isdisjoint(_one_edit(text))
+
+
+def _one_edit(text: str) -> Iterable[str]:
+    letters = "abcdefghijklmnopqrstuvwxyz'"
+    for at in range(len(text) + 1):
+        head, tail = text[:at], text[at:]
+        if tail:
+            yield head + tail[1:]
+            yield from (head + letter + tail[1:] for letter in letters)
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
+        yield from (head + letter + tail for letter in letters)
+
+
+def read_doubt(where: str, actions: Any) -> Doubt:
+    """The manifest's x_actions; ModelError when it makes no sense. where: for the error."""
+    if not isinstance(actions, Mapping):
+        raise ModelError(f"{where}: x_actions is not an object")
+    threshold = _share(f"{where}: x_actions: threshold", actions.get("threshold"))
+    more = actions.get("unfamiliar")
+    if more is None:
+        return Doubt(threshold)
+    if not isinstance(more, Mapping):
+        raise ModelError(f"{where}: x_actions: unfamiliar is not an object")
+    words = more.get("words")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ModelError(f"{where}: x_actions: unfamiliar.words is not a list of words")
+    return Doubt(
+        threshold, _share(f"{where}: x_actions: unfamiliar.threshold", more.get("threshold")), frozenset(words)
+    )
+
+
+def _share(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ModelError(f"{where} is {value!r}, expected a number from 0 to 1")
+    return float(value)

@@ -1,0 +1,78 @@
+"""When the brain refuses instead of acting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noctule.actions.registry import Call, Value
+from noctule.actions.words import read
+from noctule.brain.doubt import Doubt, has_unfamiliar, read_doubt
+from noctule.errors import ModelError
+
+WORDS = frozenset(["set", "a", "timer", "for", "the", "stop", "please", "volume", "to", "turn", "up"])
+
+
+@pytest.mark.parametrize(
+    ("text", "call", "strange"),
+    [
+        ("stop", Call("stop"), False),
+        ("stop the war", Call("stop"), True),
+        ("set a timer for ten minutes", Call("timer.set", {"duration": Value("ten minutes", 600)}), False),
+        ("set a timer for ten minutes", Call("timer.set"), False),
+        ("set a lasagna timer", Call("timer.set", {"name": Value("lasagna")}), False),
+        ("set a lasagna timer", Call("timer.set"), True),
+        ("set a Big-Pot timer", Call("timer.set", {"name": Value("Big-Pot")}), False),
+        ("pleaes set a tmier", Call("timer.set"), False),
+        ("sett a timr", Call("timer.set"), False),
+        ("set a time", Call("timer.set"), False),
+        ("xet a timer", Call("timer.set"), True),
+        ("volume to 40 percent", Call("volume.set"), False),
+    ],
+)
+def test_unfamiliar_words(text: str, call: Call, strange: bool) -> None:
+    assert has_unfamiliar(read(text), call, WORDS) is strange
+
+
+def test_without_a_list_every_word_is_familiar() -> None:
+    assert not has_unfamiliar(read("gibberish"), Call("stop"), frozenset())
+
+
+def test_two_thresholds() -> None:
+    doubt = Doubt(0.5, 0.9, WORDS)
+    assert doubt.refuses(Call("stop"), read("stop"), 0.49)
+    assert not doubt.refuses(Call("stop"), read("stop"), 0.5)
+    assert doubt.refuses(Call("stop"), read("stop the war"), 0.89)
+    assert not doubt.refuses(Call("stop"), read("stop the war"), 0.9)
+    assert not Doubt().refuses(Call("stop"), read("stop the war"), 0.0)
+
+
+def test_the_manifests_section() -> None:
+    assert read_doubt("m", {"threshold": 0.25}) == Doubt(0.25)
+    section = {"threshold": 0, "unfamiliar": {"threshold": 1, "words": ["a", "b"]}}
+    assert read_doubt("m", section) == Doubt(0.0, 1.0, frozenset("ab"))
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ([], "not an object"),
+        ({}, "threshold is None"),
+        ({"threshold": "0.5"}, "expected a number from 0 to 1"),
+        ({"threshold": 0.5, "unfamiliar": 3}, "unfamiliar is not an object"),
+        ({"threshold": 0.5, "unfamiliar": {"threshold": 2, "words": []}}, "unfamiliar.threshold is 2"),
+        ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": "abc"}}, "not a list of words"),
+        ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": [1]}}, "not a list of words"),
+    ],
+)
+def test_a_senseless_section_is_one_sentence(section: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        read_doubt("m", section)
+
+
+@given(st.text(max_size=80))
+def test_any_request_can_be_doubted(text: str) -> None:
+    has_unfamiliar(read(text), Call("stop", {"name": Value(text)}), WORDS)
