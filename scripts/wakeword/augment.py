@@ -1,4 +1,4 @@
-"""Stage `features`: clips become 5 s scenes (voice changed, placed, echoed, drowned in noise), scenes become features.
+"""Stage `features`: clips become 5 s scenes (voice changed, placed, echoed, drowned in noise) and then features.
 
 The recipe, per scene: the voice is varied (speed, formants, a vocoder) three times in four; half are put in a room
 and through an equaliser; a quarter stays clean, the others get noise at -2 … 60 dB; the level is -46 … -12 dBFS,

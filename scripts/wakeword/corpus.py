@@ -57,10 +57,18 @@ def sentence(part: str, rng: random.Random) -> str:
     """Text to speak as a negative; `part` is 'train', 'calibrate' or 'accept', which share no manual sentences."""
     if rng.random() < 0.4:
         return everyday(rng)
-    share = {"train": 0, "calibrate": 1, "accept": 2}[part]
-    sentences = manual()
-    third = len(sentences) // 3
-    return rng.choice(sentences[share * third : (share + 1) * third])
+    return rng.choice(_sentences(part))
+
+
+@cache
+def _sentences(part: str) -> tuple[str, ...]:
+    """The manual's sentences of one part. The manual repeats itself: what an earlier part has is left out."""
+    names = ("train", "calibrate", "accept")
+    third = len(manual()) // 3
+    shares = [manual()[at * third : (at + 1) * third] for at in range(3)]
+    index = names.index(part)
+    earlier = {text for share in shares[:index] for text in share}
+    return tuple(text for text in shares[index] if text not in earlier)
 
 
 @cache

@@ -72,7 +72,12 @@ def speech_chunks(
 
 
 def scene_chunks(
-    banks: dict[str, list[str]], counts: dict[str, int], folder: Path, prefix: str, seed: int, own: dict[str, list[str]]
+    banks: dict[str, list[str]],
+    counts: dict[str, int],
+    folder: Path,
+    prefix: str,
+    seed: int,
+    own: dict[str, list[str]],
 ) -> list[Chunk]:
     """Chunks of scenes by kind; every chunk starts at another clip of the kind's banks, babble from two N banks."""
     out = []
@@ -84,8 +89,10 @@ def scene_chunks(
         for number in range((count + _SCENES - 1) // _SCENES):
             here = min(_SCENES, count - number * _SCENES)
             speech = tuple(banks["N"][(number + i) % len(banks["N"])] for i in range(min(3, len(banks["N"]))))
-            spec = SceneSpec(kind, here, seed * 999_983 + ord(kind) * 7919 + number, clips, number * _SCENES * per_scene,
-                             speech, tuple(own.get("noise", ())), tuple(own.get("rir", ())))  # fmt: skip
+            key = seed * 999_983 + ord(kind) * 7919 + number
+            first = number * _SCENES * per_scene
+            noises, rooms = tuple(own.get("noise", ())), tuple(own.get("rir", ()))
+            spec = SceneSpec(kind, here, key, clips, first, speech, noises, rooms)
             out.append(Chunk(folder / f"{prefix}-{kind}-{number:02}.npz", make_scenes, spec))
     return out
 
@@ -122,7 +129,9 @@ def _bank(path: Path, clips: list[tuple[str, np.ndarray]], split: float = 0.0) -
     pieces = []
     for name, audio in clips:
         size = int(split * 16_000) if split else len(audio)
-        pieces += [(name, audio[at : at + size]) for at in range(0, len(audio), size) if len(audio[at : at + size]) > 800]
+        pieces += [
+            (name, audio[at : at + size]) for at in range(0, len(audio), size) if len(audio[at : at + size]) > 800
+        ]
     sounds = [(normal(audio) * 3000).clip(-32767, 32767).astype(np.int16) for _, audio in pieces]
     save_arrays(path, {
         "audio": np.concatenate(sounds),
@@ -133,24 +142,60 @@ def _bank(path: Path, clips: list[tuple[str, np.ndarray]], split: float = 0.0) -
     return str(path)
 
 
-def make_training_data(settings: Settings, plan: Plan, phrase: Phrase, folder: Path) -> list[Path]:
-    """Run both stages; the scene files."""
+@dataclass(frozen=True)
+class Folders:
+    """Where work is kept: `own` belongs to one phrase, `common` (ordinary speech and noise) serves every phrase."""
+
+    own: Path
+    common: Path
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Scene files, and the banks that mining draws from again."""
+
+    scenes: list[Path]
+    banks: dict[str, list[str]]
+    user: dict[str, list[str]]
+
+
+def make_training_data(settings: Settings, plan: Plan, phrase: Phrase, folders: Folders) -> TrainingData:
+    """Run both stages."""
     amounts = settings.amounts
-    counts = {"P": amounts.phrase_clips, "C": amounts.confusable_clips, "N": amounts.speech_clips}
-    chunks = speech_chunks(settings, plan, phrase, folder, "speech", counts, settings.seed)
-    own = own_files(settings, folder)
+    own = speech_chunks(settings, plan, phrase, folders.own, "speech",
+                        {"P": amounts.phrase_clips, "C": amounts.confusable_clips}, settings.seed)  # fmt: skip
+    common = speech_chunks(
+        settings, plan, phrase, folders.common, "speech", {"N": amounts.speech_clips}, settings.seed
+    )
+    chunks = {**own, **common}
+    user = own_files(settings, folders.own)
     run_chunks("speech", [chunk for kind in chunks.values() for chunk in kind], settings.jobs)
     banks = {kind: [str(chunk.out) for chunk in items] for kind, items in chunks.items()}
-    if "recordings" in own:
-        # The user's own voice is what the model is for: its clips are drawn as often as a whole engine's.
-        banks["P"] = banks["P"] + own["recordings"]
-    scenes = {"P": amounts.phrase_scenes, "C": amounts.confusable_scenes, "N": amounts.speech_scenes,
-              "Z": amounts.noise_scenes}  # fmt: skip
-    if "negatives" in own:
-        banks["U"], scenes["U"] = own["negatives"], amounts.own_scenes
-    made = scene_chunks(banks, scenes, folder, "scenes", settings.seed, own)
-    if "recordings" in own:
-        made += scene_chunks({**banks, "P": own["recordings"]}, {"P": amounts.own_scenes}, folder, "scenes-own",
-                             settings.seed + 1, own)  # fmt: skip
+    if "recordings" in user:
+        banks["P"] = banks["P"] + user["recordings"]
+    made = scene_chunks(banks, {"P": amounts.phrase_scenes, "C": amounts.confusable_scenes}, folders.own, "scenes",
+                        settings.seed, user)  # fmt: skip
+    ordinary = {"N": amounts.speech_scenes, "Z": amounts.noise_scenes}
+    # With the user's own noises or rooms, ordinary scenes are this phrase's own as well.
+    made += scene_chunks(banks, ordinary, folders.own if user else folders.common, "scenes", settings.seed, user)
+    if "recordings" in user:
+        # The user's voice is what the model is for: it gets scenes of its own beside its share of all of them.
+        made += scene_chunks({**banks, "P": user["recordings"]}, {"P": amounts.own_scenes}, folders.own, "scenes-own",
+                             settings.seed + 1, user)  # fmt: skip
+    if "negatives" in user:
+        made += scene_chunks({**banks, "U": user["negatives"]}, {"U": amounts.own_scenes}, folders.own, "scenes",
+                             settings.seed, user)  # fmt: skip
     run_chunks("features", made, settings.jobs)
+    return TrainingData([chunk.out for chunk in made], banks, user)
+
+
+def make_candidates(settings: Settings, plan: Plan, phrase: Phrase, folder: Path, data: TrainingData) -> list[Path]:
+    """Fresh negative scenes to mine: two thirds confusables never heard before, one third ordinary speech."""
+    pool = settings.amounts.mined_pool
+    chunks = speech_chunks(settings, plan, phrase, folder, "mine", {"C": pool * 2}, settings.seed + 500)["C"]
+    run_chunks("mine say", chunks, settings.jobs)
+    banks = {"C": [str(chunk.out) for chunk in chunks], "N": data.banks["N"]}
+    made = scene_chunks(banks, {"C": pool * 2 // 3, "N": pool // 3}, folder, "mine-scenes", settings.seed + 500,
+                        data.user)  # fmt: skip
+    run_chunks("mine mix", made, settings.jobs)
     return [chunk.out for chunk in made]

@@ -8,8 +8,6 @@ words RepCNN, arXiv 2406.02652): better training at no cost on the board.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,7 +15,9 @@ from torch import Tensor, nn
 
 from noctule.wake.features import CHANNELS, FEATURE_SCALE
 
-STRIDE, FIRST_KERNEL, KERNEL = 3, 5, 3
+from .tflite_writer import STRIDE, Layer
+
+FIRST_KERNEL, KERNEL = 5, 3
 DILATIONS = (1, 2, 4, 8, 8, 8)
 #: input steps of 30 ms that the dilated layers look back.
 REACH = (KERNEL - 1) * sum(DILATIONS)
@@ -48,9 +48,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, steps] to [batch, channels, steps - 2 * dilation]."""
         last = x[:, :, (KERNEL - 1) * self.dilation :]
-        return torch.relu(
-            self.wide_norm(self.wide(x)) + self.point_norm(self.point(last)) + self.same_norm(last)
-        )
+        return torch.relu(self.wide_norm(self.wide(x)) + self.point_norm(self.point(last)) + self.same_norm(last))
 
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """One kernel [out, 3, in] and bias [out] equal to the three branches."""
@@ -94,17 +92,6 @@ def _fold(weight: Tensor, norm: nn.BatchNorm1d) -> tuple[NDArray[np.float32], ND
     kernel = (weight.detach() * gain[:, None, None]).numpy().transpose(0, 2, 1).copy()
     bias = (norm.bias - norm.running_mean * gain).detach().numpy().copy()
     return kernel, bias
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A folded convolution ready to be quantised: kernel [out, k, in], bias [out], scales of its input and output."""
-
-    kernel: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    dilation: int
-    input_scale: float
-    output_scale: float
 
 
 def fold(network: Network, features: NDArray[np.int8], quantile: float = 0.99997) -> list[Layer]:

@@ -14,8 +14,10 @@ from .engines import espeak
 
 Phones = tuple[str, ...]
 
-VOWELS = tuple("a aa A: A@ E e@ eI I i i: I2 0 O: O@ oU U u: V 3: @ aI aU OI".split())
-CONSONANTS = tuple("p b t d k g tS dZ f v T D s z S h m n N l r j w".split())
+_VOWEL_LIST = "a aa A: A@ E e@ eI I i i: I2 0 O: O@ oU U u: V 3: @ aI aU OI"
+_CONSONANT_LIST = "p b t d k g tS dZ f v T D s z S h m n N l r j w"
+VOWELS = tuple(_VOWEL_LIST.split())
+CONSONANTS = tuple(_CONSONANT_LIST.split())
 _CLASSES = (
     "p b", "t d", "k g", "tS dZ S", "f v T", "T D", "s z", "m n N", "l r", "j w", "A: A@ aa 0 V a", "E e@ eI a",
     "i i: I I2", "O: O@ oU 0", "U u:", "aI OI aU", "@ 3: V I2",
@@ -27,11 +29,12 @@ _SPELLING = {
     "N": "ng", "j": "y", "@L": "ul", "h": "h",
 }  # fmt: skip
 #: words that many sentences contain; a phrase made only of these would be heard all day.
-_COMMON = frozenset(
+_COMMON_LIST = (
     "a about all and are as at be but by can do for from get go good have he hello her here hey hi how i if in is it "
     "just know like me my no not now of off okay on one or out right say see she so some that the then there they "
-    "thing this time to up was we well what when which who will with yes you your computer".split()
+    "thing this time to up was we well what when which who will with yes you your computer"
 )
+_COMMON = frozenset(_COMMON_LIST.split())
 
 
 def bare(phone: str) -> str:
@@ -109,5 +112,7 @@ def warnings(phrase: str, words: Sequence[Phones]) -> list[str]:
     if len(set(flat)) < max(3, len(flat) // 2):
         out.append(f"'{phrase}' repeats few sounds; noise resembles it more easily")
     if len(flat) > 20:
-        out.append(f"'{phrase}' is long ({len(flat)} phonemes); said slowly it may not fit the model's 1.9 s of memory")
+        out.append(
+            f"'{phrase}' is long ({len(flat)} phonemes); said slowly it may outlast the model's 1.9 s of memory"
+        )
     return out

@@ -7,6 +7,7 @@ the error, not the pool. A finished chunk is a file with its final name, so an i
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -25,10 +26,13 @@ from .progress import Progress
 
 Arrays = dict[str, NDArray[Any]]
 
+#: how often a chunk whose helper was killed by a signal is begun anew.
+_RETRIES = 4
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """`work(spec)` gives the arrays of file `out` (.npz). `spec` must be picklable, `work` importable."""
+    """`work(spec)` gives the arrays of file `out` (.npz); `work` is importable, `spec` a dataclass with a `seed`."""
 
     out: Path
     work: Callable[[Any], Arrays]
@@ -37,16 +41,16 @@ class Chunk:
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write an .npz so that it is either whole or absent."""
-    partial = path.with_suffix(".partial.npz")
+    partial = path.with_suffix(f".{os.getpid()}.partial.npz")
     with partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _helper(chunk: Chunk, failure: Any) -> None:
     try:
         save_arrays(chunk.out, chunk.work(chunk.spec))
-    except BaseException:  # the parent reports it; the text is all that survives this process
+    except BaseException:  # noqa: BLE001 (the parent reports it; the text is all that survives this process)
         failure.send(traceback.format_exc())
         raise SystemExit(1) from None
 
@@ -59,10 +63,14 @@ def run_chunks(title: str, chunks: Sequence[Chunk], jobs: int) -> None:
     progress = Progress(title, len(chunks))
     done = len(chunks) - len(waiting)
     running: dict[int, tuple[Any, Any, Chunk]] = {}
+    crashes: dict[Path, int] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 chunk = waiting.pop()
+                if chunk.out.exists():  # another build that shares the folder was quicker
+                    done += 1
+                    continue
                 told, failure = context.Pipe(duplex=False)
                 process = context.Process(target=_helper, args=(chunk, failure), daemon=True)
                 process.start()
@@ -71,9 +79,18 @@ def run_chunks(title: str, chunks: Sequence[Chunk], jobs: int) -> None:
             for sentinel in multiprocessing.connection.wait(list(running), timeout=1.0):
                 process, told, chunk = running.pop(sentinel)  # type: ignore[arg-type]
                 process.join()
+                if process.exitcode is not None and process.exitcode < 0 and crashes.get(chunk.out, 0) < _RETRIES:
+                    # espeak-ng 1.51 crashes at a few of its voices after certain others. That repeats, so the chunk
+                    # says other things on the next try, and the build stays reproducible.
+                    attempt = crashes[chunk.out] = crashes.get(chunk.out, 0) + 1
+                    spec = dataclasses.replace(chunk.spec, seed=chunk.spec.seed + attempt * 15_485_863)
+                    waiting.append(dataclasses.replace(chunk, spec=spec))
+                    continue
                 if process.exitcode != 0:
-                    raise NoctuleError(f"{title}: {chunk.out.name} failed: {_last_words(process, told)}",
-                                       "run the same command again to go on from here")
+                    raise NoctuleError(
+                        f"{title}: {chunk.out.name} failed: {_last_words(process, told)}",
+                        "run the same command again to go on from here",
+                    )
                 done += 1
             progress.step(done)
     finally:

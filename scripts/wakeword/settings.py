@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from noctule.errors import InputError, UnavailableError
@@ -32,21 +32,26 @@ class Amounts:
     phrase_clips: int = 3000
     confusable_clips: int = 3600
     speech_clips: int = 4200
-    phrase_scenes: int = 7200
-    confusable_scenes: int = 5400
-    speech_scenes: int = 6600
-    noise_scenes: int = 700
+    phrase_scenes: int = 4800
+    confusable_scenes: int = 3900
+    speech_scenes: int = 4800
+    noise_scenes: int = 450
     own_scenes: int = 1500
-    mined_pool: int = 4200
-    mined_kept: int = 1600
-    steps: int = 2800
+    mined_pool: int = 2700
+    mined_kept: int = 1200
+    steps: int = 3000
     mine_after: float = 0.55
     negative_hours: float = 5.2
     phrase_trials: int = 40
 
+    def scaled(self, effort: float) -> Amounts:
+        """More or fewer scenes of the phrase's own and steps; what phrases share and the tests stay as they are."""
+        names = ("phrase_scenes", "confusable_scenes", "own_scenes", "mined_pool", "mined_kept", "steps")
+        return replace(self, **{name: max(1, round(getattr(self, name) * effort)) for name in names})
+
     @classmethod
     def quick(cls) -> Amounts:
-        return cls(60, 60, 80, 120, 80, 120, 20, 20, 60, 20, 40, 0.5, 0.1, 3)
+        return cls(60, 60, 80, 120, 80, 120, 20, 20, 30, 10, 40, 0.5, 0.1, 3)
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,19 @@ class Settings:
         """The package's id: the phrase in lower case with underscores."""
         return re.sub(r"\W+", "_", self.phrase.lower()).strip("_")
 
-    def key(self, tools: dict[str, str], voices: Voices) -> str:
-        """Eight hex digits that change with anything the trained model depends on."""
-        told = {name: value for name, value in asdict(self).items()
-                if name not in ("out", "work", "jobs", "licence", "target_fa_per_hour", "target_recall")}
+    def key(self, tools: dict[str, str], voices: Voices, common: bool = False) -> str:
+        """Eight hex digits that change with anything the trained model depends on.
+
+        `common`: only with what ordinary speech depends on, which every phrase shares.
+        """
+        told = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("out", "work", "jobs", "licence", "target_fa_per_hour", "target_recall")
+        }
+        if common:
+            told = {name: told[name] for name in ("language", "seed", "piper", "also_train")}
+            told["clips"] = (self.amounts.speech_clips, self.amounts.speech_scenes, self.amounts.negative_hours)
         folders = {name: _folder_digest(getattr(self, name)) for name in ("recordings", "noise", "rir", "negatives")}
         text = json.dumps([RECIPE, told, folders, tools, voices.all()], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -109,8 +123,10 @@ def plan_voices(voices: Voices, language: str, also_train: Sequence[str]) -> Pla
     """Share the voices out: a whole engine is held out for calibration whenever one is there."""
     unknown = sorted(set(also_train) - set(voices.all()))
     if unknown:
-        raise InputError(f"--also-train {unknown[0]}: there is no such voice here",
-                         "voices are written engine:voice, such as flite:slt")
+        raise InputError(
+            f"--also-train {unknown[0]}: there is no such voice here",
+            "voices are written engine:voice, such as flite:slt",
+        )
     known = [name for name in voices.all() if name not in RESERVED or name in also_train]
     of = {engine: tuple(n for n in known if n.startswith(engine + ":")) for engine in ("espeak", "flite", "festival")}
     piper = tuple(name for name in known if name.startswith("piper:"))
@@ -128,8 +144,13 @@ def plan_voices(voices: Voices, language: str, also_train: Sequence[str]) -> Pla
         calibrate, others = held, flite + piper
         train_espeak = tuple(name for name in train_espeak if name not in held)
         note = "only espeak-ng was found: calibrated on held-out variants of the training engine, so optimistic"
-    foreign = [f"espeak:{accent}{tail}" for code in ("de", "fr", "es", "it", "nl", "pl", "pt", "sv", "hi", "tr")
-               if code != language.split("-")[0] for accent in espeak.accents(code) for tail in ("", "+f2", "+m3")]
+    foreign = [
+        f"espeak:{accent}{tail}"
+        for code in ("de", "fr", "es", "it", "nl", "pl", "pt", "sv", "hi", "tr")
+        if code != language.split("-")[0]
+        for accent in espeak.accents(code)
+        for tail in ("", "+f2", "+m3")
+    ]
     return Plan(train_espeak, tuple(foreign), tuple(dict.fromkeys(others + forced)), calibrate, note)
 
 
@@ -138,8 +159,14 @@ def check_tools(settings: Settings) -> dict[str, str]:
     missing = []
     if not espeak.library() or not shutil.which("espeak-ng"):
         missing.append("espeak-ng (apt install espeak-ng)")
-    for module, package in (("numpy", "numpy"), ("scipy", "scipy"), ("torch", "torch"), ("flatbuffers", "flatbuffers"),
-                            ("pymicro_features", "pymicro-features"), ("ai_edge_litert", "ai-edge-litert")):
+    for module, package in (
+        ("numpy", "numpy"),
+        ("scipy", "scipy"),
+        ("torch", "torch"),
+        ("flatbuffers", "flatbuffers"),
+        ("pymicro_features", "pymicro-features"),
+        ("ai_edge_litert", "ai-edge-litert"),
+    ):
         if importlib.util.find_spec(module) is None:
             missing.append(f"{package} (pip install {package})")
     if settings.piper and not shutil.which("piper"):
@@ -154,10 +181,13 @@ def check_tools(settings: Settings) -> dict[str, str]:
         if folder is not None and not any(folder.rglob("*.wav")):
             raise InputError(f"--{name} {folder}: there is no .wav file in this folder")
     if not espeak.accents(settings.language):
-        raise InputError(f"--language {settings.language}: espeak-ng speaks no such language",
-                         "espeak-ng --voices lists them")
-    versions = {name: importlib.metadata.version(name)
-                for name in ("numpy", "scipy", "torch", "pymicro-features", "ai-edge-litert")}
+        raise InputError(
+            f"--language {settings.language}: espeak-ng speaks no such language", "espeak-ng --voices lists them"
+        )
+    versions = {
+        name: importlib.metadata.version(name)
+        for name in ("numpy", "scipy", "torch", "pymicro-features", "ai-edge-litert")
+    }
     versions["python"] = ".".join(map(str, sys.version_info[:3]))
     versions["espeak-ng"] = _first_line("espeak-ng", "--version")
     if ctypes.util.find_library("flite") and shutil.which("flite"):

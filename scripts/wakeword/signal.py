@@ -96,7 +96,9 @@ def move_formants(audio: Audio, factor: float) -> Audio:
     return _overlap_add((spectra * (_stretched(envelope, factor) / envelope)).astype(np.complex64), len(audio))
 
 
-def revoice(audio: Audio, pitch: float, slope: float, factor: float, breath: float, rng: np.random.Generator) -> Audio:
+def revoice(
+    audio: Audio, pitch: float, slope: float, factor: float, breath: float, rng: np.random.Generator
+) -> Audio:
     """A new voice from the envelopes alone, as an LPC vocoder makes it: pulses and noise for the vocal cords.
 
     `pitch` Hz at the start, multiplied by 2**slope towards the end; `factor` moves the formants; `breath` 0 … 1 is
@@ -108,7 +110,9 @@ def revoice(audio: Audio, pitch: float, slope: float, factor: float, breath: flo
     low, high = power[:, 3:40].sum(1), power[:, 90:].sum(1)
     voiced = np.clip(low / (low + 2.0 * high + 1e-9), 0.0, 1.0)
     length = len(audio) + 2 * _FRAME
-    contour = pitch * 2 ** (slope * np.linspace(0, 1, length) + 0.05 * np.sin(np.linspace(0, rng.uniform(4, 14), length)))
+    contour = pitch * 2 ** (
+        slope * np.linspace(0, 1, length) + 0.05 * np.sin(np.linspace(0, rng.uniform(4, 14), length))
+    )
     phase = np.cumsum(contour / RATE)
     pulses = np.zeros(length, np.float32)
     edges = np.flatnonzero(np.diff(np.floor(phase)) > 0)

@@ -20,7 +20,9 @@ def read_wav(path: Path) -> Audio:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
             data = file.readframes(file.getnframes())
     except (wave.Error, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a readable WAV file: {error}", "ffmpeg -i FILE -ar 16000 -ac 1 out.wav") from None
+        raise InputError(
+            f"{path}: not a readable WAV file: {error}", "ffmpeg -i FILE -ar 16000 -ac 1 out.wav"
+        ) from None
     if width != 2:
         raise InputError(f"{path}: {8 * width}-bit samples; 16-bit is read", "ffmpeg -i FILE -c:a pcm_s16le out.wav")
     samples = np.frombuffer(data, "<i2").astype(np.float32).reshape(-1, channels).mean(1) / 32768.0

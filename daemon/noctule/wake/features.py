@@ -35,8 +35,9 @@ def _new_frontend() -> Any:
     try:
         from pymicro_features import MicroFrontend
     except ImportError as error:
-        raise ModelError("the wake word's front end, pymicro-features, is not installed",
-                         "pip install pymicro-features") from error
+        raise ModelError(
+            "the wake word's front end, pymicro-features, is not installed", "pip install pymicro-features"
+        ) from error
     return MicroFrontend()
 
 

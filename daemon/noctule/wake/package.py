@@ -110,8 +110,10 @@ def _check_model_file(model: Path, extra: dict[str, Any]) -> None:
             raise ModelError(f"{model}: the package does not list this file under x_noctule.files")
         return
     if expected.get("bytes") != len(data):
-        raise ModelError(f"{model}: {len(data)} bytes, the package says {expected.get('bytes')}",
-                         "the file is truncated or swapped: copy the package again")
+        raise ModelError(
+            f"{model}: {len(data)} bytes, the package says {expected.get('bytes')}",
+            "the file is truncated or swapped: copy the package again",
+        )
     if expected.get("sha256") != hashlib.sha256(data).hexdigest():
         raise ModelError(f"{model}: its SHA-256 is not the package's", "the file was changed: copy the package again")
 
@@ -127,12 +129,15 @@ def _check_front_end(path: Path, micro: dict[str, Any], extra: dict[str, Any]) -
         name = pin.get("name") if isinstance(pin, dict) else pin
         raise ModelError(f"{path}: front end {name!r} is unknown; this one is {features.FRONT_END}")
     if pin.get("digest") != features.digest():
-        raise ModelError(f"{path}: the installed {features.FRONT_END} computes other features than the model was "
-                         "trained on", f"install version {pin.get('version', 'named in the package')}")
+        raise ModelError(
+            f"{path}: the installed {features.FRONT_END} computes other features than the model was trained on",
+            f"install version {pin.get('version', 'named in the package')}",
+        )
 
 
-def _number(path: Path, table: dict[str, Any], key: str, low: float, high: float,
-            default: float | None = None) -> float:
+def _number(
+    path: Path, table: dict[str, Any], key: str, low: float, high: float, default: float | None = None
+) -> float:
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ModelError(f"{path}: '{key}' must be a number from {low:g} to {high:g}, not {value!r}")

@@ -16,10 +16,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..signal import resample
-from . import Audio, Word
+from noctule.errors import NoctuleError
+from wakeword.engines import Audio, Word
+from wakeword.signal import resample
 
 _SYNCHRONOUS = 2
+#: seconds for one call of the command; it takes well under one on an idle machine.
+_PATIENCE = 600
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _UTF8, _PHONEMES = 1, 0x100
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -60,9 +63,9 @@ def phonemes(text: str, language: str) -> str:
 
 
 def _run(*arguments: str) -> str:
-    done = subprocess.run(["espeak-ng", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["espeak-ng", *arguments], capture_output=True, text=True, check=False, timeout=_PATIENCE)
     if done.returncode != 0:
-        raise ValueError(f"espeak-ng {' '.join(arguments)}: {done.stderr.strip() or 'failed'}")
+        raise NoctuleError(f"espeak-ng {arguments[0]} failed: {done.stderr.strip() or f'exit {done.returncode}'}")
     return done.stdout
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..signal import resample
-from . import Audio, Word
+from wakeword.engines import Audio, Word
+from wakeword.signal import resample
 
 _ROOTS = (Path("/usr/share/festival/voices"), Path("/usr/local/share/festival/voices"))
 #: folders of English voices.
@@ -53,10 +53,7 @@ class Festival:
             self._process.stdin.flush()
         except BrokenPipeError:
             return False
-        for line in self._process.stderr:
-            if "noctule-done" in line:
-                return True
-        return False
+        return any("noctule-done" in line for line in self._process.stderr)
 
     def say(self, voice: str, words: Sequence[Word], rng: np.random.Generator) -> Audio | None:
         stretch, pitch, spread = rng.uniform(0.8, 1.3), rng.uniform(85, 170), rng.uniform(8, 25)

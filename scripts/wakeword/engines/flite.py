@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..signal import resample
-from . import Audio, Word
+from wakeword.engines import Audio, Word
+from wakeword.signal import resample
 
 #: voices that Debian's libflite1 brings, except kal16, which is kal at another rate, and a talking clock.
 _KNOWN = ("awb", "rms", "slt", "kal")
@@ -60,7 +60,9 @@ class Flite:
 
     def _voice(self, name: str) -> int:
         if name not in self._voices:
-            register = getattr(ctypes.CDLL(ctypes.util.find_library(f"flite_cmu_us_{name}")), f"register_cmu_us_{name}")
+            register = getattr(
+                ctypes.CDLL(ctypes.util.find_library(f"flite_cmu_us_{name}")), f"register_cmu_us_{name}"
+            )
             register.restype, register.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
             self._voices[name] = int(register(None))
         return self._voices[name]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..signal import resample
-from . import Audio, Word
+from wakeword.engines import Audio, Word
+from wakeword.signal import resample
 
 
 class Piper:
@@ -21,8 +21,9 @@ class Piper:
     def say(self, voice: str, words: Sequence[Word], rng: np.random.Generator) -> Audio | None:
         described = json.loads(Path(voice + ".json").read_text(encoding="utf-8"))
         speakers = int(described.get("num_speakers", 1))
-        command = ["piper", "--model", voice, "--output-raw", "--length-scale", f"{rng.uniform(0.75, 1.35):.3f}",
-                   "--noise-scale", f"{rng.uniform(0.3, 0.9):.3f}", "--noise-w", f"{rng.uniform(0.4, 1.0):.3f}"]  # fmt: skip
+        command = ["piper", "--model", voice, "--output-raw"]
+        command += ["--length-scale", f"{rng.uniform(0.75, 1.35):.3f}"]
+        command += ["--noise-scale", f"{rng.uniform(0.3, 0.9):.3f}", "--noise-w", f"{rng.uniform(0.4, 1.0):.3f}"]
         if speakers > 1:
             command += ["--speaker", str(int(rng.integers(speakers)))]
         text = " ".join(word.text for word in words) + "\n"

@@ -1,0 +1,125 @@
+"""`scripts/bench wake`: wake-word packages side by side on generated audio that none was trained on.
+
+By default a package built for "okay nabu" (--package) stands beside pymicro-wakeword's own okay_nabu when that is
+installed. The voices are those that the builder reserves (flite slt and kal, festival ked and slt_hts). The first
+run makes hours of audio and keeps its features in --cache; later runs take a few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from noctule.errors import InputError, NoctuleError
+from noctule.wake.package import WakePackage, load_package
+from wakeword.acceptance import FA_PER_HOUR, Verdict, acceptance_audio, judge
+from wakeword.report import measure_cost
+from wakeword.trials import CONDITIONS
+
+#: the bars of DESIGN §5 and the wake-word work: name, key of the summary, bar, whether it is a least value.
+BARS = (
+    ("mean recall at 0.5 false accepts/h", "mean_recall", 0.80, True),
+    ("clean recall", "clean", 0.98, True),
+    ("near-miss phrases that wake it", "near_miss", 0.30, False),
+    ("CPU ms per second of audio", "cpu_ms_per_second", 6.0, False),
+    ("compute p99 ms per 10 ms hop", "hop_ms_p99", 1.0, False),
+)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench wake", description=__doc__)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "noctule" / "bench-wake"
+    parser.add_argument("--package", type=Path, action="append", required=True, help="package to judge; repeatable")
+    parser.add_argument("--phrase", help="the phrase to say (default: the first package's)")
+    parser.add_argument("--hours", type=float, default=6.0, help="hours of negative speech (default 6)")
+    parser.add_argument("--clips", type=int, default=25, help="phrases a voice (default 25)")
+    parser.add_argument("--jobs", type=int, default=2, help="cores for making the audio (default 2)")
+    parser.add_argument("--cache", type=Path, default=cache, help="where the audio is kept (default %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write everything measured to this file")
+    return parser.parse_args(arguments)
+
+
+def peer(phrase: str) -> WakePackage | None:
+    """pymicro-wakeword's own model of this phrase, if it is installed and has one."""
+    spec = importlib.util.find_spec("pymicro_wakeword")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    config = Path(spec.submodule_search_locations[0]) / "models" / f"{phrase.replace(' ', '_')}.json"
+    return load_package(config) if config.is_file() else None
+
+
+def summary(verdict: Verdict, cost: dict[str, float]) -> dict[str, float]:
+    """The numbers that `BARS` names."""
+    return {
+        "mean_recall": verdict.mean_recall(verdict.threshold),
+        "clean": verdict.trials.recall(verdict.threshold, "clean"),
+        "near_miss": verdict.near.recall(verdict.threshold),
+        **cost,
+    }
+
+
+def show(verdicts: Sequence[Verdict], costs: Sequence[dict[str, float]]) -> list[str]:
+    """A Markdown table, a column a package."""
+    names = [f"{v.package.phrase} ({v.package.model.parent.name})" for v in verdicts]
+    lines = [f"| recall at <= {FA_PER_HOUR:g} false accepts/h | " + " | ".join(names) + " |",
+             "|---|" + "---|" * len(names)]  # fmt: skip
+
+    def row(name: str, cells: Sequence[str]) -> None:
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+
+    row("threshold (chosen on the test streams)", [f"{v.threshold:.3f}" for v in verdicts])
+    row("**mean of all conditions**", [f"**{v.mean_recall(v.threshold):.3f}**" for v in verdicts])
+    for condition in CONDITIONS:
+        row(condition, [f"{v.trials.recall(v.threshold, condition):.2f}" for v in verdicts])
+    row("near-miss phrases that wake it", [f"{v.near.recall(v.threshold):.2f}" for v in verdicts])
+    row("hours of negatives", [f"{v.streams.hours:.1f}" for v in verdicts])
+    row("own threshold", [f"{v.package.threshold:.3f}" for v in verdicts])
+    row("mean recall there", [f"{v.mean_recall(v.package.threshold):.3f}" for v in verdicts])
+    row("false accepts/h there",
+        [f"{v.streams.false_accepts(v.package.threshold) / v.streams.hours:.2f}" for v in verdicts])  # fmt: skip
+    row("size, bytes", [str(v.package.model.stat().st_size) for v in verdicts])
+    row("CPU ms per second of audio", [f"{c['cpu_ms_per_second']:.2f}" for c in costs])
+    row(
+        "compute per 10 ms hop, median / p99 ms", [f"{c['hop_ms_median']:.3f} / {c['hop_ms_p99']:.3f}" for c in costs]
+    )
+    return lines
+
+
+def verdict_lines(told: dict[str, float]) -> tuple[list[str], bool]:
+    """PASS or FAIL of the first package against every bar."""
+    lines, passed = [], True
+    for name, key, bar, least in BARS:
+        ok = told[key] >= bar if least else told[key] <= bar
+        passed &= ok
+        lines.append(f"{'PASS' if ok else 'FAIL'}  {name}: {told[key]:.3f} ({'>=' if least else '<='} {bar:g})")
+    return lines, passed
+
+
+def main(arguments: Sequence[str]) -> int:
+    told = parse(arguments)
+    try:
+        packages = [load_package(path) for path in told.package]
+        phrase = (told.phrase or packages[0].phrase).lower()
+        if told.hours <= 0 or told.clips < 1:
+            raise InputError("--hours and --clips must be above 0")
+        other = peer(phrase)
+        packages += [other] if other is not None else []
+        audio = acceptance_audio(phrase, told.cache, told.hours, told.clips, told.jobs)
+        verdicts = judge(packages, audio)
+        costs = [measure_cost(package.model) for package in packages]
+    except NoctuleError as error:
+        print(f"bench: {error.explain()}", file=sys.stderr)
+        return error.exit_code
+    print("\n".join(show(verdicts, costs)))
+    lines, passed = verdict_lines(summary(verdicts[0], costs[0]))
+    print("\n".join(["", f"{packages[0].id}:", *lines]))
+    if told.json is not None:
+        tables: list[dict[str, Any]] = [{**v.table(), "cost": c} for v, c in zip(verdicts, costs, strict=True)]
+        told.json.write_text(json.dumps({"phrase": phrase, "packages": tables}, indent=1) + "\n", encoding="utf-8")
+    return 0 if passed else 1

@@ -1,0 +1,106 @@
+"""Phonemes, confusables and the corpus; espeak-ng is asked only where it is installed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import pytest
+
+from wakeword import confusables, corpus, phonemes
+from wakeword.engines.espeak import script
+
+WORDS = [("h", "'eI"), ("n", "'0", "k", "tS", "@", "l")]
+FLAT = [phone for word in WORDS for phone in word]
+needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+
+
+def test_parse_keeps_words_and_stress() -> None:
+    assert phonemes.parse("h 'eI  n '0 k tS @ l\n") == WORDS
+    assert phonemes.parse("_: h 'eI _:") == [("h", "'eI")]
+
+
+def test_distance_is_weighted() -> None:
+    assert phonemes.distance(FLAT, FLAT) == 0
+    assert phonemes.distance(("n", "'0"), ("m", "0")) == 0.5  # nasals are near, stress does not count
+    assert phonemes.distance(("n",), ("s",)) == 1.0
+    assert phonemes.distance(("n", "0"), ("n",)) == 0.75
+    assert phonemes.distance((), ("n", "0")) == 1.5
+    assert phonemes.distance(FLAT, ("s",)) == phonemes.distance(("s",), FLAT)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "words", "told"),
+    [
+        ("go", [("g", "'oU")], "only 2 phonemes"),
+        ("hey you", [("h", "'eI"), ("j", "u:")], "everyday words"),
+        ("strength", [("s", "t", "r", "'E", "N", "T")], "only 1 syllables"),
+        ("papa papa", [("p", "'A:", "p", "@")] * 2, "repeats few sounds"),
+    ],
+)
+def test_poor_phrases_are_warned_about(phrase: str, words: list[tuple[str, ...]], told: str) -> None:
+    assert any(told in text for text in phonemes.warnings(phrase, words))
+
+
+def test_a_good_phrase_has_no_warning() -> None:
+    assert phonemes.warnings("hey noctule", WORDS) == []
+
+
+def test_confusables_are_never_the_phrase() -> None:
+    rng = random.Random(3)
+    for _ in range(400):
+        said = confusables.random_confusable(WORDS, ["table", "window"], ["knock", "day"], rng)
+        assert said
+        phones = [phone for word in said for phone in word.phones]
+        if all(word.phones for word in said):
+            assert phones != FLAT
+            assert all(word.text for word in said), "engines without phonemes need a spelling"
+
+
+def test_edited_confusables_are_far_enough() -> None:
+    rng = random.Random(5)
+    for need in (1.0, 2.0, 3.0):
+        edited = confusables._edit(WORDS, need, rng)
+        assert phonemes.distance([p for word in edited for p in word], FLAT) >= need
+
+
+def test_close_words_are_ranked_and_leave_out_the_word_itself() -> None:
+    known = {"hay": ("h", "'eI"), "knock": ("n", "'0", "k"), "day": ("d", "'eI"), "umbrella": ("V", "m", "b", "r")}
+    assert confusables.close_words(WORDS, known, 2) == ["knock", "day"]
+    ranked = confusables.ranked("hey noctule", WORDS, known, 10)
+    assert ranked[0] == ("day noctule", 1.0)
+    assert all(gap >= confusables.LEAST_DISTANCE for _, gap in ranked)
+
+
+def test_espeak_script_mixes_spelling_and_phonemes() -> None:
+    said = confusables.random_confusable([("h", "'eI")], ["table"], [], random.Random(0))
+    assert script(said)
+    from wakeword.engines import Word
+
+    assert script((Word("turn"), Word("", ("h", "'eI")))) == "turn [[h'eI]]"
+
+
+def test_parts_of_the_corpus_do_not_share_manual_sentences() -> None:
+    spoken = {
+        part: {corpus.sentence(part, random.Random(seed)) for seed in range(1500)} & set(corpus.manual())
+        for part in ("train", "calibrate", "accept")
+    }
+    assert all(spoken.values())
+    assert not spoken["train"] & spoken["calibrate"]
+    assert not spoken["train"] & spoken["accept"]
+    assert not spoken["calibrate"] & spoken["accept"]
+
+
+def test_everyday_sentences_fill_every_slot() -> None:
+    rng = random.Random(1)
+    assert not any("{" in corpus.everyday(rng) for _ in range(300))
+    assert len(corpus.vocabulary()) > 1500
+
+
+@needs_espeak
+def test_espeak_pronounces_the_phrase_and_many_words() -> None:
+    first, *_ = phonemes.pronounce("hey noctule", "en")
+    assert [phonemes.bare(phone) for phone in first] == ["h", "eI"]
+    known = phonemes.pronounce_many(["table", "window", "noon"], "en")
+    assert phonemes.bare(known["table"][0]) == "t"
+    assert set(known) == {"table", "window", "noon"}
