@@ -35,6 +35,14 @@ REQUESTS = [
     "mute the microphone",
 ]
 
+#: what `noctule tail` must show before the demonstration goes on: what is missing otherwise -> a line.
+AWAITED = {
+    "the two-second timer did not fire": re.compile(r"Timer 1 .* is over"),
+    "the recorded wake word did not wake it": re.compile(r'Heard "hey noctule"', re.I),
+    "the recorded command was not captured": re.compile(r"A command of [\d.]+ s was heard"),
+}
+RECORDING = ROOT / "config" / "demo" / "hey_noctule.wav"
+
 
 class DemoError(Exception):
     """The demonstration did not go as it must."""
@@ -144,12 +152,14 @@ def converse(daemon: Daemon) -> None:
     """A dozen requests, and the timer that one of them sets."""
     with tail(daemon) as lines:
         asked = time.monotonic()
+        print(f'\nits ears are given {RECORDING.name}: a recorded "hey noctule, what time is it"')
         for request in REQUESTS:
             print(f"\n  you      {request}\n  noctule  {daemon.run('ask', request)}")
-        while not any("timer" in line.lower() and "over" in line.lower() for line in lines):
-            if time.monotonic() - asked > 60:
-                raise DemoError("the two-second timer did not fire")
-            time.sleep(0.1)
+        for what, seen in AWAITED.items():
+            while not any(seen.search(line) for line in lines):
+                if time.monotonic() - asked > 60:
+                    raise DemoError(f"{what}\n" + "\n".join(lines))
+                time.sleep(0.1)
     print("\nwhat `noctule tail` saw:")
     for line in lines:
         print("  " + line)

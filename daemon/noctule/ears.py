@@ -87,7 +87,8 @@ class Ears:
         """For `status`: what the microphone is doing, in the words of audio.health."""
         now = self._clock.monotonic()
         latest = self._health.latest
-        state = "muted" if self.muted else self._health.state(now) if self._open else "closed"
+        state = self._health.state(now) if self._open else "closed"
+        state = "muted" if self.muted else "at its end" if self.finished.is_set() else state
         out: dict[str, Any] = {"source": self._source.name, "state": state, "open": self._open, "gaps": self.gaps}
         if latest is not None and self._open:
             out.update(

@@ -281,6 +281,7 @@ def test_the_end_of_a_file_is_not_a_failure() -> None:
         worker.line.blocks.put(EndOfSound)
         assert worker.ears.finished.wait(5)
         assert worker.error is None
+        assert worker.ears.report()["state"] == "at its end"
 
 
 def test_what_the_microphone_hears_is_said_once() -> None:
