@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -97,9 +98,10 @@ class XServer:
 
 
 def main(address: str, rate: float = 120.0) -> None:
-    """Draw the clock on a display, as an ordinary X client (PutImage), until killed. The server draws and is read one
+    """Draw the clock on a display, as an ordinary X client (PutImage), until killed or the
+    server ends. The server draws and is read one
     request after the other, so a picture never holds half of a clock."""
-    with X11Connection(address, timeout=60.0) as x:
+    with contextlib.suppress(OSError), X11Connection(address, timeout=60.0) as x:
         context = x.ids + 1
         x.wire.send(55, 0, struct.pack("<III", context, x.root, 0))
         picture = np.zeros((clock.ROWS * 16, clock.COLUMNS * 16, 4), np.uint8)
