@@ -201,10 +201,12 @@ def open_native(library: Library, runtime: Runtime, path: Path, threads: int, we
     for number in range(library.count("LiteRtGetNumModelSignatures", compiled.model)):
         entry = _Entry(library, compiled.model, number)
         entries[UNNAMED if entry.key == LITERT_UNNAMED else entry.key] = entry
-        # Makes the runtime prepare the graph now, so that an unknown operation is told of at load.
-        layouts = (_Layout * max(1, len(entry.outputs)))()
-        where = "LiteRtGetCompiledModelOutputTensorLayouts"
-        library.call(where, compiled.handle, c_size_t(number), c_size_t(len(entry.outputs)), layouts, c_bool(True))
+        if number == 0:
+            # Makes the runtime prepare this graph now, so that an unknown operation is told of at load. Preparing
+            # all of them would cost memory for context buckets that may never be used.
+            layouts = (_Layout * max(1, len(entry.outputs)))()
+            where = "LiteRtGetCompiledModelOutputTensorLayouts"
+            library.call(where, compiled.handle, c_size_t(0), c_size_t(len(entry.outputs)), layouts, c_bool(True))
     signatures = {
         name: Signature({k: _spec(t) for k, t in e.inputs.items()}, {k: _spec(t) for k, t in e.outputs.items()})
         for name, e in entries.items()

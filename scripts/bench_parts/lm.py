@@ -29,7 +29,7 @@ from noctule.errors import InputError, NoctuleError
 _PARTS = Path(__file__).resolve().parent
 _MARK = "RESULT "
 _CHILD_TIMEOUT = 300  # seconds; a child bounds its own measuring far below
-_ALL = ("decode", "deep", "first")
+_ALL = ("identify", "decode", "deep", "first")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -130,7 +130,10 @@ def measure(
 
 def same_model(samples: Sequence[dict[str, Any]]) -> bool:
     """Do our int8 file and llama.cpp's Q8_0 say the same first words? Otherwise the comparison means nothing."""
-    says = {e: {tuple(s["greedy"]) for s in samples if s["engine"] == e} for e in ("int8", "Q8_0")}
+    says = {
+        engine: {tuple(s["greedy"]) for s in samples if s["engine"] == engine and "greedy" in s}
+        for engine in ("int8", "Q8_0")
+    }
     return len(says["int8"]) == 1 and says["int8"] == says["Q8_0"]
 
 

@@ -48,7 +48,7 @@ def prompt(length: int) -> list[int]:
 
 
 def run(plan: dict[str, Any], load: Callable[[], Engine]) -> None:
-    """Measure what `plan` asks for: decode, deep, first, with `tokens` steps each and `budget` seconds each."""
+    """Measure the plan's `parts` (identify, decode, deep, first), `tokens` steps and `budget` seconds each."""
     base = memory()["resident"]
     start = time.perf_counter()
     engine = load()
@@ -56,8 +56,8 @@ def run(plan: dict[str, Any], load: Callable[[], Engine]) -> None:
     engine.decode(prompt(1)[0])
     result["load_s"] = time.perf_counter() - start
     engine.reset()
-    fingerprint = greedy(engine, prompt(16), 4)
-    result["greedy"] = fingerprint
+    if "identify" in plan["parts"]:
+        result["greedy"] = greedy(engine, prompt(16), 4)
     if "first" in plan["parts"]:
         result["first"] = first_token(engine, plan["budget"])
     for part, depth in (("decode", _SHORT), ("deep", _DEEP)):

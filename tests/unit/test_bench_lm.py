@@ -127,7 +127,7 @@ class Counter:
 
 def test_the_protocol_measures_what_the_plan_asks(capsys: pytest.CaptureFixture[str]) -> None:
     engine = Counter()
-    lm_child.run({"parts": ["decode", "deep", "first"], "tokens": 5, "budget": 60.0}, lambda: engine)
+    lm_child.run({"parts": ["identify", "decode", "deep", "first"], "tokens": 5, "budget": 60.0}, lambda: engine)
     (line,) = [ln for ln in capsys.readouterr().out.splitlines() if ln.startswith(lm_child.MARK)]
     result = json.loads(line.removeprefix(lm_child.MARK))
     assert result["greedy"] == [316, 317, 318, 319]
