@@ -9,8 +9,7 @@ import numpy as np
 from noctule.wake.model import WakeModel
 
 from .data_stages import Folders, Phrase
-from .export import WINDOW
-from .scoring import THRESHOLDS, Streams, Trials, score_streams, score_trials, threshold_for
+from .scoring import THRESHOLDS, WINDOW, Streams, Trials, score_streams, score_trials, threshold_for
 from .settings import Plan, Settings
 from .testdata import TestAudio, TestPlan, make_test_audio
 

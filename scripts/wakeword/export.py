@@ -14,9 +14,8 @@ from noctule.wake.model import WakeModel
 from . import tflite_writer
 from .network import REACH, STRIDE, Network, fold, to_float
 from .pool import save_arrays
+from .scoring import WINDOW
 
-#: scores averaged by the detector; microWakeWord's own value.
-WINDOW = 5
 #: where the calibrated threshold is put on the 0 … 1 scale, away from the ends where uint8 has few steps.
 AIM = 0.7
 

@@ -6,18 +6,19 @@ import hashlib
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noctule.wake.features import SAMPLE_RATE, FrontEnd
 from noctule.wake.model import WakeModel
 
-from .calibrate import Calibration
-from .export import WINDOW
 from .report_html import page
-from .scoring import THRESHOLDS, Trials, binomial_interval, poisson_interval
-from .settings import Settings
+from .scoring import THRESHOLDS, WINDOW, Trials, binomial_interval, poisson_interval
+
+if TYPE_CHECKING:  # these import torch and scipy, which looking at a report needs not
+    from .calibrate import Calibration
+    from .settings import Settings
 
 #: what the detector may cost (DESIGN §5).
 _CPU_MS_PER_SECOND, _HOP_P99_MS = 6.0, 1.0

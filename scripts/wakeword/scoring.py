@@ -17,6 +17,8 @@ from noctule.wake.package import REFRACTORY_SECONDS, WARM_UP_SECONDS
 
 from .progress import Progress
 
+#: scores that our packages average; microWakeWord's own value.
+WINDOW = 5
 #: an utterance counts as heard from its begin to this long after its end (s).
 GRACE = 1.0
 #: thresholds that tables and curves use; uint8 means have steps of 1/1280.

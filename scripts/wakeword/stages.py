@@ -32,7 +32,7 @@ from .licences import licence_text
 from .network import Network
 from .packaging import manifest, write_package
 from .pool import save_arrays
-from .scoring import Trials, score_trials
+from .scoring import WINDOW, Trials, score_trials
 from .settings import Plan, Settings, describe, plan_voices
 from .train import Scenes, TrainSpec, load_average, train
 from .trials import CONDITIONS, TrialSpec, make_trials
@@ -111,7 +111,7 @@ def build(settings: Settings, tools: dict[str, str], voices: Voices, command: Se
         },
     }
     described = manifest(settings.slug, settings.phrase, settings.language, model_bytes, calibration.threshold,
-                         export.WINDOW, settings.licence, shlex.join(command), extra)  # fmt: skip
+                         WINDOW, settings.licence, shlex.join(command), extra)  # fmt: skip
     write_package(settings.out, described, model_bytes, licence_text(settings.licence),
                   lambda folder: report.write_report(folder, told))  # fmt: skip
     return Result(settings.out, told, bool(told["verdict"]["passed"]))
@@ -156,7 +156,7 @@ def _own_voice(data: TrainingData, folders: Folders, model: WakeModel) -> Trials
     if not out.exists():
         save_arrays(out, make_trials(TrialSpec(tuple(data.user["test"]), tuple(data.banks["N"][:1]), 5,
                                                tuple(CONDITIONS))))  # fmt: skip
-    return score_trials(model, export.WINDOW, [out], "own voice")
+    return score_trials(model, WINDOW, [out], "own voice")
 
 
 def _engines(plan: Plan) -> dict[str, int]:

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+pytest.importorskip("scipy")
+
 from wakeword import confusables, corpus, phonemes
 from wakeword.engines.espeak import script
 

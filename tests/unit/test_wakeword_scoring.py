@@ -70,6 +70,7 @@ def test_trials_look_only_near_the_phrase(tmp_path: Path) -> None:
 
 
 def test_intervals_bracket_and_match_known_values() -> None:
+    pytest.importorskip("scipy")
     low, high = scoring.poisson_interval(0, 6.0)
     assert low == 0.0
     assert high == pytest.approx(3.689 / 6.0, abs=1e-3)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from wakeword_models import noise
 
+pytest.importorskip("scipy")
+
 import build_wake_word
 from noctule.errors import InputError, NoctuleError, UnavailableError
 from wakeword import settings as wake_settings
