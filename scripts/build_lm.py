@@ -56,7 +56,11 @@ def build(options: argparse.Namespace) -> None:
     recipe = Recipe(seed=options.seed, threads=options.threads)
     lines, calibration = 60_000, 1500
     if options.quick:
-        recipe, lines, calibration = replace(recipe, steps=60, batch=32, chunk=1920, warmup=10), 12_000, 100
+        recipe, lines, calibration = (
+            replace(recipe, steps=60, second=20, batch=32, chunk=1920, warmup=10),
+            12_000,
+            100,
+        )
     name = f"noctule-tiny-{options.seed}{'-quick' if options.quick else ''}"
     command = f"scripts/build_lm.py --seed {options.seed}{' --quick' if options.quick else ''}"
     began = time.monotonic()

@@ -156,7 +156,7 @@ def familiar_words() -> list[str]:
 
 def choose_doubt(inside: Score, outside: Score, aim: float) -> Doubt:
     """Thresholds that keep false actions at `aim` and cost the fewest exact calls; where the aim cannot be met,
-    each false action above it weighs as two exact calls. Both scores must have been taken without doubts.
+    each false action above it weighs as three exact calls. Both scores must have been taken without doubts.
     """
     words = frozenset(familiar_words())
     right = [_signs(answer, words) for answer in inside.answers if answer.exact]
@@ -168,7 +168,7 @@ def choose_doubt(inside: Score, outside: Score, aim: float) -> Doubt:
 
     def worth(doubt: Doubt) -> float:
         false = share(wrong, doubt, len(outside.answers))
-        return share(right, doubt, len(inside.answers)) - 2 * max(0.0, false - aim)
+        return share(right, doubt, len(inside.answers)) - 3 * max(0.0, false - aim)
 
     choices = [Doubt(t, u, words) for t in _GRID[:-3] for u in _GRID if u >= t]
     return max(choices, key=worth)

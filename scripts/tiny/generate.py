@@ -54,9 +54,10 @@ def reply_for(action: str, arguments: tuple[tuple[str, str], ...], words: tuple[
 
 
 class Generator:
-    """Draws examples of one part of the split."""
+    """Draws examples of one part of the split. rich: with many more courtesies around the requests."""
 
-    def __init__(self, part: Part, seed: int) -> None:
+    def __init__(self, part: Part, seed: int, rich: bool = False) -> None:
+        self.rich = rich
         self.part = part
         self.rng = Random(f"{part}/{seed}")
         self.held_out = part == "test"
@@ -116,7 +117,7 @@ class Generator:
         if any(piece.slot == "name" and not piece.text for piece in pieces):
             return None
         values = {piece.slot: piece.text for piece in pieces if piece.slot}
-        pieces = decorate(pieces, source.template.question, self.part, rng)
+        pieces = decorate(pieces, source.template.question, self.part, rng, self.rich)
         text = "".join(piece.text for piece in disturb(pieces, rng))
         arguments = []
         for name, value in source.template.call:
@@ -177,7 +178,9 @@ class Generator:
         else:
             source = rng.choice(self.outside)
         pieces = expand(source.template.line, self._fill, rng)
-        decorated = decorate(pieces, rng.random() < 0.6, self.part, rng) if source.refusal != "unclear" else pieces
+        decorated = (
+            decorate(pieces, rng.random() < 0.6, self.part, rng, self.rich) if source.refusal != "unclear" else pieces
+        )
         text = "".join(piece.text for piece in disturb(decorated, rng))
         return self._refused(text, source.refusal, source.topic, source.template.line)
 

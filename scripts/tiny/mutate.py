@@ -25,7 +25,12 @@ def _tails(name: str) -> list[str]:
 _BEFORE_IMPERATIVE, _BEFORE_QUESTION, _BEFORE_TEST = map(
     _heads, ("before imperative", "before question", "before test")
 )
-_AFTER, _AFTER_TEST = map(_tails, ("after", "after test"))
+_HELD_OUT = {
+    "test": (_BEFORE_TEST, _tails("after test")),
+    "validation": (_heads("before validation"), _tails("after validation")),
+}
+_AFTER = _tails("after")
+_OPENINGS, _ADDRESSES, _CLOSINGS = _heads("openings"), _heads("addresses"), _tails("closings")
 _NEGATIONS, _NEGATIONS_TEST = map(_heads, ("negations", "negations test"))
 _HOW, _HOW_TEST = map(_heads, ("how", "how test"))
 _OTHERS, _OTHERS_TEST = map(_heads, ("others", "others test"))
@@ -35,23 +40,52 @@ _SMALL = {"a", "the", "for", "me", "my", "to", "of", "is", "an", "on"}
 
 
 def courtesies() -> list[str]:
-    """Everything that is put before or after the requests that are trained on, and the hesitations."""
-    return [*_BEFORE_IMPERATIVE, *_BEFORE_QUESTION, *_AFTER, *_FILLERS]
+    """What is put before or after the requests that are trained on, hesitations, and the function words."""
+    return [
+        *_BEFORE_IMPERATIVE,
+        *_BEFORE_QUESTION,
+        *_AFTER,
+        *_FILLERS,
+        *_OPENINGS,
+        *_ADDRESSES,
+        *_CLOSINGS,
+        *_AROUND["function"],
+    ]
 
 
-def decorate(pieces: list[Piece], question: bool, part: Part, rng: Random) -> list[Piece]:
+def decorate(pieces: list[Piece], question: bool, part: Part, rng: Random, rich: bool = False) -> list[Piece]:
     """Put "please", "can you", "hey noctule" … around a request, or nothing (half of the time)."""
+    if rich and rng.random() < 0.6:
+        return _decorate_richly(pieces, question, rng)
     draw = rng.random()
     if draw < 0.5:
         return pieces
-    test = part == "test" and rng.random() < 0.5
-    before = _BEFORE_TEST[2 if question else 0 :] if test else _BEFORE_QUESTION if question else _BEFORE_IMPERATIVE
-    after = _AFTER_TEST if test else _AFTER
+    before, after = (_BEFORE_QUESTION if question else _BEFORE_IMPERATIVE), _AFTER
+    if part != "train" and rng.random() < 0.5:
+        before, after = _HELD_OUT[part]
+        # The first two of each list want an imperative after them.
+        before = before[2 if question else 0 :]
     decorated = pieces
     if draw < 0.85:
         decorated = [Piece(rng.choice(before)), *decorated]
     if draw > 0.75:
         decorated = [*decorated, Piece(rng.choice(after))]
+    return decorated
+
+
+def _decorate_richly(pieces: list[Piece], question: bool, rng: Random) -> list[Piece]:
+    """One of many more courtesies, or a name, before, after, or both: what is around a request says little."""
+    draw = rng.random()
+    decorated = pieces
+    if draw < 0.65:
+        pool = _ADDRESSES if question or rng.random() < 0.4 else _OPENINGS
+        head = rng.choice(pool)
+        if rng.random() < 0.2:
+            head = f"{rng.choice(['', 'hey ', 'okay ', 'my '])}{slots.pseudo_word(rng)} "
+        decorated = [Piece(head), *decorated]
+    if draw > 0.4:
+        tail = f" {slots.pseudo_word(rng)}" if rng.random() < 0.1 else rng.choice(_CLOSINGS)
+        decorated = [*decorated, Piece(tail)]
     return decorated
 
 

@@ -84,7 +84,7 @@ def build(plan: Plan, progress: Callable[[str], None]) -> None:
         train_tokenizer(plan.work, plan.recipe.seed, plan.lines)
     if not (plan.work / "model.safetensors").exists():
         trainer = Trainer(plan.recipe, plan.shape, load_format(plan.work / "tokenizer.model"), plan.work)
-        progress(f"training from step {trainer.step} to {plan.recipe.steps}")
+        progress(f"training from step {trainer.step} to {plan.recipe.steps + plan.recipe.second}")
         save_checkpoint(trainer.model, trainer.run(progress), plan.work)
     export(plan, progress)
 

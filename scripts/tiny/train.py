@@ -31,10 +31,15 @@ _IGNORE = -100
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps: of the optimiser; batch: requests a step; chunk: examples drawn, sorted by length and batched."""
+    """steps: of the optimiser in the first phase; second: steps of the shorter one after it, at a lower rate, with
+    many more courtesies around the requests.
+
+    batch: requests a step; chunk: examples drawn, sorted by length and batched.
+    """
 
     seed: int = 7
     steps: int = 2400
+    second: int = 600
     batch: int = 96
     chunk: int = 9600
     muon_rate: float = 0.02
@@ -55,7 +60,9 @@ def encode(example: Example, form: CallFormat) -> tuple[list[int], list[int]]:
 
 def chunk_of_batches(recipe: Recipe, number: int, form: CallFormat, context: int) -> list[tuple[Tensor, Tensor]]:
     """Chunk `number` of the endless data: batches of (tokens, targets), int64 [B,T]; target -100: not trained."""
-    generator = Generator("train", recipe.seed * 1_000_003 + number)
+    per_chunk = -(-recipe.chunk // recipe.batch)
+    rich = number * per_chunk >= recipe.steps
+    generator = Generator("train", recipe.seed * 1_000_003 + number, rich)
     encoded = [encode(example, form) for example in islice(generator.stream(), recipe.chunk)]
     encoded = [pair for pair in encoded if len(pair[0]) + len(pair[1]) <= context + 1]
     encoded.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
@@ -90,7 +97,9 @@ def batches(recipe: Recipe, form: CallFormat, context: int, start: int) -> Itera
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """Warm-up, plateau, then linear decay to a twentieth."""
+    """Warm-up, plateau, then linear decay to a twentieth; in the second phase from 0.4 down."""
+    if step >= recipe.steps:
+        return max(0.02, 0.4 * (1.0 - (step - recipe.steps) / recipe.second))
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     begin = recipe.decay_from * recipe.steps
@@ -153,15 +162,16 @@ class Trainer:
     def run(self, progress: Callable[[str], None]) -> dict[str, Tensor]:
         """Train to the end; returns the averaged weights."""
         recipe = self.recipe
+        last = recipe.steps + recipe.second
         began, shown = time.monotonic(), 0.0
         for tokens, targets in batches(recipe, self.form, self.model.shape.context, self.step):
-            if self.step >= recipe.steps:
+            if self.step >= last:
                 break
             shown += self._one(tokens, targets)
             self.step += 1
             if self.step % 50 == 0:
                 each = (time.monotonic() - began) / 50
-                progress(f"step {self.step}/{recipe.steps}  loss {shown / 50:.4f}  {each * 1000:.0f} ms/step")
+                progress(f"step {self.step}/{last}  loss {shown / 50:.4f}  {each * 1000:.0f} ms/step")
                 began, shown = time.monotonic(), 0.0
             if self.step % recipe.save_every == 0:
                 self.save()
