@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from noctule.actions.bind import Parts, build_registry
-from noctule.actions.devices import NoCapture
 from noctule.actions.commands import UserCommands
+from noctule.actions.devices import NoCapture
 from noctule.actions.status import BoardStatus
 from noctule.actions.volume import Mixer
 from noctule.app import Needs
