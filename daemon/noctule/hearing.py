@@ -24,7 +24,7 @@ from noctule.lm.speech_pair import SpeechPair, load_pair, sampling
 from noctule.mind import cache_folder, find_model
 from noctule.model_stt import ModelRecogniser
 from noctule.organs import Host
-from noctule.session import Session, SessionSettings, Utterance
+from noctule.session import SPEAKING, Session, SessionSettings, Utterance
 from noctule.supervisor import Job
 from noctule.turns import Recogniser, Turns
 from noctule.wake.detector import Detector
@@ -192,6 +192,11 @@ class Hearing:
     def mute(self, muted: bool) -> None:
         """For the assistant's own action."""
         self.ears.mute(muted, "asked by voice or text")
+
+    def hush(self) -> None:
+        """For the assistant's "stop": silence an answer that is being spoken. The turn that asks goes on."""
+        if self.session.state == SPEAKING:
+            self.turns.interrupt(self.session.turn)
 
     def set_threshold(self, word: str, threshold: float | None) -> dict[str, float]:
         """Change a threshold while running; None returns to the configured one. Raises InputError."""

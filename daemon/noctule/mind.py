@@ -12,7 +12,7 @@ from typing import Any
 
 from noctule.actions.bind import Parts, build_registry
 from noctule.actions.commands import UserCommands
-from noctule.actions.devices import NoCapture
+from noctule.actions.devices import NoCapture, NoMicrophone
 from noctule.actions.status import BoardStatus
 from noctule.actions.volume import Mixer
 from noctule.app import Needs
@@ -101,6 +101,9 @@ class Mind:
         self._config = needs.config
         self._about = facts(lm, needs.config())
         commands = UserCommands(lambda: self._config().commands)
+        from noctule.hearing import Hearing  # which imports this module, for its model finder
+
+        hearing = next((o for o in needs.organs if isinstance(o, Hearing)), None)
         parts = Parts(
             clock=needs.clock,
             timers=needs.timers,
@@ -108,6 +111,8 @@ class Mind:
             mixer=Mixer(lambda: self._config().actions.mixer),
             commands=commands,
             capture=next((o.pictures for o in needs.organs if isinstance(o, Sight)), NoCapture()),
+            microphone=hearing or NoMicrophone(),
+            stop=hearing.hush if hearing is not None else lambda: None,
         )
         self._registry = build_registry(parts, needs.config().actions.allow)
         self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)

@@ -261,3 +261,12 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
             assert not threading.Event().wait(0.05)
         assert hearing.ears.report()["open"]
         assert "part.frozen" not in {event.kind for event in home.events}
+
+
+def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
+    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    hearing.hush()
+    assert hearing.turns._interrupted == -1, "asleep, there is nothing to silence"
+    hearing.session._state, hearing.session._turn = "speaking", 3
+    hearing.hush()
+    assert hearing.turns._interrupted == 3

@@ -32,6 +32,7 @@ class Door:
         self._waiting: socket.socket | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             old = os.umask(0o177)
             try:
