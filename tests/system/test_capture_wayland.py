@@ -212,5 +212,7 @@ def test_the_helper_without_a_service(tmp_path: Path) -> None:
     stop.set()
     thread.join(WAIT)
     door.close()
+    blocked = tmp_path / "file"
+    blocked.touch()
     with pytest.raises(DeviceError, match="cannot be made"):
-        Door(tmp_path / "none" / "display.sock")
+        Door(blocked / "display.sock")

@@ -161,7 +161,7 @@ def test_an_address_that_is_not_here() -> None:
 
 def test_the_command_grows_the_servers_that_are_switched_on(tmp_path: Path) -> None:
     config = Config()
-    config.wake.enabled = False
+    config.wake.enabled = config.capture.enabled = False
     host = Host(lambda: config, Bus(), SystemClock(), lambda ask: None, str)
     assert "tcp" not in [organ.name for organ in grow(host)]
     config.api.tcp, config.wyoming.listen = "127.0.0.1:0", f"unix://{tmp_path}/w.sock"
