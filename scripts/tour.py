@@ -22,7 +22,7 @@ REQUESTS = [
     "what time is it",
     "What's the date today?",
     "set a timer for two seconds",
-    "could you set a pasta timer for an hour and a half please",
+    "set a pasta timer for ninety minutes",
     "which timers are running",
     "cancel the pasta timer",
     "how hot is the processor",
@@ -36,11 +36,11 @@ REQUESTS = [
 ]
 
 #: what `noctule tail` must show before the demonstration goes on: what is missing otherwise -> a line.
-AWAITED = {
-    "the two-second timer did not fire": re.compile(r"Timer 1 .* is over"),
+WOKEN = {
     "the recorded wake word did not wake it": re.compile(r'Heard "hey noctule"', re.I),
     "the recorded command was not captured": re.compile(r"A command of [\d.]+ s was heard"),
 }
+FIRED = {"the two-second timer did not fire": re.compile(r"Timer 1 .* is over")}
 RECORDING = ROOT / "config" / "demo" / "hey_noctule.wav"
 
 
@@ -148,18 +148,24 @@ def tail(daemon: Daemon) -> Iterator[list[str]]:
         reader.join(5)
 
 
+def wait_for(lines: list[str], wanted: dict[str, re.Pattern[str]]) -> None:
+    """Until each of `wanted` is among the lines that another thread adds to, for a minute."""
+    asked = time.monotonic()
+    for what, seen in wanted.items():
+        while not any(seen.search(line) for line in lines):
+            if time.monotonic() - asked > 60:
+                raise DemoError(f"{what}\n" + "\n".join(lines))
+            time.sleep(0.1)
+
+
 def converse(daemon: Daemon) -> None:
-    """A dozen requests, and the timer that one of them sets."""
+    """The recorded wake word, a dozen requests, and the timer that one of them sets."""
     with tail(daemon) as lines:
-        asked = time.monotonic()
-        print(f'\nits ears are given {RECORDING.name}: a recorded "hey noctule, what time is it"')
+        print(f'\nits ears are given {RECORDING.name}, a recorded "hey noctule, what time is it"')
+        wait_for(lines, WOKEN)
         for request in REQUESTS:
             print(f"\n  you      {request}\n  noctule  {daemon.run('ask', request)}")
-        for what, seen in AWAITED.items():
-            while not any(seen.search(line) for line in lines):
-                if time.monotonic() - asked > 60:
-                    raise DemoError(f"{what}\n" + "\n".join(lines))
-                time.sleep(0.1)
+        wait_for(lines, FIRED)
     print("\nwhat `noctule tail` saw:")
     for line in lines:
         print("  " + line)

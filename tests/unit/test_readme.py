@@ -41,9 +41,9 @@ def test_the_mistakes_shown_are_the_mistakes_printed(
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_verbs_scripts_and_links_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```.*?```|`[^`]+`|^    .*$", text, re.S | re.M))
-    for verb in re.findall(r"(?<![\w./-])noctule ([a-z]+)", code):
-        assert verb in VERBS or verb in ("noctule", "dead"), f"{document.name}: noctule {verb}"
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    .*$", text, re.S | re.M))
+    for verb in re.findall(r"^(?:    |\$ |`)(?:sudo )?noctule ([a-z]+)", code, re.M):
+        assert verb in VERBS, f"{document.name}: noctule {verb}"
     for script in re.findall(r"(?<![\w/.])scripts/[\w.-]+", code):
         assert (ROOT / script).exists(), f"{document.name}: {script}"
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
