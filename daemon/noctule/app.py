@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +147,11 @@ class Service:
                 max_body=api.max_body,
                 read_timeout=api.read_timeout,
             )
-            await server.start()
+            try:
+                await server.start()
+            except NoctuleError:
+                close_all(self.organs, ORGAN_CLOSE)
+                raise
             self.server = server
             try:
                 self._listen_to_signals()
@@ -204,13 +207,7 @@ class Service:
         stopping = asyncio.ensure_future(asyncio.to_thread(self.supervisor.stop, timeout))
         await server.stop()
         stuck = await stopping
-        closing = {organ.name: threading.Thread(target=organ.close, daemon=True) for organ in self.organs}
-        for thread in closing.values():
-            thread.start()
-        deadline = self._clock.monotonic() + ORGAN_CLOSE
-        for name, thread in closing.items():
-            thread.join(max(0.0, deadline - self._clock.monotonic()))
-            stuck += [name] if thread.is_alive() and name not in stuck else []
+        stuck += [name for name in close_all(self.organs, ORGAN_CLOSE) if name not in stuck]
         for name in stuck:
             self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)

@@ -6,6 +6,8 @@ switched off in the configuration is not built at all.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -63,3 +65,14 @@ Grow = Callable[[Host], list[Organ]]
 def none(host: Host) -> list[Organ]:
     """A service without senses."""
     return []
+
+
+def close_all(organs: Sequence[Organ], seconds: float) -> list[str]:
+    """Close each in a thread, because a device may hang; the names of those that took longer than `seconds`."""
+    closing = {organ.name: threading.Thread(target=organ.close, daemon=True) for organ in organs}
+    for thread in closing.values():
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in closing.values():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [name for name, thread in closing.items() if thread.is_alive()]
