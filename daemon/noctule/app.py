@@ -25,7 +25,7 @@ from noctule.events import Bus
 from noctule.inforce import InForce
 from noctule.journal import Journal, notify, reloading, watchdog_interval
 from noctule.lock import InstanceLock
-from noctule.organs import Grow, Host, Organ, none
+from noctule.organs import Grow, Host, Organ, close_all, none
 from noctule.report import report
 from noctule.supervisor import DEGRADED, STARTING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
