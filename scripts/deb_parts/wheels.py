@@ -104,7 +104,7 @@ def system_needs(site: Path, target: Target, machine: str) -> dict[str, str]:
                     wrong.append(f"{where} needs {version}")
             elif version.startswith("GLIBCXX_3.4."):
                 glibcxx = max(glibcxx, int(number))
-                if int(number) > _GLIBCXX[target.glibc]:
+                if int(number) > _GLIBCXX.get(target.glibc, 0):
                     wrong.append(f"{where} needs {version}")
     if wrong:
         raise RuntimeError(f"Python {target.python}, {machine}: " + "; ".join(sorted(wrong)))
