@@ -19,7 +19,7 @@ from noctule import __version__
 
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 #: The Pythons of Debian 12 and 13 go into one package: nine tenths of their libraries are the same files, and a board
-#: that is upgraded from one Debian to the next keeps working. Ubuntu 22.04's shares little with them: its own package.
+#: that is upgraded from one Debian to the next keeps working. Ubuntu 22.04 shares little with them: its own package.
 USUAL = "3.11,3.13"
 
 
@@ -98,12 +98,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     ).stdout.strip()
     parser.add_argument("--arch", choices=sorted(MACHINE), default=host if host in MACHINE else "amd64")
     parser.add_argument("--python", default=USUAL, metavar="LIST",
-                        help=f"Pythons it has libraries for (default {USUAL}: Debian 12 and 13; 3.10: Ubuntu 22.04, Jetson)")  # fmt: skip
+                        help=f"Pythons it has libraries for (default {USUAL}: Debian; 3.10: Jetson)")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="take the wheels from there, without a network")
     parser.add_argument("--version", help="another version than the program's own")
-    parser.add_argument("--maintainer", default="{} <{}>".format(os.environ.get("DEBFULLNAME", "Noctule"),
-                        os.environ.get("DEBEMAIL", "noctule@localhost")), help="default: $DEBFULLNAME <$DEBEMAIL>")  # fmt: skip
+    maintainer = f"{os.environ.get('DEBFULLNAME', 'Noctule')} <{os.environ.get('DEBEMAIL', 'noctule@localhost')}>"
+    parser.add_argument("--maintainer", default=maintainer, help="default: $DEBFULLNAME <$DEBEMAIL>")
     parser.add_argument("--compression", choices=("xz", "gzip", "none"), default="xz", help="default: xz")
     parser.add_argument("--default-config", type=Path, metavar="FILE", help="ship this configuration (for tests)")
     cache = Path(

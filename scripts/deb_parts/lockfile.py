@@ -87,8 +87,10 @@ class Pin:
 
 def write_lock(target: Target, pins: Iterable[Pin]) -> None:
     head = (
-        f"# What a board with Python {target.python} installs: {target.systems}. Made by `scripts/requirements.py lock`.\n"
-        f"# Wheels for {' and '.join(MACHINES)}, glibc 2.{target.glibc} or later; pip takes nothing else (--require-hashes).\n"
+        f"# What a board with Python {target.python} installs: {target.systems}. Made by"
+        " `scripts/requirements.py lock`.\n"
+        f"# Wheels for {' and '.join(MACHINES)}, glibc 2.{target.glibc} or later; pip takes nothing else"
+        " (--require-hashes).\n"
     )
     target.lock.parent.mkdir(exist_ok=True)
     target.lock.write_text(head + "".join("\n" + pin.text() for pin in sorted(pins, key=lambda p: p.name)), "utf-8")

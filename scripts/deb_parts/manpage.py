@@ -24,7 +24,7 @@ work without it."""
 _FILES = (
     (
         "/etc/noctule/noctule.toml",
-        "The configuration, with every key and its default. Files in conf.d beside it are read after it.",
+        "Every key with its default. Files in conf.d beside it are read after it.",
     ),
     ("/var/lib/noctule", "Timers, pictures, and models of your own (in models)."),
     ("/usr/share/noctule/models", "The models that come with it."),
@@ -32,7 +32,7 @@ _FILES = (
     ("/usr/share/doc/noctule", "More about the brain, the eyes, wake words, speech, and the ways in for programs."),
 )
 _EXIT = (("0", "It worked."), ("64", "The command line has a mistake."), ("78", "The configuration has a mistake."),
-         ("77", "You may not do that."), ("other", "One line on standard error says what is wrong, a second what to do."))  # fmt: skip
+         ("77", "You may not do that."), ("other", "It did not work; standard error says why."))  # fmt: skip
 
 
 def page(version: str, date: str) -> str:

@@ -6,13 +6,14 @@
                                            (a link to the system's) and the locked packages; one for each Python
 
 The program lies apart from the packages, so that a capture process under the system's own Python (cameras whose
-libraries are only there) finds it and not the packages beside it, which are built for another numpy than the system's.
+libraries are only there) finds it and not the packages beside it: the system's libraries want the system's numpy.
 """
 
 from __future__ import annotations
 
 import filecmp
 import gzip
+import itertools
 import os
 import shutil
 import subprocess
@@ -39,7 +40,7 @@ def lay_out(
     shutil.copytree(ROOT / "daemon/noctule", home / "app/noctule", ignore=shutil.ignore_patterns("__pycache__"))
     for target, site in zip(targets, sites, strict=True):
         _environment(home, target, site, machine)
-    for earlier, later in zip(targets, targets[1:], strict=False):
+    for earlier, later in itertools.pairwise(targets):
         share(home / f"python{earlier.python}/lib", home / f"python{later.python}/lib", earlier.python, later.python)
     _copy("deb/noctule.sh", root / "usr/bin/noctule", 0o755)
     shutil.copytree(ROOT / "models", root / "usr/share/noctule/models")

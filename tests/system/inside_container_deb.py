@@ -63,9 +63,10 @@ def check_installs() -> None:
     assert show("User") == "noctule"
     assert show("StatusText"), "STATUS= was never sent"
     assert sh("systemctl", "is-enabled", UNIT).strip() == "enabled"
-    for path, owner, mode in (("/etc/noctule", "root:root", "755"), (str(CONFIG), "root:root", "644"),
-                              ("/var/lib/noctule", "noctule:noctule", "750"), ("/run/noctule", "noctule:noctule", "755")):  # fmt: skip
-        assert sh("stat", "-c", "%U:%G %a", path).strip() == f"{owner} {mode}", path
+    root, own = "root:root", "noctule:noctule"
+    for path, wanted in (("/etc/noctule", f"{root} 755"), ("/etc/noctule/noctule.toml", f"{root} 644"),
+                         ("/var/lib/noctule", f"{own} 750"), ("/run/noctule", f"{own} 755")):  # fmt: skip
+        assert sh("stat", "-c", "%U:%G %a", path).strip() == wanted, path
     # the container's dpkg leaves manual pages out
     differing = [x for x in dpkg("--verify", "noctule", ok=False).splitlines() if "/usr/share/man/" not in x]
     assert not differing, differing
@@ -151,11 +152,11 @@ def check_python_changes() -> None:
 
 def check_no_python_fits() -> None:
     """without a fitting Python the launcher says which it needs"""
-    hidden = [(path, path.with_name("hidden." + path.name)) for path in HOME.glob("python3.*")]
-    for path, name in hidden:
+    hidden = list(HOME.glob("python3.*"))
+    for path in hidden:
         (path / "bin/python").rename(path / "bin/away")
     done = subprocess.run(["noctule", "version"], capture_output=True, text=True, check=False)
-    for path, _ in hidden:
+    for path in hidden:
         (path / "bin/away").rename(path / "bin/python")
     assert done.returncode == 78, done
     assert done.stderr.startswith("noctule: this package has libraries for python3."), done.stderr
@@ -210,8 +211,8 @@ def check_removes() -> None:
 def check_purges() -> None:
     """purging leaves nothing: no file of that name anywhere, no user, no group"""
     dpkg("-P", "noctule")
-    found = sh("find", "/", "-xdev", "(", "-path", "/root", "-o", "-path", "/proc", "-o", "-path", "/sys", ")", "-prune",
-               "-o", "-iname", "*noctule*", "-print", ok=False)  # fmt: skip
+    own = [word for path in ("/root", "/proc", "/sys") for word in ("-path", path, "-prune", "-o")]
+    found = sh("find", "/", "-xdev", *own, "-iname", "*noctule*", "-print", ok=False)
     assert not found.strip(), found
     for base in ("passwd", "group", "shadow"):
         assert "noctule" not in sh("getent", base)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from deb_parts import control, elf, manpage, tree, wheels
 from deb_parts.lockfile import TARGETS, Target
 from noctule.cli import VERBS
@@ -45,8 +46,8 @@ def test_the_tree_is_a_virtual_environment_that_runs_the_program(tmp_path: Path,
     root = laid_out(tmp_path / "root", [site], [TARGET])
     home = root / "usr/lib/noctule"
     python = home / "python3.11/bin/python"
-    assert os.readlink(python) == "../../../../bin/python3.11"
-    assert (python.parent / os.readlink(python)).resolve() == (root / "usr/bin/python3.11").resolve()
+    assert str(python.readlink()) == "../../../../bin/python3.11"
+    assert (python.parent / str(python.readlink())).resolve() == (root / "usr/bin/python3.11").resolve()
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     if name != "python3.11":
         pytest.skip(f"the tree is made for Python 3.11, this is {name}")
@@ -101,7 +102,7 @@ def test_pyaudio_is_lent_by_the_system(tmp_path: Path, site: Path) -> None:
     targets = [t for t in TARGETS if t.python in ("3.10", "3.11")]
     home = laid_out(tmp_path / "root", [site, site], targets) / "usr/lib/noctule"
     new = home / "python3.11/lib/python3.11/site-packages/pyaudio"
-    assert os.path.normpath(new.parent / os.readlink(new)) == f"{tmp_path}/root/usr/lib/python3/dist-packages/pyaudio"
+    assert os.path.normpath(new.parent / new.readlink()) == f"{tmp_path}/root/usr/lib/python3/dist-packages/pyaudio"
     old = home / "python3.10/lib/python3.10/site-packages"
     assert (old / "pyaudio.py").is_symlink()
     assert (old / "_portaudio.cpython-310-x86_64-linux-gnu.so").is_symlink()
@@ -147,8 +148,8 @@ def test_the_same_files_give_the_same_times(tmp_path: Path, site: Path) -> None:
 
 
 def test_prune_keeps_what_runs(tmp_path: Path) -> None:
-    for name in ("a/tests/t.py", "a/core.py", "a/core.pyi", "a/include/a.h", "numpy/testing/__init__.py",
-                 "ai_edge_litert/vendors/x/libX.so", "bin/tool", "a-1.dist-info/RECORD", "a-1.dist-info/METADATA"):  # fmt: skip
+    for name in ("a/tests/t.py", "a/core.py", "a/core.pyi", "a/include/a.h", "numpy/testing/__init__.py", "bin/tool",
+                 "ai_edge_litert/vendors/x/libX.so", "a-1.dist-info/RECORD", "a-1.dist-info/METADATA"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     wheels.prune(tmp_path)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
 from deb_parts.lockfile import (
     MACHINES,
     TARGETS,
@@ -19,8 +22,6 @@ from deb_parts.lockfile import (
     read_lock,
     write_lock,
 )
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
 
 TARGET_IDS = [target.python for target in TARGETS]
 
