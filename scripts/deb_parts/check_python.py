@@ -34,12 +34,14 @@ def _environment() -> list[str]:
     real: dict[str, Pin] = {}
     wrong = []
     for found in importlib.metadata.distributions():
-        name = canonicalize_name(found.metadata["Name"])
+        name: str = canonicalize_name(found.metadata["Name"])
         requires = tuple(text for text in found.requires or () if "extra ==" not in text)
         real.setdefault(name, Pin(name, found.version, requires=requires))
     for name, pin in pins.items():
         if name not in real or real[name].version != pin.version:
-            wrong.append(f"{name}: the lock has {pin.version}, installed is {real[name].version if name in real else '-'}")
+            wrong.append(
+                f"{name}: the lock has {pin.version}, installed is {real[name].version if name in real else '-'}"
+            )
         elif sorted(real[name].requires) != sorted(pin.requires):
             wrong.append(f"{name}: requires {real[name].requires}, the lock says {pin.requires}")
     locked = {name: pin for name, pin in real.items() if name in pins}

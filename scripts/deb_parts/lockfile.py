@@ -124,7 +124,7 @@ def project_requirements(root: Path = ROOT, extras: Sequence[str] = EXTRAS) -> l
     try:
         import tomllib
     except ImportError:  # Python 3.10
-        import tomli as tomllib
+        import tomli as tomllib  # type: ignore[no-redef]
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     wanted: list[str] = list(project["dependencies"])
     for extra in extras:
