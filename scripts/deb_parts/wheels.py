@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from deb_parts import elf
@@ -21,16 +22,22 @@ _USELESS_FILES = (
     "*.pyi", "*.a", "*.h", "*.pxd", "*.pyx", "*.pyc", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json",
     "libLiteRtWebGpuAccelerator.so", "_*_tests.cpython-*.so", "completion.sh",
 )  # fmt: skip
+#: seconds after which what another lock left in the cache is removed
+_FORGOTTEN = 7 * 86400
 #: a folder of that name that is part of what runs
 _KEPT = ("numpy/testing",)
 
 
 def installed(target: Target, machine: str, cache: Path, wheelhouse: Path | None = None) -> Path:
     """The folder of installed packages. Raises RuntimeError with pip's words. Only locked hashes get in."""
-    digest = hashlib.sha256(target.lock.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
+    rules = repr((_USELESS_FOLDERS, _USELESS_FILES, _KEPT)).encode()
+    digest = hashlib.sha256(target.lock.read_bytes() + rules).hexdigest()[:16]
     folder = cache / f"site-{target.tag}-{machine}-{digest}"
     if folder.is_dir():
         return folder
+    for older in cache.glob(f"site-{target.tag}-{machine}-*"):
+        if time.time() - older.stat().st_mtime > _FORGOTTEN:
+            shutil.rmtree(older, ignore_errors=True)
     fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     offline = ["--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
