@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ DIGEST = hashlib.sha256(KEPT.tobytes()).hexdigest()
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
+def fresh() -> Iterator[None]:
+    features.digest.cache_clear()
+    yield
     features.digest.cache_clear()
 
 

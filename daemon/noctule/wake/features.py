@@ -109,7 +109,7 @@ def digest() -> str:
 
 
 def agrees(answer: NDArray[np.int8], kept: NDArray[np.int8]) -> bool:
-    """Whether two answers, int8 [frames, 40], differ by no more than rounding: 99 in 100 equal, none 8 steps apart."""
+    """Whether two answers, int8 [frames, 40], differ by no more than rounding: 99 in 100 equal, none by 8 steps."""
     if answer.shape != kept.shape:
         return False
     apart = np.abs(answer.astype(np.int16) - kept)
