@@ -161,7 +161,7 @@ def test_sighup_applies_what_it_can_and_says_what_needs_a_restart(world: World) 
 
     world.run(script)
     applied = {e.fields["key"] for e in world.events if e.kind == "config.applied"}
-    assert applied == {"service.verbosity", "service.log_words", "lm.threads"}
+    assert applied == {"service.verbosity", "service.log_words", "service.stop_timeout"}
     assert [e.fields["key"] for e in world.events if e.kind == "config.restart"] == ["service.stop_timeout"]
 
 

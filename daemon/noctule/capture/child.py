@@ -135,7 +135,10 @@ class Runner:
 
     def _pace(self, fps: float) -> None:
         """Show at most `fps` pictures a second; 0 for all."""
-        self._gap, self._next = (1 / fps if fps > 0 else 0.0), 0.0
+        gap = 1 / fps if fps > 0 else 0.0
+        if gap == self._gap:
+            return
+        self._gap, self._next = gap, 0.0
         if isinstance(self.source, Paced):
             self.source.pace(fps)
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from noctule.capture.clip import Clip, record
 from noctule.capture.door import Door
-from noctule.capture.feed import LIVE, OPENING, Feed, Publish
+from noctule.capture.feed import Feed, Publish
 from noctule.capture.frame import Frame
 from noctule.capture.needs import need_capture
 from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec, parse_address, parse_masks
+from noctule.capture.states import LIVE, OPENING
 from noctule.capture.store import Limits, Store
 from noctule.capture.watch import Watch
 from noctule.config.schema import Capture, Config, Source

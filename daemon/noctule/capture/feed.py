@@ -28,8 +28,6 @@ from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
 from noctule.capture.subscription import Announced, Subscription
 from noctule.errors import DeviceError, NoctuleError, UnavailableError
 
-__all__ = ["CLOSED", "LIVE", "LOST", "OPENING", "PAUSED", "Feed", "Publish"]
-
 #: publish(kind, message, level, fields)
 Publish = Callable[[str, str, int, dict[str, Any]], None]
 
@@ -58,10 +56,8 @@ class Feed:
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
-        self._last_wanted = float("-inf")
-        self._paused = self._missing = False
-        #: most pictures a second, 0 for the source's own; and whether nothing is kept for clips (see slow, ease)
-        self._pace, self._eased = 0.0, False
+        self._last_wanted, self._pace = float("-inf"), 0.0
+        self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
         self.state, self.error = CLOSED, None
         #: what `display` or `camera` stands for at the moment.
@@ -139,21 +135,21 @@ class Feed:
                 for timed in self._preroll.since(since):
                     listener(self._preroll.stream, timed)
             self._listeners.append(listener)
-            self._ask_packets()
+            self._tell_process()
         self._wake.set()
 
     def unlisten(self, listener: Callable[[StreamInfo, TimedPacket], None]) -> None:
         with self._lock:
             self._listeners.remove(listener)
             self._last_wanted = time.monotonic()
-            self._ask_packets()
+            self._tell_process()
 
-    def _ask_packets(self) -> None:
+    def _tell_process(self) -> None:
         if self._process is not None:
             self._process.tell({"t": "packets", "on": bool(self._listeners or self._keeps())})
+            self._process.tell({"t": "pace", "fps": self._pace})
 
     def _keeps(self) -> bool:
-        """Whether video is kept for clips that begin in the past."""
         return self.spec.preroll > 0 and not self._eased
 
     # --- for the owner
@@ -170,19 +166,17 @@ class Feed:
         self._wake.set()
 
     def slow(self, fps: float) -> None:
-        """Show at most `fps` pictures a second from now on; 0 for all that come. (The governor's.)"""
+        """Show at most `fps` pictures a second from now on; 0 for all that come."""
         with self._lock:
             self._pace = fps
-            if self._process is not None:
-                self._process.tell({"t": "pace", "fps": fps})
+            self._tell_process()
 
     def ease(self, on: bool) -> None:
         """Keep no video for clips, which lets the source close when nobody looks; or keep it again."""
         with self._lock:
             self._eased = on
-            if on:
-                self._preroll.clear()
-            self._ask_packets()
+            self._preroll.clear()
+            self._tell_process()
         self._wake.set()
 
     def status(self) -> dict[str, Any]:
@@ -285,9 +279,7 @@ class Feed:
         session = Session(process, self, self.patience)
         with self._lock:
             self._process = process
-            self._ask_packets()
-            if self._pace:
-                process.tell({"t": "pace", "fps": self._pace})
+            self._tell_process()
 
         def go_on() -> bool:
             beat()
