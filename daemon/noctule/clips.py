@@ -96,9 +96,7 @@ class WakeClips:
                 raise InputError(f"{clip.name} cannot be labelled: {error.strerror}.") from None
 
     def _tidy(self, wall: float) -> None:
-        for leftover in self.folder.glob(
-            ".*.part"
-        ):  # of a save that the power's end cut short
+        for leftover in self.folder.glob(".*.part"):  # of a save that the power's end cut short
             leftover.unlink(missing_ok=True)
         oldest = time.strftime("%Y%m%dT%H%M%S", time.localtime(wall - self.days * 86400))
         clips = self.list()

@@ -77,6 +77,7 @@ class Language:
         self.worker = LanguageWorker(
             self._build_wanted, bus, clock, size=lm.queue, max_age=config().supervision.stall, rest=self._rest
         )
+        self.worker.slot.wake = self._woken
 
     # -- what is wanted ------------------------------------------------------------------------------------------
 
@@ -140,6 +141,13 @@ class Language:
         self._rest_now = on
         self.worker.nudge()
 
+    def _woken(self) -> None:
+        """There is something for the worker to do between requests; one that is out of service begins again."""
+        self.worker.nudge()
+        part = self._part()
+        if part is not None and part.state != WORKING:
+            self._supervisor.retry(NAME)
+
     def _part(self) -> Part | None:
         return next((part for part in self._supervisor.parts() if part.name == NAME), None)
 
@@ -164,8 +172,6 @@ class Language:
             self._bus.publish("lm.refused", NAME, f"{message}{still}", 3, model=wanted.model, hint=hint)
 
         outcome.add_done_callback(done)
-        if part.state != WORKING:
-            self._supervisor.retry(NAME)
         return outcome
 
     # -- for status ----------------------------------------------------------------------------------------------

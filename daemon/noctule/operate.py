@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from noctule.config import Config, LoadedConfig
 from noctule.engine_slot import Facts
@@ -17,6 +17,8 @@ from noctule.language import BUILT_FROM, Language
 from noctule.organs import Organ
 from noctule.supervisor import DEGRADED, Policy, Supervisor
 from noctule.workers import NAME as LM
+
+T = TypeVar("T")
 
 
 class Operation:
@@ -53,10 +55,7 @@ class Operation:
 
         Goes on when its caller is cancelled: a client that leaves must not leave half a reload behind.
         """
-        task = asyncio.ensure_future(self._reload())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return await self._whole(self._reload())
 
     async def reload_quietly(self) -> None:
         """As `reload`, for a signal; each mistake is in the journal already."""
@@ -103,7 +102,24 @@ class Operation:
 
     async def use_model(self, model: str) -> Facts:
         """Serve with another model; "" for the configured one. Raises NoctuleError; the old one then serves on."""
-        return await asyncio.wrap_future(self.language.use(model))
+
+        async def use() -> Facts:
+            return await asyncio.wrap_future(self.language.use(model))
+
+        return await self._whole(use())
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`, which goes on to its end whatever becomes of the caller."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                task.exception()  # looked at: whoever asked may have left, and the journal has it
+
+        task.add_done_callback(ended)
+        return await asyncio.shield(task)
 
     def set_verbosity(self, level: str) -> None:
         """Least important messages shown, until the next reload or start."""

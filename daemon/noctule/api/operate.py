@@ -47,8 +47,7 @@ def routes(service: Operated, mixer: Mixer | None = None) -> list[web.RouteDef]:
         body = await json_body(request, {"use": (str,)}, ("use",))
         if len(body["use"]) > MAX_NAME or "\0" in body["use"]:
             raise InputError(f"A model's name has at most {MAX_NAME} characters.", "noctule model use NAME")
-        # Shielded: the client may leave, the exchange goes on and its outcome is in the journal.
-        return web.json_response({"lm": dict(await asyncio.shield(service.use_model(body["use"])))})
+        return web.json_response({"lm": dict(await service.use_model(body["use"]))})
 
     async def log(request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
