@@ -211,7 +211,9 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
             if kinds and spec.kind not in kinds:
                 raise DeviceError(f"this process shows displays only, not {spec.kind}")
             spec = resolve(spec)
-            Runner(sock, make_source(spec), spec).run()
+            source = make_source(spec)
+            wire.send(sock, {"t": "beat"})  # the libraries are loaded, which takes seconds on a busy board
+            Runner(sock, source, spec).run()
             wire.send(sock, {"t": "ended"})
         except EOFError:
             wire.send(sock, {"t": "error", "message": f"{spec.name} ended", "hint": "", "code": "device"})
