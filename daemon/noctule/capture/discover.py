@@ -182,8 +182,8 @@ def _text(path: Path) -> str:
 
 
 def _free(card: Path) -> bool:
-    """Whether no desktop holds this graphics card. Who opens a card that nobody holds becomes its master, and may read
-    its screen; asking for that again (drivers/gpu/drm/drm_auth.c) then succeeds, and closing gives it back."""
+    """Whether no desktop holds this graphics card. Who opens a card that nobody holds becomes its master and may read
+    its screen; asking for that again then succeeds (drivers/gpu/drm/drm_auth.c), and closing gives it back."""
     try:
         fd = os.open(card, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
