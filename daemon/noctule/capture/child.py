@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noctule.capture import wire
@@ -228,12 +229,15 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
 
 
 def confine() -> None:
-    """Die with the owner; bounded memory; no core files (they would hold pictures); Ctrl-C is the owner's."""
+    """Die with the owner; bounded memory, and first to go when it runs out; no core files (they would hold pictures);
+    Ctrl-C is the owner's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (_MAX_DATA, _MAX_DATA))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def main() -> None:
