@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -13,6 +14,7 @@ from aiohttp import web
 from noctule.audio.chunk import RATE, Pcm, SoundSource
 from noctule.audio.endpoint import EndpointSettings
 from noctule.audio.microphone import Microphone
+from noctule.audio.portaudio import CardWatch
 from noctule.audio.ring import SoundRing
 from noctule.audio.sources import PcmSource, WavSource
 from noctule.clips import WakeClips
@@ -91,6 +93,7 @@ class Hearing:
         self._detector: Detector | None = None
         #: what was muted and tuned by hand; it wins over the configuration, also after a restart.
         self.memory = EarMemory(config.service.state_dir, host.bus)
+        self._cards = CardWatch() if config.audio.source == "microphone" else None
         self.ears = Ears(
             source or sound_source(config),
             self._load,
@@ -175,7 +178,10 @@ class Hearing:
     # -- organ ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
-        return [self.turns.job, self.ears.job]
+        ears = self.ears.job
+        if self._cards is not None:  # a microphone that is plugged in again is heard at once
+            ears = dataclasses.replace(ears, again=self._cards.changed)
+        return [self.turns.job, ears]
 
     def status(self) -> Mapping[str, Any]:
         with self._lock:

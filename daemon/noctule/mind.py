@@ -79,12 +79,17 @@ def check_room(folder: Path, board: Board | None = None) -> None:
 def load_lm(config: Config, bus: Bus, wanted: Lm | None = None) -> TextLM:
     """Load, verify and warm up the wanted model, by default the configured one. Raises ModelError."""
     lm = wanted or config.lm
+    cache_dir = cache_folder(config, bus)
     model = TextLM.load(
         find_model(lm.model, config.service.models),
         threads=lm.threads,
-        cache_dir=cache_folder(config, bus),
+        cache_dir=cache_dir,
         context=lm.context or None,
     )
+    if cache_dir is not None and model.weight_cache is None:
+        bus.publish(
+            "lm.loaded", NAME, f"No weight cache: {cache_dir} is full or read-only; more memory is used", level=4
+        )
     model.warm_up()
     return model
 

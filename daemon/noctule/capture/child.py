@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noctule.capture import wire
@@ -246,7 +247,9 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
             if kinds and spec.kind not in kinds:
                 raise DeviceError(f"this process shows displays only, not {spec.kind}")
             spec = resolve(spec)
-            Runner(sock, make_source(spec), spec).run()
+            source = make_source(spec)
+            wire.send(sock, {"t": "beat"})  # the libraries are loaded, which takes seconds on a busy board
+            Runner(sock, source, spec).run()
             wire.send(sock, {"t": "ended"})
         except EOFError:
             wire.send(sock, {"t": "error", "message": f"{spec.name} ended", "hint": "", "code": "device"})
@@ -261,12 +264,15 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
 
 
 def confine() -> None:
-    """Die with the owner; bounded memory; no core files (they would hold pictures); Ctrl-C is the owner's."""
+    """Die with the owner; bounded memory, and first to go when it runs out; no core files (they would hold pictures);
+    Ctrl-C is the owner's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (_MAX_DATA, _MAX_DATA))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def main() -> None:

@@ -97,7 +97,8 @@ def _governor(governor: Mapping[str, Any]) -> list[str]:
 
 def _ears(ears: Mapping[str, Any]) -> list[str]:
     level = f", level {ears['level_db']:g} dB" if "level_db" in ears else ""
-    lines = [f"  hears    {ears['source']}: {ears['state']}{level}; {ears['session']['state']}"]
+    holes = f", {_count(ears['gaps'], 'gap')}" if ears.get("gaps") else ""
+    lines = [f"  hears    {ears['source']}: {ears['state']}{level}{holes}; {ears['session']['state']}"]
     lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
     words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
     return [*lines, f"  wakes    for {words}"] if words else lines

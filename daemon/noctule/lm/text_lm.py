@@ -101,6 +101,11 @@ class TextLM:
         return f"{runtime.name} {runtime.version}"
 
     @property
+    def weight_cache(self) -> Path | None:
+        """The file of its unpacked weights, or None: then they are in memory."""
+        return self._package.cache
+
+    @property
     def held(self) -> tuple[int, ...]:
         """Tokens the cache holds, for the next request to reuse."""
         return tuple(self._held)
