@@ -138,6 +138,7 @@ class Service:
                 lambda: self.config.lm.timeout,
                 lambda: self.config.lm.max_prompt,
                 extra=[route for organ in self.organs for route in organ.routes()],
+                words=lambda: self.config.service.log_words,
             )
             server = ControlServer(
                 control,

@@ -197,7 +197,7 @@ def test_silence_that_was_heard_already_is_not_given_again(model, codec):
     steps: list[int] = []
     session = model.session(hooks=Hooks(text=lambda _: steps.append(1) or 3))
     listener = Transcriber(session, codec.encoder(), model.words(), settings)
-    for quiet, wanted in ((0.0, 18), (0.72, 8), (2.0, 0)):
+    for quiet, wanted in ((0.0, 18), (0.24, 6), (0.72, 0), (2.0, 0)):
         listener.feed(np.zeros(1920, np.float32))
         steps.clear()
         list(listener.finish(quiet))

@@ -23,6 +23,8 @@ from noctule.lm.words import Word, WordAssembler
 
 #: silence after the audio beyond the model's delay, so that the last word is written (as the reference: 1 s).
 _TAIL_SECONDS = 1.0
+#: the same where the end of the speech itself is known: by how much a model may write later than its delay.
+_MARGIN_SECONDS = 0.32
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,11 @@ class Transcriber:
         quiet: seconds of silence with which the audio already ended, for which no more silence is needed.
         """
         if self._frames:
-            for _ in range(round((self._settings.delay + _TAIL_SECONDS - quiet) * self._rate)):
+            most = round((self._settings.delay + _TAIL_SECONDS - quiet) * self._rate)
+            least = round((self._settings.delay + _MARGIN_SECONDS - quiet) * self._rate)
+            for given in range(most):
+                if quiet > 0 and given >= least and not self._words.open:
+                    break  # all that was said has had its time to be written
                 yield from self._step(self._silence)
         if (word := self._words.finish()) is not None:
             yield word
