@@ -36,8 +36,8 @@ class ModelSynthesis:
 
     def _give(self, text: str) -> None:
         if text.strip():
+            self._utterance.feed.more(self._speaker.entries([text], continued=self._any))
             self._any = True
-            self._utterance.feed.more(self._speaker.entries([text]))
 
     def close(self) -> None:
         self._give(self._rest)
