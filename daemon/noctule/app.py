@@ -259,6 +259,11 @@ class Service:
         self._inforce.built(LM)
         return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs))
 
+    def end(self) -> None:
+        """Stop, as SIGTERM does; from any thread."""
+        if self._loop is not None and self._ending is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
+
     # -- requests ------------------------------------------------------------------------------------------------
 
     def submit(self, ask: Ask) -> None:

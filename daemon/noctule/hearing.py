@@ -20,6 +20,7 @@ from noctule.audio.ring import SoundRing
 from noctule.audio.sources import PcmSource, WavSource
 from noctule.clips import WakeClips
 from noctule.config import Config
+from noctule.config.agree import check_agreement
 from noctule.ears import Ears, WakeDetector
 from noctule.errors import CancelledError, ConfigError, ModelError, NoctuleError, UnavailableError
 from noctule.events import Event
@@ -28,7 +29,7 @@ from noctule.organs import Host
 from noctule.session import SPEAKING, Session, SessionSettings, Utterance
 from noctule.supervisor import Job
 from noctule.turns import Turns
-from noctule.voices import Voices, check, loudspeaker
+from noctule.voices import Voices, loudspeaker
 from noctule.wake.detector import Detector
 from noctule.wake.package import WakePackage, load_package
 from noctule.workers import Ask
@@ -73,11 +74,11 @@ class Hearing:
     def __init__(self, host: Host, source: SoundSource | None = None) -> None:
         config = host.config()
         wake = config.wake
-        check(config)
+        check_agreement(config)
         self._host = host
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
         self.voices = Voices(host.config, host.bus)
-        speaker = loudspeaker(config)
+        self.loudspeaker = speaker = loudspeaker(config)
         self.voice = Mouth(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
         self.turns = Turns(
             host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold

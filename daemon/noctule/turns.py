@@ -118,6 +118,12 @@ class Turns:
             self._news.notify_all()
         return announcement.result
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be served."""
+        with self._news:
+            return self._waiting is None and not self._announcements
+
     def retry(self) -> None:
         """Look again for a recogniser that was missing: the configuration or the packages may have changed."""
         with self._news:

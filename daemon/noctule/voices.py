@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from noctule.audio.speaker import Loudspeaker, PortAudioSpeaker, WavSpeaker
 from noctule.config import Config
+from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.errors import ConfigError, ModelError, NoctuleError
 from noctule.events import Bus
@@ -29,7 +30,6 @@ T = TypeVar("T")
 WYOMING, MODEL, OFF = "wyoming", "model", "off"
 #: other words for "off"
 _OFF = frozenset({OFF, "none", ""})
-_FILE = "file:"
 
 
 def package_of(speech: Speech, side: str) -> str:
@@ -44,32 +44,13 @@ def package_of(speech: Speech, side: str) -> str:
     return speech.model
 
 
-def check(config: Config) -> None:
-    """Settings that contradict each other. Raises ConfigError that names all of them."""
-    speech, problems = config.speech, []
-    for side, key, address in (("stt", "wyoming", speech.wyoming), ("tts", "wyoming_tts", speech.wyoming_tts)):
-        if getattr(speech, side) == WYOMING and not address.startswith(("tcp://", "unix://")):
-            given = f'"{address}" is none' if address else "it is empty"
-            problems.append(f'speech.{key}: must be an address when speech.{side} is "wyoming", but {given}')
-        if getattr(speech, side) == MODEL and not speech.model:
-            problems.append(f'speech.model: is needed when speech.{side} is "model"')
-    output = config.audio.output
-    if output.startswith(_FILE):
-        if not Path(output[len(_FILE) :]).is_absolute():
-            problems.append(f'audio.output: "{output}" must name a folder by its whole path, as in "file:/var/tmp"')
-    elif output not in (OFF, "speaker"):
-        problems.append(f'audio.output: must be "speaker", "off" or "file:FOLDER", not "{output[:60]}"')
-    if problems:
-        raise ConfigError(problems, "correct them in the configuration")
-
-
 def loudspeaker(config: Config) -> Loudspeaker | None:
     """What [audio] names, None for none."""
     output = config.audio.output
     if output == OFF:
         return None
-    if output.startswith(_FILE):
-        return WavSpeaker(Path(output[len(_FILE) :]))
+    if output.startswith(FILE):
+        return WavSpeaker(Path(output[len(FILE) :]))
     return PortAudioSpeaker(config.audio.speaker)
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
-from noctule.config import Config
+from noctule.config import Config, load_config
+from noctule.config.agree import check_agreement
 from noctule.errors import ConfigError
 from noctule.events import Bus, Event
 from noctule.model_stt import ModelRecogniser
 from noctule.model_tts import ModelSynthesizer
-from noctule.voices import Voices, check, loudspeaker, package_of
+from noctule.voices import Voices, loudspeaker, package_of
 from noctule.wyoming_stt import WyomingRecogniser
 from noctule.wyoming_tts import WyomingSynthesizer
 
@@ -85,7 +86,7 @@ def test_engines_and_named_packages(config, tmp_path):
     speech = config.speech
     speech.stt = speech.tts = "wyoming"
     speech.wyoming, speech.wyoming_tts = "tcp://127.0.0.1:10300", "tcp://127.0.0.1:10200"
-    check(config)
+    check_agreement(config)
     told = Told(config)
     assert isinstance(told.voices.recogniser(), WyomingRecogniser)
     assert isinstance(told.voices.synthesizer(), WyomingSynthesizer)
@@ -100,24 +101,28 @@ def test_engines_and_named_packages(config, tmp_path):
     assert "noctule-tts is made for tts, not for stt" in told.said("speech.missing")[0]
 
 
-def test_contradictions_are_named_all_at_once(config):
-    check(config)
+def test_contradictions_are_named_all_at_once_where_they_were_written(config, tmp_path):
+    check_agreement(config)
     config.speech.stt = "wyoming"
     config.speech.tts = "wyoming"
     config.speech.wyoming_tts = "http://x"
     config.audio.output = "file:answers"
     with pytest.raises(ConfigError) as caught:
-        check(config)
+        check_agreement(config)
     assert caught.value.problems == [
-        'speech.wyoming: must be an address when speech.stt is "wyoming", but it is empty',
-        'speech.wyoming_tts: must be an address when speech.tts is "wyoming", but "http://x" is none',
-        'audio.output: "file:answers" must name a folder by its whole path, as in "file:/var/tmp"',
+        'speech.wyoming: must be tcp://HOST:PORT or unix://PATH when speech.stt is "wyoming", and it is empty',
+        'speech.wyoming_tts: must be tcp://HOST:PORT or unix://PATH when speech.tts is "wyoming", not "http://x"',
+        'audio.output: must name a folder by its whole path, such as "file:/var/tmp", not "file:answers"',
     ]
-    config.speech.stt, config.speech.tts, config.audio.output = "model", "off", "loud"
+    path = tmp_path / "noctule.toml"
+    path.write_text('[speech]\nstt = "model"\ntts = "off"\n[audio]\noutput = "loud"\n')
     with pytest.raises(ConfigError) as caught:
-        check(config)
-    assert len(caught.value.problems) == 2
-    assert "audio.output" in caught.value.problems[1]
+        load_config(path)
+    assert caught.value.problems == [
+        f'{path}:2: speech.model: must name a package when speech.stt is "model"',
+        f'{path}:5: audio.output: must be "speaker", "off" or "file:FOLDER", not "loud"',
+    ]
+    config.speech.stt = "model"
     with pytest.raises(ConfigError, match=r"speech\.model"):
         package_of(config.speech, "stt")
 
