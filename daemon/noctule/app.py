@@ -144,6 +144,7 @@ class Service:
             lambda: self.config.lm.timeout,
             lambda: self.config.lm.max_prompt,
             extra=[*operating(self.operation), *(route for organ in self.organs for route in organ.routes())],
+            words=lambda: self.config.service.log_words,
         )
         server = ControlServer(
             control,
@@ -269,6 +270,11 @@ class Service:
         if not needs.beside:
             self.operation.inforce.built(LM)
         return self._build(needs)
+
+    def end(self) -> None:
+        """Stop, as SIGTERM does; from any thread."""
+        if self._loop is not None and self._ending is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
 
     # -- requests ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from noctule.config.schema import Speech
+from noctule.config.speech import Speech
 from noctule.errors import ModelError
 from noctule.lm.canary import no_conditions
 from noctule.lm.codec import Codec

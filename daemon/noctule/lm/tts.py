@@ -195,13 +195,13 @@ class Speaker:
             "on_frame": on_frame,
         }
 
-    def entries(self, turns: Sequence[str]) -> list[Entry]:
-        """What a script makes the model say; InputError when that is nothing."""
+    def entries(self, turns: Sequence[str], *, continued: bool = False) -> list[Entry]:
+        """What a script makes the model say; InputError when that is nothing. continued: the same speaker goes on."""
         return script_entries(
             turns,
             self.model.tokenizer.encode,
             frame_rate=self.model.layout.frame_rate,
-            speaker_tokens=self.settings.speakers,
+            speaker_tokens=() if continued else self.settings.speakers,
         )
 
     def begin(self, entries: Sequence[Entry] = (), *, complete: bool = True) -> Utterance:
