@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noctule.capture.feed import Feed
+from noctule.capture.files import atomic_file, writing
 from noctule.capture.preroll import TimedPacket
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.states import LOST, PAUSED
-from noctule.capture.store import atomic_file, writing
 from noctule.errors import DeviceError, NoctuleError
 
 if TYPE_CHECKING:
