@@ -106,9 +106,10 @@ class StateFile:
             if error.errno == errno.ELOOP:
                 raise DeviceError("is a symbolic link, which is not followed") from None
             raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise DeviceError("is not a plain file")
         with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DeviceError("is not a plain file")
             text = file.read(LIMIT + 1)
         if len(text) > LIMIT:
             raise ValueError("too large")
