@@ -37,7 +37,8 @@ BAD_HTTP = (
 )
 BAD_WYOMING = (
     b"not json\n", b"{}\n", b'{"type": 5}\n', b'{"type": "detect", "data_length": -1}\n', b"[" * 4000 + b"\n",
-    b'{"type": "audio-chunk", "payload_length": 999999999}\n', b'{"type": "transcript", "data_length": 10}\n{"text', b"x" * 9000,
+    b'{"type": "audio-chunk", "payload_length": 999999999}\n', b'{"type": "transcript", "data_length": 10}\n{"text',
+    b"x" * 9000,
     b'{"type": "audio-chunk", "data": {"rate": 1}, "payload_length": 4}\nabcd',
 )  # fmt: skip
 
@@ -131,8 +132,8 @@ class Load:
     def hangs_up(self) -> None:
         """Leaves in the middle: of an answer, of the events, of a moving picture."""
         body = json.dumps({"messages": [{"role": "user", "content": "what can you do"}], "stream": True}).encode()
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        for request in (head % len(body) + body, b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        for request in (head + body, b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
                         b"GET /stream/display.mjpg HTTP/1.1\r\nHost: x\r\n\r\n"):  # fmt: skip
             with self._dial(self.daemon.path) as sock:
                 sock.sendall(request)

@@ -20,7 +20,7 @@ from typing import Any
 from noctule.errors import NoctuleError
 from soak_parts.load import Load
 from soak_parts.verdict import GROWING, Trend, trend
-from soak_parts.watch import Holding, children, cpu_seconds, holding, zombies
+from soak_parts.watch import Holding, children, cpu_seconds, holding
 from soak_parts.world import ROOT, Daemon, Ledger, SoakError, Voice
 from tour import DemoError, Screen
 
@@ -40,7 +40,6 @@ class Sample:
     hours: float
     own: Holding
     others: list[Holding]
-    zombies: int
     cpu: float
     status: dict[str, Any]
 
@@ -59,14 +58,13 @@ def take(daemon: Daemon, began: float) -> Sample:
     """One sample of everything. SoakError when the daemon is gone."""
     if daemon.process.poll() is not None:
         raise SoakError(f"the daemon ended with {daemon.process.returncode}:\n{daemon.log.read_text()[-2000:]}")
-    pids = children(daemon.pid)
     others = []
-    for pid in pids:
+    for pid in children(daemon.pid):
         with contextlib.suppress(OSError, KeyError):
             others.append(holding(pid))
     status = daemon.client().get("/status")
     hours = (time.monotonic() - began) / 3600
-    return Sample(hours, holding(daemon.pid), others, zombies(pids), cpu_seconds(daemon.pid), status)
+    return Sample(hours, holding(daemon.pid), others, cpu_seconds(daemon.pid), status)
 
 
 def soak(daemon: Daemon, load: Load, minutes: float) -> list[Sample]:
@@ -100,18 +98,16 @@ def trends(samples: Sequence[Sample]) -> dict[str, Trend]:
 
 def table(samples: Sequence[Sample], rows: int = 13) -> list[str]:
     """A row for every so many minutes, and one for each trend."""
-    lines = [
-        "| min | daemon PSS, RSS, heap MiB | descriptors | threads | children: number, PSS MiB | restarts | drops | answered |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = "min", "daemon PSS, RSS, heap MiB", "descriptors", "threads", "children, PSS MiB", "restarts", "drops"
+    lines = [f"| {' | '.join((*columns, 'answered'))} |", "|---" * (len(columns) + 1) + "|"]
     last = len(samples) - 1
     for index in sorted({round(last * row / (rows - 1)) for row in range(rows)}):
         s = samples[index]
-        lines.append(
-            f"| {s.hours * 60:.1f} | {s.own.pss / MIB:.1f}, {s.own.rss / MIB:.1f}, {s.own.heap / MIB:.1f} | {s.own.fds} "
-            f"| {s.own.threads} | {len(s.others)}, {sum(o.pss for o in s.others) / MIB:.1f} | {s.restarts} | {s.drops} "
-            f"| {s.status['lm']['requests']['answered']} |"
-        )
+        memory = ", ".join(f"{size / MIB:.1f}" for size in (s.own.pss, s.own.rss, s.own.heap))
+        others = f"{len(s.others)}, {sum(other.pss for other in s.others) / MIB:.1f}"
+        answered = s.status["lm"]["requests"]["answered"]
+        cells = (f"{s.hours * 60:.1f}", memory, s.own.fds, s.own.threads, others, s.restarts, s.drops, answered)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 
@@ -163,19 +159,18 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     found = trends(samples)
     growing = [name for name, one in found.items() if one.verdict == GROWING]
     cpu = (samples[-1].cpu - samples[0].cpu) / ((samples[-1].hours - samples[0].hours) * 36)
-    done = ", ".join(f"{count} {what}" for what, count in sorted(load.counts.items()))
-    heard = ledger.kinds["wake.heard"]
-    timers = f"{ledger.kinds['timer.set']} timers set, {ledger.kinds['timer.fired']} rang (the latest {ledger.latest:.2f} s late), {ledger.kinds['timer.cancelled']} cancelled"
-    lines = [
-        f"`scripts/soak --minutes {options.minutes:g}` on {commit()}, Python {platform.python_version()}, "
-        f"{platform.machine()}, {(time.monotonic() - began) / 60:.0f} minutes; the daemon and its children used {cpu:.1f} % of one core.",
-        "",
-        *table(samples), "", *verdicts(found), "",
-        f"Load: {done}. Wake words heard {heard} of {voice.played} played. {timers}. "
-        f"Ended children that nobody waited for, at most: {max(s.zombies for s in samples)}.",
-        "",
-        "Wrong: " + ("; ".join(wrong) if wrong else "nothing") + ".",
-    ]  # fmt: skip
+    done = ", ".join(f"{times} {what}" for what, times in sorted(load.counts.items()))
+    count = ledger.kinds
+    timers = (
+        f"{count['timer.set']} timers set, {count['timer.fired']} rang (the latest {ledger.latest:.2f} s late),"
+        f" {count['timer.cancelled']} cancelled"
+    )
+    what = f"`scripts/soak --minutes {options.minutes:g}` on {commit()}, Python {platform.python_version()}"
+    took = f"{(time.monotonic() - began) / 60:.0f} minutes"
+    lines = [f"{what}, {platform.machine()}, {took}; the daemon and its children used {cpu:.1f} % of one core.", ""]
+    lines += [*table(samples), "", *verdicts(found), ""]
+    lines += [f"Load: {done}. Wake words heard {count['wake.heard']} of {voice.played} played. {timers}.", ""]
+    lines += ["Wrong: " + ("; ".join(wrong) if wrong else "nothing") + "."]
     text = "\n".join(lines) + "\n"
     print(text)
     if options.out:
@@ -185,9 +180,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="how long (default 60; less than 20 decides little)"
-    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="default 60; less than 20 decides little")
     parser.add_argument("--out", type=Path, help="write the table to this file too")
     parser.add_argument("--keep", type=Path, help="an empty folder for the daemon's files; kept")
     options = parser.parse_args(arguments)

@@ -49,19 +49,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def zombies(pids: list[int]) -> int:
-    """How many of these processes have ended without anybody asking how."""
-    return sum(_state(pid) == "Z" for pid in pids)
-
-
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and its children that were waited for."""
     fields = (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()
     return sum(int(fields[index]) for index in (11, 12, 13, 14)) / 100
-
-
-def _state(pid: int) -> str:
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2][:1]
-    except OSError:
-        return ""

@@ -7,7 +7,6 @@ are in inside_board.py.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 from inside_container import CONFIG as CONFIG_FILE
 from inside_container import UNIT, cursor, drop_in, entries, sh, show, until
 from installing import install, purge, upgrade
-from survival_clients import flood, malformed_http, malformed_wyoming, slow_clients
+from survival_clients import flood, half_sent, malformed_http, malformed_wyoming, slow_clients
 from survival_world import (
     BACK,
     CONFIG,
@@ -31,8 +30,10 @@ from survival_world import (
     children,
     film,
     healthy,
+    request,
     set_timer,
     small_state,
+    squeezed,
     status,
     timers,
 )  # fmt: skip
@@ -108,32 +109,23 @@ def check_children() -> None:
 
 
 def check_out_of_memory() -> None:
-    """the kernel kills it for memory: it comes back; in a capture process: that alone is replaced"""
-    kept, group = {set_timer()}, Path("/run/memory-cgroup")
-    group.mkdir(exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        if not (group / "cgroup.procs").exists():
-            sh("mount", "-t", "cgroup", "-o", "memory", "cgroup", str(group))
-            stack.callback(sh, "umount", "-l", str(group))
-        squeeze = group / "noctule-survival"
-        squeeze.mkdir(exist_ok=True)
-        stack.callback(squeeze.rmdir)
-        (squeeze / "memory.limit_in_bytes").write_text(str(4 << 20))
-        until("every part works", healthy)
-        main, (victim,) = pid(), children()
-        (squeeze / "cgroup.procs").write_text(str(victim))
-        until("another capture process", lambda: children() and victim not in children(), BACK)
-        until("pictures again", healthy, BACK)
+    """memory runs out in a capture process: that alone dies; in the service: the kernel kills it and it comes back"""
+    kept = {set_timer()}
+    until("every part works", healthy)
+    main = pid()
+    with squeezed(main, 20 << 20):  # a new capture process does not fit
+        (victim,) = children()
+        os.kill(victim, signal.SIGKILL)
+        until("killed for memory", lambda: "SIGKILL" in status()["eyes"]["sources"][0]["last_error"], 30)
+        assert ask("what time is it")["ok"]
         assert pid() == main, "the service died of its capture process"
-        since = cursor()
-        (squeeze / "cgroup.procs").write_text(str(main))
-        for _ in range(200):  # what it allocates from here on is counted against four megabytes
-            with contextlib.suppress(AssertionError):
-                ask("what time is it")
-            if pid() != main:
-                break
+    until("pictures again", healthy, BACK)
+    request("POST", "/pause")
+    until("the film is closed", lambda: not children())
+    since = cursor()
+    with squeezed(main, 1 << 20), half_sent(SOCKET, 60, 60_000):
         ready_again(since, 30)
-        back(since, "out of memory", kept)
+    back(since, "out of memory", kept)
 
 
 def check_full_disk() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import socket
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,29 +30,31 @@ SEEDS_WYOMING = (
 
 def flood(number: int) -> tuple[int, int, dict[str, int]]:
     """`number` clients at the same moment; (answered, refused with 503, what happened to the others)."""
+    seen: list[str] = []
+    gate = threading.Event()
 
-    async def one(gate: asyncio.Event) -> str:
-        await gate.wait()
+    def one() -> None:
+        gate.wait()
         try:
-            reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(SOCKET)), 60)
-            with contextlib.suppress(ConnectionError):  # sent away before we asked, with a reason
-                writer.write(GOOD)
-                await writer.drain()
-            line = await asyncio.wait_for(reader.readline(), 60)
-            writer.close()
-        except (OSError, asyncio.TimeoutError) as error:
-            return type(error).__name__
-        return line.split(b" ")[1].decode() if line.count(b" ") > 1 else "nothing"
+            with dial(SOCKET, 60.0) as sock:
+                with contextlib.suppress(ConnectionError):  # sent away before we asked, with a reason
+                    sock.sendall(GOOD)
+                line = sock.makefile("rb").readline()
+        except OSError as error:
+            seen.append(type(error).__name__)
+        else:
+            seen.append(line.split(b" ")[1].decode() if line.count(b" ") > 1 else "nothing")
 
-    async def all_of_them() -> Counter[str]:
-        gate = asyncio.Event()
-        tasks = [asyncio.ensure_future(one(gate)) for _ in range(number)]
-        await asyncio.sleep(0)
-        gate.set()
-        return Counter(await asyncio.gather(*tasks))
-
-    seen = asyncio.run(all_of_them())
-    return seen.pop("200", 0), seen.pop("503", 0), dict(seen)
+    before = threading.stack_size(256 << 10)
+    clients = [threading.Thread(target=one) for _ in range(number)]
+    threading.stack_size(before)
+    for client in clients:
+        client.start()
+    gate.set()
+    for client in clients:
+        client.join(90)
+    counts = Counter(seen)
+    return counts.pop("200", 0), counts.pop("503", 0), dict(counts)
 
 
 @contextlib.contextmanager
@@ -63,6 +65,17 @@ def slow_clients(path: Path, number: int) -> Iterator[None]:
             sock = stack.enter_context(dial(path))
             with contextlib.suppress(OSError):  # sent away already
                 sock.sendall(b"POST /ask HTTP/1.1\r\nHost: x\r\nContent-Le")
+        yield
+
+
+@contextlib.contextmanager
+def half_sent(path: Path, number: int, size: int) -> Iterator[None]:
+    """Connections that have each sent `size` bytes of a body which is one byte longer."""
+    head = b"POST /ask HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (size + 1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            with contextlib.suppress(OSError):  # it may die of the first ones
+                stack.enter_context(dial(path)).sendall(head + b"x" * size)
         yield
 
 

@@ -198,3 +198,35 @@ def small_state(size: str) -> Iterator[None]:
         sh("systemctl", "stop", UNIT)
         sh("umount", "-l", str(STATE))
         sh("systemctl", "start", UNIT, timeout=90)
+
+
+@contextlib.contextmanager
+def squeezed(process: int, limit: int) -> Iterator[None]:
+    """What this process and its later children allocate from now on may be `limit` bytes; a kernel's OOM kill beyond.
+
+    By the memory controller of cgroup v1, which a container can mount for itself where the host still has it.
+    """
+    root = Path("/run/memory-cgroup")
+    root.mkdir(exist_ok=True)
+    sh("mount", "-t", "cgroup", "-o", "memory", "cgroup", str(root))
+    squeeze = root / "noctule-survival"
+    try:
+        squeeze.mkdir()
+        (squeeze / "memory.limit_in_bytes").write_text(str(limit))
+        (squeeze / "cgroup.procs").write_text(str(process))
+        yield
+    finally:
+        for left in (squeeze / "cgroup.procs").read_text().split():
+            with contextlib.suppress(OSError):
+                (root / "cgroup.procs").write_text(left)
+        (squeeze / "memory.limit_in_bytes").write_text("-1")
+        until("the squeeze is over", lambda: _gone(squeeze), 10)
+        sh("umount", "-l", str(root))
+
+
+def _gone(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
