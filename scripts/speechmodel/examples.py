@@ -15,7 +15,7 @@ from speechmodel.tokenizer import Pieces
 
 IGNORED = -100
 #: silence after the speech that every example holds, so that the end of the turn can be heard
-TAIL = 0.96
+TAIL = 0.88
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def arranged(clip: Clip, rng: Random, others: Sequence[Clip]) -> tuple[Audio, tu
         )
 
     words = moved(clip.words)
-    tail = words[-1].end + TAIL + rng.uniform(0.0, 0.16) - sum(len(part) for part in parts) / RATE
+    tail = words[-1].end + TAIL + rng.uniform(0.0, 0.1) - sum(len(part) for part in parts) / RATE
     parts.append(np.zeros(max(0, int(tail * RATE)), np.float32))
     return np.concatenate(parts), words, moved(clip.phones)
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
 from noctule.errors import NoctuleError
 from speechmodel.clips import Clip, write_shard
-from speechmodel.sentences import Sentences
+from speechmodel.sentences import Sentence, Sentences
 from speechmodel.speakers import (
     FESTIVAL_HELD,
     FLITE_HELD,
@@ -68,6 +68,20 @@ def _speaker(engine: str) -> Speaker:
     return FliteSpeaker() if engine.startswith("flite") else FestivalSpeaker()
 
 
+def kind_of(sentence: Sentence) -> str:
+    """What a clip remembers of its sentence: "outside", "words", or "action timer.set|duration=five minutes"."""
+    if sentence.kind != "action":
+        return sentence.kind
+    return "|".join([f"action {sentence.action}", *(f"{name}={value}" for name, value in sentence.arguments)])
+
+
+def wanted_call(kind: str) -> tuple[str, dict[str, str]]:
+    """The other way: the action ("none" for everything else) and its arguments."""
+    head, *arguments = kind.split("|")
+    action = head.removeprefix("action ") if head.startswith("action ") else "none"
+    return action, dict(item.split("=", 1) for item in arguments)
+
+
 def make_shard(folder: Path, shard: Shard, seed: int, attempt: int = 0) -> None:
     """Speak one shard. The same shard, seed and attempt give the same bytes."""
     rng = Random(f"{shard.name}/{seed}/{attempt}")
@@ -83,8 +97,7 @@ def make_shard(folder: Path, shard: Shard, seed: int, attempt: int = 0) -> None:
             if refused > 20 + 2 * shard.clips:
                 raise NoctuleError(f"{shard.engine}: {refused} of {refused + len(clips)} utterances failed")
             continue
-        kind = sentence.kind if sentence.kind != "action" else f"action {sentence.action}"
-        clips.append(Clip(clip.audio, clip.text, clip.voice, clip.words, clip.phones, kind))
+        clips.append(replace(clip, kind=kind_of(sentence)))
     write_shard(folder / f"{shard.name}.npz", clips)
 
 
