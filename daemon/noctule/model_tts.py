@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from noctule.config.speech import Speech
 from noctule.lm.codec import Samples
 from noctule.lm.speech_pair import SpeechPair, sampling
+from noctule.lm.spoken import spoken
 from noctule.lm.tts import Speaker, prefix_codes
 from noctule.lm.voice import read_voice, speaking_conditions
 from noctule.wavefile import WavReader
 
+_BLANK, _CLAUSE = re.compile(r"\s+"), re.compile(r"[.,;:!?]\s+|\n+")
+
 
 class ModelSynthesis:
-    """See saying.Synthesis. Words are given to the model as soon as they are whole."""
+    """See saying.Synthesis. Words are given to the model as soon as they are whole; clauses, where figures and signs
+    must be written out for it, for which their neighbours matter ("9:05", "5 °C")."""
 
     def __init__(self, speaker: Speaker, rate: int) -> None:
         self._speaker = speaker
@@ -30,11 +35,14 @@ class ModelSynthesis:
 
     def more(self, text: str) -> None:
         self._rest += text
-        cut = max(self._rest.rfind(" "), self._rest.rfind("\n")) + 1
+        ends = [found.end() for found in (_CLAUSE if self._speaker.settings.spells else _BLANK).finditer(self._rest)]
+        cut = ends[-1] if ends else 0
         self._give(self._rest[:cut])
         self._rest = self._rest[cut:]
 
     def _give(self, text: str) -> None:
+        if self._speaker.settings.spells:
+            text = spoken(text)
         if text.strip():
             self._utterance.feed.more(self._speaker.entries([text], continued=self._any))
             self._any = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,27 @@ def test_nothing_is_stepped_while_words_are_missing(pair):
     empty.more("  ")
     empty.close()
     assert empty.done
+
+
+def test_figures_are_written_out_for_a_model_that_reads_words_alone(pair, monkeypatch):
+    speaker = open_speaker(pair, Speech())[0]
+    assert not speaker.settings.spells
+    monkeypatch.setattr(speaker, "settings", replace(speaker.settings, spells=True))
+    synthesis = ModelSynthesizer(pair, speaker).begin()
+    feed = synthesis._utterance.feed
+    said: list[str] = []
+    monkeypatch.setattr(feed, "more", lambda entries: said.extend(entry.text for entry in entries if entry.text))
+    synthesis.more("It is 9:")
+    assert said == []
+    synthesis.more("05, and 21")
+    assert said == ["it", "is", "nine", "oh", "five"]
+    synthesis.more(" °C.")
+    synthesis.close()
+    assert said[5:] == ["and", "twenty", "one", "degrees"]
+    silent = ModelSynthesizer(pair, speaker).begin()
+    silent.more("picture-1.jpg")
+    silent.close()
+    assert silent.done, "there is nothing to say"
 
 
 def test_the_voice_may_be_a_recording(pair, tmp_path):

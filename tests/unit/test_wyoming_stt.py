@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noctule.cli import run_command
 from noctule.errors import InputError, UnavailableError
 from noctule.lm.words import Word
+from noctule.wavefile import WavWriter
 from noctule.wyoming_stt import WyomingRecogniser, load
 
 load()  # first: it imports the package without its deprecation warning
@@ -119,3 +121,20 @@ def test_a_silent_engine_is_not_waited_for(tmp_path: Path) -> None:
 def test_an_address_must_be_one() -> None:
     with pytest.raises(InputError, match="no Wyoming address"):
         WyomingRecogniser("http://x")
+
+
+def test_transcribe_asks_the_engine_where_it_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    HEARD.clear()
+    config = tmp_path / "noctule.toml"
+    monkeypatch.setenv("NOCTULE_CONFIG", str(config))
+    with WavWriter(tmp_path / "in.wav", 16_000) as out:
+        out.write(np.full(24_000, 0.25, np.float32))
+    with server(tmp_path / "stt.sock") as uri:
+        config.write_text(f'[speech]\nstt = "wyoming"\nwyoming = "{uri}"\nlanguage = "en"\n')
+        assert run_command(["transcribe", str(tmp_path / "in.wav")]) == 0
+        assert capsys.readouterr().out == "turn on the lights\n"
+        assert len(HEARD["audio"]) == 48_000  # type: ignore[arg-type]
+        assert run_command(["transcribe", "--json", str(tmp_path / "in.wav")]) == 0
+        assert capsys.readouterr().out == '{"text": "turn on the lights"}\n'

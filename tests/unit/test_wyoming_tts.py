@@ -14,6 +14,7 @@ import pytest
 from spoken_world import Room, Script, said, wait_for
 
 from noctule.audio.speaker import WavSpeaker
+from noctule.cli import run_command
 from noctule.errors import InputError, UnavailableError
 from noctule.wavefile import WavReader
 from noctule.wyoming_stt import load
@@ -183,3 +184,18 @@ def test_a_turn_is_spoken_by_the_engine_and_an_interruption_leaves_it(tmp_path):
     with WavReader(tmp_path / "answers" / "answer-1.wav") as wav:
         assert wav.format.sample_rate == RATE
         assert sum(map(len, wav.blocks())) == 11 * (RATE // 100)
+
+
+def test_say_writes_what_the_engine_speaks(tmp_path, monkeypatch, capsys):
+    config = tmp_path / "noctule.toml"
+    monkeypatch.setenv("NOCTULE_CONFIG", str(config))
+    with serving(tmp_path / "tts.sock") as (uri, engine):
+        config.write_text(f'[speech]\ntts = "wyoming"\nwyoming_tts = "{uri}"\nvoice = "amy"\n')
+        assert run_command(["say", "Hello there.", "-o", str(tmp_path / "out.wav")]) == 0
+        assert engine.asked == [("Hello there.", "amy")]
+        with WavReader(tmp_path / "out.wav") as wav:
+            assert wav.format.sample_rate == RATE
+            assert sum(map(len, wav.blocks())) == 12 * (RATE // 100)
+        assert run_command(["say", " ", "-o", str(tmp_path / "none.wav")]) == 65
+        assert "made no sound" in capsys.readouterr().err
+        assert not (tmp_path / "none.wav").exists()

@@ -25,7 +25,7 @@ from noctule.lm.voice import speaking_conditions
 from noctule.lm.words import Word
 from noctule.voices import WYOMING
 from noctule.wavefile import WavReader
-from noctule.wyoming_stt import WyomingRecogniser
+from noctule.wyoming_stt import BLOCK, WyomingRecogniser
 
 HELP = "write down what is said in a WAV file"
 
@@ -64,7 +64,7 @@ def _ask_engine(wav: WavReader, speech: Speech, as_json: bool) -> int:
     """Somebody else's recogniser: words without times."""
     listening = WyomingRecogniser(speech.wyoming, speech.language, speech.timeout).begin()
     try:
-        for block in wav.at_rate(RATE, RATE):
+        for block in wav.at_rate(RATE, BLOCK):
             listening.feed(to_int16(block))
         words = [item.text for item in listening.finish(0.0) if isinstance(item, Word)]
     finally:
