@@ -29,18 +29,18 @@ TEXT_OUT = 4
 class SpeakShape:
     """In the terms of moshi's config.json. pieces: of the tokenizer; depth_*: of the depformer, one layer."""
 
-    dim: int = 192
+    dim: int = 160
     layers: int = 4
     heads: int = 4
-    hidden: int = 480
+    hidden: int = 400
     pieces: int = 600
     padding: int = 3
     new_word: int = 0
     context: int = 128
     max_period: float = 10_000.0
-    depth_dim: int = 96
+    depth_dim: int = 64
     depth_heads: int = 4
-    depth_hidden: int = 128
+    depth_hidden: int = 96
 
     def temporal(self) -> LmShape:
         return LmShape(
