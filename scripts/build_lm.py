@@ -78,11 +78,15 @@ def evaluate(options: argparse.Namespace) -> None:
     examiner = Examiner(options.output)
     inside = examiner.score(draw("test", TEST_SEED, options.count, inside=True))
     outside = examiner.score(draw("test", TEST_SEED, options.count, inside=False))
+    # The files that version 1 was made of.
+    old_inside = examiner.score(draw("test", TEST_SEED, options.count, inside=True, file="phrasings.txt"))
+    old_outside = examiner.score(draw("test", TEST_SEED, options.count, inside=False, file="phrasings.txt"))
     seen = examiner.score(draw("train", TEST_SEED, options.count, inside=True))
     manifest = examiner.lm.manifest
-    text = card(Findings(inside, outside, seen, manifest, examiner.brain.doubt))
+    text = card(Findings(inside, outside, old_inside, old_outside, seen, manifest, examiner.brain.doubt))
     (options.output / "MODEL_CARD.md").write_text(text, encoding="utf-8")
     say(f"held-out phrasings: exact {inside.exact:.2%}; out of domain: false actions {outside.false_actions:.2%}")
+    say(f"lines of version 1: exact {old_inside.exact:.2%}; false actions {old_outside.false_actions:.2%}")
     say(f"a request takes {latency(inside.answers)} here, on one thread")
     if options.outside is not None:
         lines = options.outside.read_text(encoding="utf-8").splitlines()
