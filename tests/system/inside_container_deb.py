@@ -74,7 +74,7 @@ def check_installs() -> None:
 def check_runs_what_it_carries() -> None:
     """the program and its libraries come from the package, in bytecode, and nothing of the current folder is run"""
     answers()
-    assert sh("noctule", "version").strip() == f"noctule {version(1).partition("+")[0]}"
+    assert sh("noctule", "version").strip() == f"noctule {version(1).partition('+')[0]}"
     pid = show("MainPID")
     python = os.path.realpath(f"/proc/{pid}/exe")
     assert python.startswith("/usr/bin/python3."), python
