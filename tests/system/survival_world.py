@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from inside_container import UNIT, entries, sh, show, until
+from installing import python
 
 SOCKET = Path("/run/noctule/control.sock")
 WYOMING = Path("/run/noctule/wyoming.sock")
 STATE = Path("/var/lib/noctule")
 PIPE = Path("/run/noctule-test/sound")
 FILM = Path("/usr/share/noctule/film.mp4")
-PYTHON = "/opt/noctule/venv/bin/python"
 #: the service must be back, and tell the truth, within this many seconds, on a machine that is not overloaded.
 BACK = 10.0
 #: systemd's own entry that the main process has ended (SD_MESSAGE_UNIT_PROCESS_EXIT).
@@ -105,7 +105,7 @@ def film(path: Path = FILM) -> None:
         "        out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))\n"
         "    out.mux(stream.encode(None))\n"
     )
-    sh(PYTHON, "-c", code, str(path))
+    sh(python(), "-c", code, str(path))
 
 
 class Mouth:
