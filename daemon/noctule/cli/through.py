@@ -45,10 +45,12 @@ class Through:
         self.answered: set[Path] = set()
         self._file: Path | None = None
         self._hearing: Hearing | None = None
+        self._grown = threading.Event()
 
     def grow(self, host: Host) -> list[Organ]:
         source = Playlist(self._files, self._idle, self._begin)
         self._hearing = Hearing(host, source)
+        self._grown.set()
         return [self._hearing, *([Sight(host)] if host.config().capture.enabled else [])]
 
     def _idle(self) -> bool:
@@ -59,6 +61,7 @@ class Through:
         """End the service when everything was played and answered."""
 
         def wait() -> None:
+            self._grown.wait()
             assert self._hearing is not None
             self._hearing.ears.finished.wait()
             service.end()
