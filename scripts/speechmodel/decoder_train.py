@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from noctule.errors import NoctuleError
 from speechmodel.clips import Audio, read_shard
 from speechmodel.decoder import SHIFT, Comparison, Decoder, DecoderShape
 from speechmodel.features import log_mel, power
@@ -89,8 +90,11 @@ class DecoderTrainer:
         begin = self.plan.skip * FRAME
         return self.compare(self.model(values)[:, begin:], wanted[:, begin:])
 
-    def run(self, say: Callable[[str], None], target: Path) -> None:
-        """Train for the plan's time; a checkpoint every two minutes and at the end."""
+    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
+        """Train for the plan's time; a checkpoint every two minutes beside `target`, and `target` at the end.
+
+        encoder: the name of the weights whose codes these are.
+        """
         plan = self.plan
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.8, 0.98), weight_decay=0.01)
         begin = saved = time.monotonic()
@@ -116,10 +120,11 @@ class DecoderTrainer:
                 say(f"decoder {self.step}: {shown}, skipped {self.skipped}, {spent:.0f} of {plan.seconds:.0f} s")
                 sums = {}
             if time.monotonic() - saved > 120:
-                self.save(target)
+                self.save(target.with_suffix(".partial"), "")
                 saved = time.monotonic()
-        self.save(target)
+        if not self.save(target, encoder):
+            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
 
-    def save(self, target: Path) -> bool:
+    def save(self, target: Path, encoder: str) -> bool:
         """Write the running mean of the weights if every one is finite; whether it was."""
-        return finite(self.mean) and save_mean(target, "decoder", self.mean, self.model.shape, self.step)
+        return finite(self.mean) and save_mean(target, "decoder", self.mean, self.model.shape, self.step, encoder)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from noctule.errors import NoctuleError
 from speechmodel.shape import CODEBOOKS, DIGITS, LEVELS
 from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot
 from speechmodel.voice_data import DELAY, Line
@@ -133,8 +134,11 @@ class SpeakTrainer:
         first = min(max(first, 0), max(0, len(self.lines) - size))
         return collate(self.lines[first : first + size], self.shape)
 
-    def run(self, say: Callable[[str], None], target: Path) -> None:
-        """Train for the plan's time; a checkpoint every two minutes and at the end."""
+    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
+        """Train for the plan's time; a checkpoint every two minutes beside `target`, and `target` at the end.
+
+        encoder: the name of the weights whose codes these are.
+        """
         plan = self.plan
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.02)
         begin = saved = time.monotonic()
@@ -160,10 +164,11 @@ class SpeakTrainer:
                 say(f"voice {self.step}: {shown}, skipped {self.skipped}, {spent:.0f} of {plan.seconds:.0f} s")
                 sums = {}
             if time.monotonic() - saved > 120:
-                self.save(target)
+                self.save(target.with_suffix(".partial"), "")
                 saved = time.monotonic()
-        self.save(target)
+        if not self.save(target, encoder):
+            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
 
-    def save(self, target: Path) -> bool:
+    def save(self, target: Path, encoder: str) -> bool:
         """Write the running mean of the weights if every one is finite; whether it was."""
-        return finite(self.mean) and save_mean(target, "voice", self.mean, self.shape, self.step)
+        return finite(self.mean) and save_mean(target, "voice", self.mean, self.shape, self.step, encoder)

@@ -24,7 +24,8 @@ from tiny.split import Part
 _DAEMON = Path(__file__).resolve().parents[2] / "daemon" / "noctule"
 #: modules whose errors are spoken: what an action or a turn may fail with
 _SPOKEN_ERRORS = (
-    "actions/*.py", "brain/*.py", "mind.py", "timers.py", "session.py", "turns.py", "hearing.py", "sight.py", "clips.py",
+    "actions/*.py", "brain/*.py", "mind.py", "timers.py", "session.py", "turn.py", "turns.py", "hearing.py",
+    "sight.py", "clips.py", "mouth.py",
 )  # fmt: skip
 #: the longest text, in words, and the shortest
 LONGEST, SHORTEST = 22, 1
@@ -72,12 +73,12 @@ class VoiceTexts:
         self._errors = error_sentences()
         self._words = general_words()
         self._requests = Sentences(part, seed).stream(words=0.0)
-        self._replies = [(spec.name, reply) for spec in SPECS for reply in spec.replies if spec.name != "none"]
+        self._replies = [reply for spec in SPECS for reply in spec.replies if spec.name != "none"]
         self._fillers: dict[str, Callable[[], str]] = {
             "time": self._time, "date": self._date, "length": self._length, "timers": self._timers,
             "cancelled": self._cancelled, "status": self._status, "volume": lambda: f"{self.rng.randint(0, 100)}%",
-            "abilities": self._abilities, "name": self._name, "source": lambda: self.rng.choice(["camera", "display"]),
-            "file": lambda: "a.jpg", "level": lambda: f"{self.rng.randint(0, 100)}%",
+            "abilities": self._abilities, "name": self._name,
+            "source": lambda: self.rng.choice(["camera", "display"]), "file": lambda: "a.jpg", "level": lambda: f"{self.rng.randint(0, 100)}%",
         }  # fmt: skip
 
     # -- the values an answer is filled with ----------------------------------------------------------------------
@@ -136,7 +137,7 @@ class VoiceTexts:
             return self.rng.choice(list(REFUSALS.values()))
         if self.rng.random() < 0.06:
             return f"Timer {self.rng.randint(1, 9)} for {self._length()} is over."
-        name, reply = self.rng.choice(self._replies)
+        reply = self.rng.choice(self._replies)
         values = {key: self._fillers[key]() for key in placeholders(reply)}
         return fill(reply, values)
 
