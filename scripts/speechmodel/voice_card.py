@@ -188,8 +188,8 @@ says more about the model.
 ## Times
 
 Medians on one thread of the machine that wrote this card (busy): temporal {p.temporal:.1f} ms, depformer with sampling
-{p.depformer:.1f} ms, decode {p.decode:.1f} ms, together **{p.frame:.1f} ms** for each 80 ms; the slowest of a hundred
-frames {p.worst:.1f} ms. From the first word to the first sound: {p.first_sound:.0f} ms.
+{p.depformer:.1f} ms, decode {p.decode:.1f} ms, together **{p.frame:.1f} ms** for each 80 ms; one frame in a hundred takes
+more than {p.worst:.1f} ms. From the first word to the first sound: {p.first_sound:.0f} ms.
 
 Sampling: temperature {sampling["temperature"]:g}, the {sampling["top_k"]:g} likeliest codes.
 
