@@ -74,7 +74,7 @@ class Noises:
 
 
 def disturbed(
-    clean: Tensor, spans: Tensor, g: torch.Generator, bank: Noises, quiet: float = 0.25
+    clean: Tensor, spans: Tensor, g: torch.Generator, bank: Noises, quiet: float = 0.35
 ) -> tuple[Tensor, Tensor]:
     """clean [B, N] → (what a microphone hears, the clean speech at the same level).
 
@@ -95,7 +95,7 @@ def disturbed(
     speaking = (time >= spans[:, :1]) & (time < spans[:, 1:])
     level = (heard.square() * speaking).sum(1, keepdim=True) / (speaking.sum(1, keepdim=True) + 1)
     noisy = torch.rand(rows, 1, generator=g) >= quiet
-    snr = torch.empty(rows, 1).uniform_(2.0, 35.0, generator=g)
+    snr = torch.empty(rows, 1).uniform_(3.0, 38.0, generator=g)
     noise = bank.cut(clean, g) * (level * 10 ** (-snr / 10)).sqrt() * noisy
     floor = torch.randn(rows, length, generator=g) * 10 ** (torch.empty(rows, 1).uniform_(-95, -60, generator=g) / 20)
     gain = 10 ** (torch.empty(rows, 1).uniform_(-26, 4, generator=g) / 20)

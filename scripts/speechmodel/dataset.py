@@ -59,11 +59,23 @@ class ClipStore:
             self._read.add(path.name)
         return len(fresh)
 
+    def join(self, group: str, clips: Sequence[Clip]) -> int:
+        """Add clips that are not in a shard; how many."""
+        for clip in clips:
+            line = {"text": clip.text, "voice": clip.voice, "kind": clip.kind, "phones": []}
+            line["words"] = [[s.label, s.start, s.end] for s in clip.words]
+            audio = np.clip(np.rint(clip.audio * 32767), -32768, 32767).astype(np.int16)
+            self._clips.setdefault(group, []).append(_Stored(audio, json.dumps(line)))
+        return len(clips)
+
     def groups(self) -> list[str]:
         return sorted(self._clips)
 
     def count(self, group: str) -> int:
         return len(self._clips.get(group, []))
+
+    def hours(self, group: str) -> float:
+        return sum(len(c.audio) for c in self._clips.get(group, [])) / RATE / 3600
 
     def seconds(self) -> float:
         return sum(len(c.audio) for clips in self._clips.values() for c in clips) / RATE
