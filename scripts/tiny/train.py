@@ -33,21 +33,21 @@ _IGNORE = -100
 class Recipe:
     """steps: of the optimiser; batch: requests a step; chunk: examples drawn, sorted by length and batched.
 
-    muon_rate, adam_rate: highest learning rates; decay_from: share of the steps after which they fall, to nothing;
-    average: decay of the moving average of the weights; rich: share of requests with less common courtesies;
+    muon_rate, adam_rate: highest learning rates; rates: (step, share of them) between which they move in straight
+    lines, from nothing; average: decay of the moving average of the weights;
+    rich: share of requests with less common courtesies;
     reply_weight: weight in the loss of the choice of the reply, against 1 for the call;
     copy_weight: from step copy_from on, that of an argument's tokens after its first. The grammar leaves those little
     choice, but to learn to copy made-up names is so hard that it drowns everything else.
     """
 
     seed: int = 7
-    steps: int = 3800
+    steps: int = 3050
     batch: int = 128
     chunk: int = 9600
     muon_rate: float = 0.02
     adam_rate: float = 0.003
-    warmup: int = 100
-    decay_from: float = 0.4
+    rates: tuple[tuple[int, float], ...] = ((99, 1.0), (1520, 1.0), (2000, 1800 / 2280), (3050, 0.0))
     average: float = 0.998
     rich: float = 0.35
     reply_weight: float = 0.3
@@ -123,9 +123,13 @@ def batches(recipe: Recipe, form: CallFormat, context: int, start: int) -> Itera
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """Warm-up, plateau, then a straight line to nothing; as a share of the highest rate."""
-    begin = recipe.decay_from * recipe.steps
-    return min((step + 1) / recipe.warmup, 1.0, (recipe.steps - step) / (recipe.steps - begin))
+    """The learning rate at `step` as a share of the highest: straight lines between the recipe's knots."""
+    before = (-1, 0.0)
+    for knot in recipe.rates:
+        if step <= knot[0]:
+            return before[1] + (knot[1] - before[1]) * (step - before[0]) / (knot[0] - before[0])
+        before = knot
+    return 0.0
 
 
 class Trainer:
