@@ -69,15 +69,12 @@ def test_a_cut_training_is_picked_up_exactly(tmp_path: Path) -> None:
     first = Trainer(RECIPE, SMALL, FORM, tmp_path / "cut")
     kept = first.save
 
-    class Cut(Exception):
-        pass
-
     def save() -> None:
         kept()
-        raise Cut
+        raise KeyboardInterrupt
 
     first.save = save  # type: ignore[method-assign]
-    with pytest.raises(Cut):
+    with pytest.raises(KeyboardInterrupt):
         first.run(lambda text: None)
     second = Trainer(RECIPE, SMALL, FORM, tmp_path / "cut")
     assert second.step == 3
