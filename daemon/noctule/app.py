@@ -138,6 +138,7 @@ class Service:
                 lambda: self.config.lm.timeout,
                 lambda: self.config.lm.max_prompt,
                 extra=[route for organ in self.organs for route in organ.routes()],
+                words=lambda: self.config.service.log_words,
             )
             server = ControlServer(
                 control,
@@ -257,6 +258,11 @@ class Service:
     def _load_engine(self, part: Part) -> Engine:
         self._inforce.built(LM)
         return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs))
+
+    def end(self) -> None:
+        """Stop, as SIGTERM does; from any thread."""
+        if self._loop is not None and self._ending is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
 
     # -- requests ------------------------------------------------------------------------------------------------
 

@@ -92,9 +92,21 @@ _ALL = (
         "session.unrecognised", "A command was not understood", "No recogniser is configured, or it found no words."
     ),
     Kind("session.words", "A command was understood", "The words are logged only with service.log_words."),
+    Kind(
+        "session.unsure", "The words were not sure enough", "It asked again, or gave up; speech.confidence tunes it."
+    ),
+    Kind("speech.words", "A word was heard", "A command is being recognised while it is spoken."),
+    Kind("speech.loaded", "A speech model was loaded", "Its files and its golden answers were verified."),
+    Kind("speech.missing", "A speech model is missing", "The entry says which, and what is done without."),
+    Kind("speech.announced", "Something was said unasked", "A timer that fired, or `noctule say`."),
+    Kind("voice.failed", "An answer was not spoken", "The entry says why; it was still written."),
     Kind("session.cancelled", "A turn was given up", "It was interrupted before its answer was ready."),
     Kind("session.failed", "A turn failed", "The entry says why."),
-    Kind("session.turn", "A turn is complete", "Times are milliseconds since the end of speech."),
+    Kind(
+        "session.turn",
+        "A turn is complete",
+        "Times are milliseconds since the end of speech; wake_ms since the wake word, total_ms from it to the end.",
+    ),
     Kind("state.set_aside", "A damaged state file was set aside", "It was renamed; the service went on without it."),
     Kind("capture.live", "A source gives pictures", "Its display, camera or stream was opened."),
     Kind(

@@ -28,14 +28,15 @@ from noctule.sight import Sight
 from noctule.workers import NAME, Ask, Engine
 
 
-def find_model(name: str, folders: list[Path]) -> Path:
-    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError."""
+def find_model(name: str, folders: list[Path], key: str = "lm.model") -> Path:
+    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError, with
+    the setting `key` that names it."""
     places = [Path(name)] if Path(name).is_absolute() else [folder / name for folder in folders]
     for place in places:
         if (place / "manifest.json").exists():
             return place
     where = ", ".join(str(place.parent) for place in places)
-    raise ModelError(f"There is no model {Path(name).name} in {where}.", "see lm.model and service.models")
+    raise ModelError(f"There is no model {Path(name).name} in {where}.", f"see {key} and service.models")
 
 
 def cache_folder(config: Config, bus: Bus) -> Path | None:

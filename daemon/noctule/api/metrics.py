@@ -19,6 +19,7 @@ from aiohttp import web
 from noctule.api.converse import Control
 from noctule.audio import health
 from noctule.events import Event
+from noctule.ledger import STAGES
 from noctule.parts import DEGRADED, RESTARTING, STARTING, STOPPED, WORKING
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,7 +41,7 @@ class Meters:
         self._in_bucket = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
         self._counts: dict[str, Counter[str]] = {
-            name: Counter() for name in ("tokens", "failures", "actions", "wake")
+            name: Counter() for name in ("tokens", "failures", "actions", "wake", "turns")
         }
 
     def __call__(self, event: Event) -> None:
@@ -58,6 +59,8 @@ class Meters:
                 self._add("actions", f"{fields.get('action', '')}\n{event.kind.partition('.')[2]}")
             elif event.kind == "wake.heard":
                 self._add("wake", str(fields.get("word", "")))
+            elif event.kind.startswith("session.") and "total_ms" in fields:
+                self._add("turns", event.kind.partition(".")[2])
 
     def _add(self, name: str, value: str, count: int = 1) -> None:
         counts = self._counts[name]
@@ -206,6 +209,16 @@ def _ears(page: _Page, ears: Mapping[str, Any], meters: Meters) -> None:
     page.family(
         "noctule_wake_heard_total", "counter", "Wake words heard.",
         [("", {"word": word}, count) for word, count in sorted(meters.counts("wake").items())],
+    )  # fmt: skip
+    page.family(
+        "noctule_turns_total", "counter", "Spoken turns, by how they ended.",
+        [("", {"outcome": outcome}, count) for outcome, count in sorted(meters.counts("turns").items())],
+    )  # fmt: skip
+    last = ears.get("last_turn") or {}
+    page.family(
+        "noctule_last_turn_milliseconds", "gauge",
+        "Where the time of the last turn went: wake and total from the wake word, the others from the end of speech.",
+        [("", {"stage": stage.removesuffix("_ms")}, last[stage]) for stage in STAGES if stage in last],
     )  # fmt: skip
 
 

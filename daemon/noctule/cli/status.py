@@ -82,7 +82,29 @@ def _ears(ears: Mapping[str, Any]) -> list[str]:
     lines = [f"  hears    {ears['source']}: {ears['state']}{level}; {ears['session']['state']}"]
     lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
     words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
-    return [*lines, f"  wakes    for {words}"] if words else lines
+    lines += [f"  wakes    for {words}"] if words else []
+    lines += [f"  listens  with {ears['recogniser']}"] if ears.get("recogniser") else []
+    lines += _speaks(ears["voice"]) if ears.get("voice") else []
+    lines += [f"           missing: {sentence}" for sentence in ears.get("missing", {}).values()]
+    return lines + (_turn(ears["last_turn"]) if ears.get("last_turn") else [])
+
+
+def _speaks(voice: Mapping[str, Any]) -> list[str]:
+    who = voice["voice"] or "a chime only"
+    counts = f"{voice['spoken']} spoken, {voice['interrupted']} interrupted"
+    lines = [f"  speaks   with {who} through {voice['loudspeaker']}: {counts}"]
+    return [*lines, f"           {voice['trouble']}"] if voice["trouble"] else lines
+
+
+_STAGES = (("words_ms", "last word"), ("ended_ms", "end noticed"), ("token_ms", "first token"),
+           ("sound_ms", "first sound"))  # fmt: skip
+
+
+def _turn(turn: Mapping[str, Any]) -> list[str]:
+    """Where the time of the last turn went."""
+    since = ", ".join(f"{name} {turn[key]} ms" for key, name in _STAGES if key in turn)
+    after = f"; after the end of speech: {since}" if since else ""
+    return [f"  last     turn {turn['turn']}: {turn['outcome']}, {turn['total_ms']} ms in all{after}"]
 
 
 def _broker(mqtt: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
 from noctule.config.scan import key_lines, split_name
 from noctule.config.schema import SECTIONS, TABLES, Config
@@ -79,6 +80,8 @@ def load_config(
         else:
             merge.problems.append(f"flag --set: {flag}: must be section.key=value")
     merge.required()
+    if not merge.problems:
+        merge.agreement()
     if merge.problems:
         raise ConfigError(merge.problems, "the configuration was not applied")
     return LoadedConfig(merge.config, merge.origins, merge.files)
@@ -173,6 +176,12 @@ class _Merge:
             target = target.setdefault(parts[1], TABLES[parts[0]]())
         setattr(target, parts[-1], typed)
         self.origins[dotted] = origin
+
+    def agreement(self) -> None:
+        """Settings that contradict each other, each where the one or the other was set."""
+        for item in contradictions(self.config):
+            where = self.origins.get(item.key) or self.origins.get(item.because)
+            self.problems.append(f"{where}: {item.key}: {item.text}" if where else f"{item.key}: {item.text}")
 
     def required(self) -> None:
         """In a named section a list with a minimum has no usable default: say what is missing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.config.keys import key
+from noctule.config.speech import Speech
 
 
 @dataclass
@@ -112,6 +113,11 @@ class Audio:
     channel: int = key(1, "Which channel of the microphone, from 1; 0 mixes them all.", minimum=0, maximum=64)
     muted: bool = key(False, "Start with the microphone closed.")
     speaker: str = key("", "Part of the loudspeaker's name, empty for the board's default.")
+    output: str = key(
+        "speaker",
+        'Where answers are heard: "speaker", "off", or "file:FOLDER" for a WAV file each.',
+        maximum=1000,
+    )
 
 
 @dataclass
@@ -126,51 +132,13 @@ class Wake:
     threshold: float = key(
         0.0, "Score above which a word is heard, 0 for each package's own.", live=True, minimum=0, maximum=1
     )
-    pre_roll: float = key(0.6, "Seconds kept from before the wake word was decided.", minimum=0, maximum=5)
+    pre_roll: float = key(0.2, "Seconds kept from before the wake word was decided.", minimum=0, maximum=5)
     silence: float = key(0.7, "Seconds of silence that end a command.", minimum=0.2, maximum=5)
     patience: float = key(4.0, "Seconds to wait for the first word after the wake word.", minimum=0.5, maximum=30)
     longest: float = key(12.0, "Longest command, in seconds.", minimum=1, maximum=60)
     save: bool = key(False, "Keep clips of what woke it, for review and retraining.", live=True)
     save_quota: int = key(64, "Most megabytes of such clips.", live=True, minimum=1, maximum=100_000)
     save_days: int = key(30, "Days after which such clips are deleted.", live=True, minimum=1, maximum=3650)
-
-
-@dataclass
-class Speech:
-    """Speech recognition, and the speech model of `noctule transcribe`, `noctule say` and `noctule bench speech`."""
-
-    stt: str = key(
-        "none",
-        "Who turns speech into words: nobody, an engine that speaks the Wyoming protocol, or speech.model.",
-        choices=("none", "wyoming", "model"),
-    )
-    wyoming: str = key("", "Its address: tcp://HOST:PORT or unix://PATH.")
-    language: str = key("", "Language it is told, empty to let it choose.")
-    timeout: float = key(15.0, "Seconds it may take.", minimum=0.5, maximum=120)
-    model: str = key("", "A speech model's name in the model folders, or the path of a package; empty for none.")
-    codec: str = key("", "Its codec package; empty for the one beside it (NAME-codec).")
-    threads: int = key(2, "Processor cores the speech model may use.", minimum=1, maximum=64)
-    realtime: str = key(
-        "degrade",
-        "A model too slow for this board is refused, made coarser where that helps, or allowed to lag.",
-        choices=("refuse", "degrade", "allow"),
-    )
-    voice: str = key("", "The voice it speaks with: a .safetensors voice, or a .wav for models that continue one.")
-    guidance: float = key(2.0, "How strictly text and voice are followed, where a model offers it.", minimum=0)
-    text_temperature: float = key(
-        -1.0, "Randomness of the text stream, -1 keeps the model's own setting.", minimum=-1, maximum=5
-    )
-    text_top_k: int = key(
-        -1, "Choose among this many text tokens, 0 for all, -1 for its own.", minimum=-1, maximum=10**6
-    )
-    text_repetition_penalty: float = key(1.0, "Above 1 the text stream repeats itself less.", minimum=0.1, maximum=10)
-    audio_temperature: float = key(
-        -1.0, "Randomness of the audio codebooks, -1 keeps the model's own setting.", minimum=-1, maximum=5
-    )
-    audio_top_k: int = key(
-        -1, "Choose among this many audio codes, 0 for all, -1 for its own.", minimum=-1, maximum=10**6
-    )
-    seed: int = key(0, "Start of the random numbers, so that the same input gives the same output.", minimum=0)
 
 
 @dataclass
