@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,11 +17,13 @@ from noctule.actions.numbers import say_duration
 from noctule.audio.chunk import RATE, Pcm, SoundSource
 from noctule.audio.endpoint import EndpointSettings
 from noctule.audio.microphone import Microphone
+from noctule.audio.portaudio import CardWatch
 from noctule.audio.ring import SoundRing
 from noctule.audio.sources import PcmSource, WavSource
 from noctule.clips import WakeClips
 from noctule.config import Config
 from noctule.config.agree import check_agreement
+from noctule.ear_memory import EarMemory
 from noctule.ears import Ears, WakeDetector
 from noctule.errors import CancelledError, ConfigError, ModelError, NoctuleError, UnavailableError
 from noctule.events import Event
@@ -100,8 +103,9 @@ class Hearing:
         self._saving = wake.save
         self._lock = threading.Lock()
         self._detector: Detector | None = None
-        #: thresholds set by hand while running; they win over the configuration until the next start.
-        self._by_hand: dict[str, float] = {}
+        #: what was muted and tuned by hand; it wins over the configuration, also after a restart.
+        self.memory = EarMemory(config.service.state_dir, host.bus)
+        self._cards = CardWatch() if config.audio.source == "microphone" else None
         self.ears = Ears(
             source or sound_source(config),
             self._load,
@@ -109,7 +113,7 @@ class Hearing:
             self._ring,
             host.bus,
             host.clock,
-            muted=config.audio.muted,
+            muted=config.audio.muted or self.memory.muted,
         )
         host.bus.add_sink(self._on_event)
 
@@ -131,7 +135,7 @@ class Hearing:
             detector = self._detector
         if detector is not None:
             for word in detector.words:
-                detector.set_threshold(word, self._by_hand.get(word) or config.wake.threshold or None)
+                detector.set_threshold(word, self.memory.thresholds.get(word) or config.wake.threshold or None)
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
@@ -177,7 +181,10 @@ class Hearing:
     # -- organ ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
-        return [self.turns.job, *([self.voice.job] if self.voice is not None else []), self.ears.job]
+        ears = self.ears.job
+        if self._cards is not None:  # a microphone that is plugged in again is heard at once
+            ears = dataclasses.replace(ears, again=self._cards.changed)
+        return [self.turns.job, *([self.voice.job] if self.voice is not None else []), ears]
 
     def status(self) -> Mapping[str, Any]:
         with self._lock:
@@ -204,7 +211,13 @@ class Hearing:
 
     def mute(self, muted: bool) -> None:
         """For the assistant's own action."""
-        self.ears.mute(muted, "asked by voice or text")
+        self.mute_by_hand(muted, "asked by voice or text")
+
+    def mute_by_hand(self, on: bool, why: str) -> bool:
+        """Close or reopen the microphone, and remember it for the next start; False when it already was so."""
+        changed = self.ears.mute(on, why)
+        self.memory.mute(on)
+        return changed
 
     def say(self, text: str) -> Future[bool]:
         """Speak a text in the room; whether to its end. Raises InputError, BusyError, UnavailableError."""
@@ -222,11 +235,11 @@ class Hearing:
         if detector is None:
             raise UnavailableError("The wake words are not loaded.", "noctule status")
         if threshold is None and word in detector.words:
-            self._by_hand.pop(word, None)
+            self.memory.threshold(word, None)
             self._set_thresholds(self._host.config())
         else:
             detector.set_threshold(word, threshold)
-            self._by_hand[word] = detector.words[word]
+            self.memory.threshold(word, detector.words[word])
         now = detector.words[word]
         self._host.bus.publish(
             "wake.threshold", "wake", f"The threshold of {word} is {now:g} now", 5, word=word, threshold=now

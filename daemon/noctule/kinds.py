@@ -41,6 +41,26 @@ _ALL = (
     ),
     Kind("config.applied", "A setting was changed", "It is in force now."),
     Kind("config.restart", "A setting needs a restart", "Type: systemctl restart noctule"),
+    Kind(
+        "config.failed",
+        "A setting could not be put in force",
+        "The entry says why. What was in force before goes on; correct the setting and reload again.",
+    ),
+    Kind(
+        "log.level",
+        "The verbosity was changed by hand",
+        "Until the next reload or start; service.verbosity keeps it.",
+    ),
+    Kind(
+        "governor.eased",
+        "Noctule does less, to spare the board",
+        "The board is too hot, short of power or short of memory; the entry says which and what was given up. It is"
+        " undone by itself when the board is well again. If this is frequent: cooling, a stronger power supply, or a"
+        " smaller model. [governor] has the thresholds.",
+    ),
+    Kind(
+        "governor.restored", "Noctule does more again", "A step that spared the board was undone; the entry says why."
+    ),
     Kind("part.started", "A part has started", "The entry names it."),
     Kind("part.failed", "A part has failed", "It will be restarted; the entry says why it failed."),
     Kind(
@@ -57,6 +77,11 @@ _ALL = (
     ),
     Kind("lm.loaded", "A language model was loaded", "Its files and its golden answers were verified."),
     Kind("lm.refused", "A language model was refused", "The entry says what is wrong with it."),
+    Kind(
+        "lm.unloaded",
+        "An idle language model left memory",
+        "The next request loads it again and waits for that. lm.idle_unload and lm.keep_warm_mb decide.",
+    ),
     Kind("ask.received", "A request has come", "Its words are logged only with service.log_words."),
     Kind("ask.answered", "A request was answered", "The entry has the token counts and times."),
     Kind("ask.failed", "A request could not be answered", "The entry says why."),
@@ -107,7 +132,16 @@ _ALL = (
         "A turn is complete",
         "Times are milliseconds since the end of speech; wake_ms since the wake word, total_ms from it to the end.",
     ),
-    Kind("state.set_aside", "A damaged state file was set aside", "It was renamed; the service went on without it."),
+    Kind(
+        "state.set_aside",
+        "A damaged state file was set aside",
+        "It was renamed to NAME.corrupt-TIME beside its place, and the service went on without it.",
+    ),
+    Kind(
+        "state.not_kept",
+        "Something could not be written to the state folder",
+        "It is in force now and will be forgotten at the next start. Is the disk full, or read-only?",
+    ),
     Kind("capture.live", "A source gives pictures", "Its display, camera or stream was opened."),
     Kind(
         "capture.lost",

@@ -56,7 +56,7 @@ class ApiWorld:
     async def _reload(self) -> Mapping[str, Any]:
         if self.reload_error is not None:
             raise self.reload_error
-        return {"applied": ["lm.top_k"], "restart": []}
+        return {"applied": ["lm.top_k"], "failed": {}, "restart": []}
 
     def _submit(self, ask: Ask) -> None:
         if self.submit_error is not None:

@@ -244,6 +244,9 @@ def test_screens_are_listed_with_their_problems(monkeypatch: pytest.MonkeyPatch)
     (found,) = discover.kms()
     assert (found.about, found.address) == ("screen HDMI-A-1", "kms:/dev/dri/card0")
     assert "needs CAP_SYS_ADMIN" in found.problem
+    monkeypatch.setattr(discover, "_free", lambda card: card == Path("/dev/dri/card0"))
+    assert next(discover.kms()).problem == "", "nobody holds the screen of a console"
+    monkeypatch.setattr(discover, "_free", lambda card: False)
     monkeypatch.setattr(discover, "_has_capability", lambda number: True)
     assert next(discover.kms()).problem == ""
     status["connected"] = "disconnected"

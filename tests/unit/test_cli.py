@@ -166,7 +166,7 @@ def test_reload_prints_each_setting(api: ApiWorld, capsys: Capture, monkeypatch:
 
 
 async def _nothing_changed(world: ApiWorld) -> dict[str, Any]:
-    return {"applied": [], "restart": []}
+    return {"applied": [], "failed": {}, "restart": []}
 
 
 def test_reload_when_nothing_changed_and_when_a_restart_is_needed(
@@ -178,7 +178,7 @@ def test_reload_when_nothing_changed_and_when_a_restart_is_needed(
         assert capsys.readouterr().out == "nothing has changed\n"
 
     async def restart(world: ApiWorld) -> dict[str, Any]:
-        return {"applied": [], "restart": ["lm.threads"]}
+        return {"applied": [], "failed": {}, "restart": ["lm.threads"]}
 
     monkeypatch.setattr(ApiWorld, "_reload", restart)
     with ApiWorld(tmp_path) as api:

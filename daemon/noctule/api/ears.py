@@ -30,7 +30,7 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
 
     async def mute(request: web.Request) -> web.StreamResponse:
         body = await json_body(request, {"on": (bool,)}, ("on",))
-        changed = hearing.ears.mute(body["on"], "asked through the control socket")
+        changed = await asyncio.to_thread(hearing.mute_by_hand, body["on"], "asked through the control socket")
         return web.json_response({"muted": hearing.ears.muted, "changed": changed})
 
     async def wake(request: web.Request) -> web.StreamResponse:
@@ -52,7 +52,7 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
         if "word" not in body or "threshold" not in body:
             raise InputError("word and threshold are missing from the body.", "threshold null restores the default")
         threshold = None if body["threshold"] is None else float(body["threshold"])
-        return web.json_response({"words": hearing.set_threshold(body["word"], threshold)})
+        return web.json_response({"words": await asyncio.to_thread(hearing.set_threshold, body["word"], threshold)})
 
     async def clip(request: web.Request) -> web.StreamResponse:
         found = await asyncio.to_thread(hearing.clips.find, request.match_info["name"])

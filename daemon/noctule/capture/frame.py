@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,8 @@ class Frame:
     full_range: bool = False
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
+    #: FFmpeg's frame when `planes` are views of it (it lives as long as they do): conversions read it in place
+    origin: Any = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> PixelFormat:

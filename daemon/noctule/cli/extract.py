@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     need_capture()
     from noctule.capture.encode import encode
-    from noctule.capture.store import write_file
+    from noctule.capture.files import FolderWriter, write_file
 
     plan = plan_of(options)
     if not 1 <= options.quality <= 100:
@@ -56,14 +56,12 @@ def run(options: argparse.Namespace) -> int:
     problem: NoctuleError | None = None
     about: dict[str, Any] = {"source": options.source, "mode": plan.mode}
     try:
-        with _shots(options, plan, bar) as shots:
+        with _shots(options, plan, bar) as shots, FolderWriter(options.output) as writer:
             for number, shot in enumerate(shots):
                 entry = shot.about()
                 if shot.frame is not None:
                     entry["file"] = f"{number:06d}.{options.format}"
-                    write_file(
-                        options.output / entry["file"], encode(shot.frame, f".{options.format}", options.quality)
-                    )
+                    writer.write(entry["file"], encode(shot.frame, f".{options.format}", options.quality))
                 index.append(entry)
     except NoctuleError as error:
         if not index:

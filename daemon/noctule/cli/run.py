@@ -7,11 +7,12 @@ import asyncio
 import os
 import sys
 
-from noctule.app import Needs, Service
+from noctule.app import Service
 from noctule.cli.common import config_arguments, load
 from noctule.errors import ConfigError, NoctuleError
 from noctule.events import Bus
 from noctule.journal import Journal, notify
+from noctule.language import Needs
 from noctule.organs import Host, Organ
 from noctule.workers import Engine
 

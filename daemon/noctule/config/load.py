@@ -107,7 +107,7 @@ class _Merge:
         except OSError as error:
             self.problems.append(f"{path}: cannot be read: {error.strerror}")
             return
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: also Python's own bound on digits
             found = re.search(r"\(at line (\d+), column \d+\)", str(error))
             where = f"{path}:{found[1]}" if found else f"{path}"
             deep = isinstance(error, RecursionError)
@@ -145,7 +145,7 @@ class _Merge:
         """A value given as text: TOML if it reads as TOML, else the text itself."""
         try:
             parsed = tomllib.loads(f"v = {value}")["v"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             parsed = value
         found = self.find(dotted)
         if found is not None and found[0] in (str, Path) and not isinstance(parsed, str):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.config.keys import key
+from noctule.config.schema_health import Governor, Supervision
 from noctule.config.speech import Speech
 
 
@@ -39,12 +40,26 @@ class Lm:
     """The language model that turns requests into actions and answers."""
 
     enabled: bool = key(True, "Run a language model at all.")
-    model: str = key("noctule-tiny", "A model's name in the model folders, or the path of a package.", minimum=1)
-    threads: int = key(2, "Processor cores the model may use.", minimum=1, maximum=64)
-    weight_cache: bool = key(
-        True, "Keep the unpacked weights in a file under the state folder: less memory, faster starts."
+    model: str = key(
+        "noctule-tiny", "A model's name in the model folders, or the path of a package.", live=True, minimum=1
     )
-    context: int = key(0, "Most tokens kept in mind, 0 for what the model allows.", minimum=0, maximum=1_048_576)
+    threads: int = key(2, "Processor cores the model may use.", live=True, minimum=1, maximum=64)
+    weight_cache: bool = key(
+        True, "Keep the unpacked weights in a file under the state folder: less memory, faster starts.", live=True
+    )
+    context: int = key(
+        0, "Most tokens kept in mind, 0 for what the model allows.", live=True, minimum=0, maximum=1_048_576
+    )
+    idle_unload: float = key(
+        900.0,
+        "Seconds without a request after which a large model leaves memory until the next one, 0 for never.",
+        live=True,
+        minimum=0,
+        maximum=604_800,
+    )
+    keep_warm_mb: int = key(
+        300, "A model of at most this many megabytes is never unloaded for idleness.", live=True, minimum=0
+    )
     when_full: str = key(
         "refuse",
         "A conversation longer than the context is refused, or slides on and forgets its oldest part.",
@@ -67,8 +82,12 @@ class Lm:
         minimum=-1,
         maximum=1_048_576,
     )
-    seed: int = key(0, "Start of the random numbers, so that the same requests give the same answers.", minimum=0)
-    queue: int = key(8, "Requests that may wait; further ones are refused at once.", minimum=1, maximum=1024)
+    seed: int = key(
+        0, "Start of the random numbers, so that the same requests give the same answers.", live=True, minimum=0
+    )
+    queue: int = key(
+        8, "Requests that may wait; further ones are refused at once.", live=True, minimum=1, maximum=1024
+    )
     timeout: float = key(60.0, "Seconds after which an answer is cut off.", live=True, minimum=0.1, maximum=3600)
 
 
@@ -177,18 +196,6 @@ class Command:
 
 
 @dataclass
-class Supervision:
-    """How parts that fail are brought back."""
-
-    restarts: int = key(
-        5, "Restarts of one part within the window before it is left degraded.", minimum=1, maximum=100
-    )
-    window: float = key(60.0, "Length of that window, in seconds.", minimum=1, maximum=3600)
-    retry: float = key(30.0, "Seconds between attempts to bring back a degraded part.", minimum=0.1, maximum=3600)
-    stall: float = key(15.0, "Seconds without work after which a part counts as frozen.", minimum=1, maximum=600)
-
-
-@dataclass
 class Capture:
     """Eyes: what is common to all displays and cameras."""
 
@@ -249,6 +256,7 @@ class Config:
     api: Api = field(default_factory=Api)
     actions: Actions = field(default_factory=Actions)
     supervision: Supervision = field(default_factory=Supervision)
+    governor: Governor = field(default_factory=Governor)
     capture: Capture = field(default_factory=Capture)
     audio: Audio = field(default_factory=Audio)
     wake: Wake = field(default_factory=Wake)
@@ -273,6 +281,7 @@ SECTIONS: dict[str, type[Any]] = {
     "api": Api,
     "actions": Actions,
     "supervision": Supervision,
+    "governor": Governor,
     "capture": Capture,
     "audio": Audio,
     "wake": Wake,

@@ -170,7 +170,7 @@ class SpeechLM:
 
     def _draw(self, stream: int, logits: Floats, how: Sampling) -> int:
         uniform = 0.0
-        if how.temperature > 0:
+        if not how.greedy:
             given = self._given_uniforms
             uniform = float(self._random.random()) if given is None else given()
         return choose(logits, how, uniform, self._history[stream])
