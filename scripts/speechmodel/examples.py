@@ -135,7 +135,12 @@ def arranged(clip: Clip, rng: Random, others: Sequence[Clip]) -> tuple[Audio, tu
         )
 
     words = moved(clip.words)
-    tail = words[-1].end + TAIL + (rng.uniform(0.0, 0.1) if rng.random() < 0.92 else rng.uniform(0.3, 1.5)) - sum(len(part) for part in parts) / RATE
+    tail = (
+        words[-1].end
+        + TAIL
+        + (rng.uniform(0.0, 0.1) if rng.random() < 0.92 else rng.uniform(0.3, 1.5))
+        - sum(len(part) for part in parts) / RATE
+    )
     parts.append(np.zeros(max(0, int(tail * RATE)), np.float32))
     return np.concatenate(parts), words, moved(clip.phones)
 

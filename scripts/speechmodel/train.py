@@ -143,12 +143,12 @@ def losses(model: SpeechModel, heard: Heard, stage: Stage, shape: LmShape, g: to
         rows = (labels != IGNORED).any(1)
         if rows.any():
             share = float(rows.float().mean())
-            for kind, heads, source in (
-                ("phone1", model.heads.first, parts[rows][..., 0, :]),
-                ("phones", model.heads.all, codes[rows]),
+            for kind, weight_of, heads, source in (
+                ("phone1", 0.5, model.heads.first, parts[rows][..., 0, :]),
+                ("phones", 1.0, model.heads.all, codes[rows]),
             ):
                 guess = heads[name](source).unflatten(-1, (-1, model.heads.counts[name])).flatten(0, 2)
-                term = 0.5 * share * F.cross_entropy(guess.float(), labels[rows].flatten())
+                term = weight_of * share * F.cross_entropy(guess.float(), labels[rows].flatten())
                 terms[kind] = terms[kind] + term if kind in terms else term
     terms["bound"] = 0.1 * commitment
     if heard.target is None:
@@ -240,7 +240,9 @@ class Trainer:
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["torch"])
 
-    def run(self, say: Callable[[str], None], every: float = 180.0, refresh: Callable[[], None] | None = None) -> None:
+    def run(
+        self, say: Callable[[str], None], every: float = 180.0, refresh: Callable[[], None] | None = None
+    ) -> None:
         """The rest of this stage."""
         total = self.plan.steps(self.stage)
         source = batches(

@@ -1,4 +1,4 @@
-"""The hearing half: moshi computes the same with our weights, the step graph the same codes, the package the same text."""
+"""The hearing half: moshi, the step graph and the package compute what was trained."""
 
 from __future__ import annotations
 
@@ -195,9 +195,7 @@ def test_training_resumes_and_stays_finite(tmp_path: Path, tokenizer: Path) -> N
     assert not (tmp_path / "bad.pt").exists()
 
 
-def test_batches_know_where_speech_is(
-    tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_know_where_speech_is(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ClipStore()
     store.join("recordings", [clip(4, i) for i in range(4)])
     pieces = Pieces(tokenizer)

@@ -59,9 +59,9 @@ def test_every_action_can_be_asked_for() -> None:
 
 
 def test_held_out_templates_are_not_spoken() -> None:
-    fixed = {
-        s.template.line for s in action_sources()["test"] if not set("[{") & set(s.template.line)
-    } - {s.template.line for s in action_sources()["train"]}
+    fixed = {s.template.line for s in action_sources()["test"] if not set("[{") & set(s.template.line)} - {
+        s.template.line for s in action_sources()["train"]
+    }
     stream = Sentences("train", 2).stream(action=1.0, words=0.0)
     said = {next(stream).text for _ in range(6000)}
     assert len(fixed) > 20
@@ -86,7 +86,7 @@ def test_times_scale() -> None:
 
 
 def test_errors_are_counted() -> None:
-    assert edits("a b c".split(), "a c".split()) == 1
+    assert edits(["a", "b", "c"], ["a", "c"]) == 1
     assert edits([], ["x"]) == 1
     assert word_error(["a b", "c d"], ["a x", "c d e"]) == 0.5
     assert sentence_error(["a b", "c d"], ["a b", "c"]) == 0.5
