@@ -82,7 +82,7 @@ def disturbed(
     """
     rows, length = clean.shape
     size = 1 << (length + _TAIL - 1).bit_length()
-    size = size if size < 1.3 * (length + _TAIL) else int(math.ceil((length + _TAIL) / 4096)) * 4096
+    size = size if size < 1.3 * (length + _TAIL) else -(-(length + _TAIL) // 4096) * 4096
     bins = size // 2 + 1
     equal = _curve(rows, 8, bins, torch.rand(rows, 1, generator=g) * 0.9, g)
     narrow = torch.rand(rows, 1, generator=g) < 0.1
@@ -90,7 +90,10 @@ def disturbed(
     frequency = torch.linspace(0, RATE / 2, bins)[None]
     equal = equal * torch.where(narrow & (frequency > edge), 0.03, 1.0)
     spectrum = torch.fft.rfft(clean, size)
-    heard = torch.fft.irfft(spectrum * equal * torch.fft.rfft(bank.rooms[torch.randint(0, len(bank.rooms), (rows,), generator=g)], size), size)[:, :length]
+    heard = torch.fft.irfft(
+        spectrum * equal * torch.fft.rfft(bank.rooms[torch.randint(0, len(bank.rooms), (rows,), generator=g)], size),
+        size,
+    )[:, :length]
     time = torch.arange(length)[None]
     speaking = (time >= spans[:, :1]) & (time < spans[:, 1:])
     level = (heard.square() * speaking).sum(1, keepdim=True) / (speaking.sum(1, keepdim=True) + 1)

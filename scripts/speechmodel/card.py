@@ -32,7 +32,9 @@ def _table(cells: Sequence[Cell], what: Callable[[Cell], float]) -> str:
     for engine, title in ENGINES.items():
         row = {c.condition: c for c in cells if c.engine == engine}
         if row:
-            lines.append(f"| {title} | " + " | ".join(_percent(what(row[c])) if c in row else "" for c in CONDITIONS) + " |")
+            lines.append(
+                f"| {title} | " + " | ".join(_percent(what(row[c])) if c in row else "" for c in CONDITIONS) + " |"
+            )
     return "\n".join(lines)
 
 
@@ -75,12 +77,13 @@ def card(found: Findings) -> str:
     rows = targets(cells)
     data = "\n".join(f"| {engine} | {clips} | {hours:.1f} |" for engine, (hours, clips) in found.data.items())
     table = "\n".join(
-        f"| {t.text} | {'≤' if t.most else '≥'} {100 * t.asked:.0f} % | {_percent(t.found)} | {'yes' if t.met else '**no**'} |"
+        f"| {t.text} | {'≤' if t.most else '≥'} {100 * t.asked:.0f} % | {_percent(t.found)} |"
+        f" {'yes' if t.met else '**no**'} |"
         for t in rows
     )
     first = (
-        f"Through the first codebook alone the clean validation clips come out with {_percent(found.codebook1[0])} word"
-        f" error, through all eight with {_percent(found.codebook1[1])} (before quantisation to int8)."
+        f"Through the first codebook alone the clean validation clips come out with {_percent(found.codebook1[0])}"
+        f" word error, through all eight with {_percent(found.codebook1[1])} (before quantisation to int8)."
         if found.codebook1
         else ""
     )
@@ -101,9 +104,9 @@ codebook is trained to tell the phones by itself. {first}
 |---|---|---|---|
 {table}
 
-"Right action" is end to end: sound, transcript, `noctule-tiny` with its grammar and its doubts, and exactly the wanted
-arguments. Sentences are those of held-out templates. A transcript less sure than {settings["confidence"]:g} (geometric
-mean over its words) is asked for again and counts as wrong; the threshold was chosen on validation clips.
+"Right action" is end to end: sound, transcript, `noctule-tiny` with its grammar and its doubts, and exactly the
+wanted arguments. Sentences are those of held-out templates. A transcript less sure than {settings["confidence"]:g}
+(geometric mean over its words) is asked for again and counts as wrong; the threshold was chosen on validation clips.
 "Other speech" are requests for something else and strings of words.
 
 ## Word error
@@ -129,8 +132,8 @@ Noise is half coloured noise, half four people talking backwards; "room" an echo
 
 Clean clips of all engines. End of speech to the model's end of turn: median {t.turn[0]:.2f} s, nine of ten within
 {t.turn[1]:.2f} s; {_percent(t.early)} of the turns ended before the speech did, {_percent(t.never)} never within
-1.4 s (the endpointer ends those). End of speech to the last word: {t.last[0]:.2f} s, {t.last[1]:.2f} s. A frame of 80 ms
-(codec and model, one thread of the machine that wrote this card, which was busy) takes {t.frame[0]:.1f} ms in the
+1.4 s (the endpointer ends those). End of speech to the last word: {t.last[0]:.2f} s, {t.last[1]:.2f} s. A frame
+of 80 ms (codec and model, one thread of the machine that wrote this card, which was busy) takes {t.frame[0]:.1f} ms in the
 median and {t.frame[1]:.1f} ms at worst of a hundred.
 
 ## Trained on
@@ -140,8 +143,8 @@ median and {t.frame[1]:.1f} ms at worst of a hundred.
 {data}
 
 Sentences: requests from the templates of `scripts/tiny` (held-out templates were never spoken), other requests, and a
-fifth strings of words. Voices kept for the tests alone: two accents and every ninth variant of espeak-ng, flite's kal,
-festival's ked and slt_hts (flite's slt, trained on, is the same speaker as slt_hts through another synthesiser).
+fifth strings of words. Voices kept for the tests alone: two accents and every ninth variant of espeak-ng, flite's
+kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as slt_hts through another synthesiser).
 Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards, levels and warped vocal
 tracts.
 

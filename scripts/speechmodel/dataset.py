@@ -47,10 +47,16 @@ class ClipStore:
 
     def load(self, folder: Path, pattern: str) -> int:
         """Read the shards that are new; how many there were."""
-        fresh = [path for path in sorted(folder.glob(pattern)) if path.name not in self._read and ".part" not in path.name]
+        fresh = [
+            path for path in sorted(folder.glob(pattern)) if path.name not in self._read and ".part" not in path.name
+        ]
         for path in fresh:
             with np.load(path) as file:
-                audio, ends, lines = file["audio"], file["ends"].tolist(), file["lines"].tobytes().decode().split("\n")
+                audio, ends, lines = (
+                    file["audio"],
+                    file["ends"].tolist(),
+                    file["lines"].tobytes().decode().split("\n"),
+                )
             group = path.stem.split("-")[1]
             start = 0
             for end, line in zip(ends, lines, strict=True):
@@ -100,7 +106,9 @@ class ClipStore:
                 raw = json.loads(stored.line)
                 found.setdefault(raw["voice"].partition(":")[0], set()).update(p[0] for p in raw["phones"])
         return {
-            engine: {label: i + 1 for i, label in enumerate(sorted(names))} for engine, names in found.items() if names
+            engine: {label: i + 1 for i, label in enumerate(sorted(names))}
+            for engine, names in found.items()
+            if names
         }
 
 

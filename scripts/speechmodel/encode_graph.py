@@ -73,9 +73,7 @@ class EncoderGraph:
 
     def _linear(self, g: Graph, x: Tensor, name: str, *, exact: bool = False) -> Tensor:
         values = np.ascontiguousarray(self._weights[f"{name}.weight"], np.float32)
-        stored = (
-            self.model.add(values, name) if exact else self._precision.matrix(self.model, Matrix(values), name)
-        )
+        stored = self.model.add(values, name) if exact else self._precision.matrix(self.model, Matrix(values), name)
         return g.linear(x, stored, self._constant(f"{name}.bias"))
 
     def _constant(self, name: str) -> Weight:
@@ -158,5 +156,3 @@ def _silu(g: Graph, x: Tensor) -> Tensor:
 def state_names() -> list[str]:
     """The states of the graph, in the order they are made."""
     return ["state_pcm"] + [f"state_{layer.name}" for layer in LAYERS if layer.width > max(1, layer.stride)]
-
-

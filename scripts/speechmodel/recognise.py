@@ -1,4 +1,4 @@
-"""Greedy transcripts from the torch model, for a look at a training run; the shipped packages are measured elsewhere."""
+"""Greedy transcripts from the torch model, for a look at a training run; packages are measured elsewhere."""
 
 from __future__ import annotations
 

@@ -116,5 +116,7 @@ def recorded(folder: Path, trainer: Trainer, say: Callable[[str], None]) -> list
             say(f"{path}: left out, {len(audio) / RATE:.1f} s is not between 0.3 and 12 s")
             continue
         audio = (audio / max(float(np.abs(audio).max()), 1e-4) * 0.5).astype(np.float32)
-        clips.append(Clip(audio, text, "recordings:own", spread(audio, text) if young else aligned(audio, text, trainer)))
+        clips.append(
+            Clip(audio, text, "recordings:own", spread(audio, text) if young else aligned(audio, text, trainer))
+        )
     return clips

@@ -122,7 +122,9 @@ def calibrated(build: Build, models: Path, say: Say) -> float:
     try:
         disturb = Conditions()
         trials = [
-            listener.hear(clip, *disturb.apply(clip, condition, clips)) for condition in _CALIBRATION for clip in clips
+            listener.hear(clip, *disturb.apply(clip, condition, clips))
+            for condition in _CALIBRATION
+            for clip in clips
         ]
         return choose_confidence(trials, answerer)
     finally:

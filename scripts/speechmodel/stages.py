@@ -100,7 +100,9 @@ def load_model(path: Path) -> SpeechModel:
     if not path.exists():
         raise NoctuleError(f"{path}: there is no trained model yet", "run the script without --export first")
     content = torch.load(path, weights_only=False)
-    model = SpeechModel(LmShape(**content["shape"]), {name: len(found) + 1 for name, found in content["labels"].items()})
+    model = SpeechModel(
+        LmShape(**content["shape"]), {name: len(found) + 1 for name, found in content["labels"].items()}
+    )
     model.load_state_dict(content["mean"])
     return model.eval()
 
