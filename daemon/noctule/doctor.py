@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from noctule import __version__
 from noctule.api.client import Client
-from noctule.board import temperature_c
+from noctule.board import Board, temperature_c
 from noctule.config import Config, LoadedConfig
 from noctule.errors import NoctuleError, UnavailableError
 
@@ -239,9 +239,13 @@ class Doctor:
         else:
             hot = degrees > HOT
             yield Finding("heat", FIX if hot else OK, f"{degrees:.0f} °C", "a fan, or lm.threads = 1" if hot else "")
-        throttled = self._sys / "devices/platform/soc/soc:firmware/get_throttled"
-        with contextlib.suppress(FileNotFoundError):
-            bits = int(throttled.read_text().strip(), 16)
+        readings = Board(self._proc, self._sys).read()
+        if readings.voltage_alarm is not None and readings.throttled is None:
+            low = readings.voltage_alarm
+            hint = "a stronger power supply" if low else ""
+            yield Finding("power", FIX if low else OK, "under-voltage now" if low else "steady", hint)
+        if readings.throttled is not None:
+            bits = readings.throttled
             said = [text for bit, text in _THROTTLED.items() if bits >> bit & 1]
             hint = "a stronger power supply" if any("voltage" in text for text in said) else "cooling"
             yield Finding("power", FIX if said else OK, ", ".join(said) or "steady", hint if said else "")

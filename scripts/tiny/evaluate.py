@@ -101,12 +101,15 @@ def rehearsal() -> ActionRegistry:
     return registry
 
 
-def draw(part: Part, seed: int, count: int, inside: bool) -> list[Example]:
-    """`count` different requests of a part, all for declared actions or all for something else."""
+def draw(part: Part, seed: int, count: int, inside: bool, file: str = "") -> list[Example]:
+    """`count` different requests of a part, all for declared actions or all for something else.
+
+    file: from the lines of this data file of phrasings (and the out-of-domain file of the same ending) alone.
+    """
     seen: set[str] = set()
     examples: list[Example] = []
     # The small parts repeat themselves: stop when the draws stay stale.
-    for example in islice(Generator(part, seed).stream(1.0 if inside else 0.0), 20 * count):
+    for example in islice(Generator(part, seed, file=file).stream(1.0 if inside else 0.0), 20 * count):
         text = read(example.text).plain
         if text not in seen:
             seen.add(text)

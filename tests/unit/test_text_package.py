@@ -314,7 +314,7 @@ def test_community_graphs_are_checked(signatures: dict[str, Signature], message:
     ],
 )
 def test_prefill_lengths_are_chosen_by_cost(sizes: list[int], count: int, room: int, size: int) -> None:
-    assert text_graph._pick(sizes, count, room) == size
+    assert text_graph.pick(sizes, count, room) == size
 
 
 def test_reserving_more_than_there_is_is_a_bug(folder: Path) -> None:

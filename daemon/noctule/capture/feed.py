@@ -20,15 +20,14 @@ from noctule.capture.frame import Frame
 from noctule.capture.launch import Launcher
 from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.process import CaptureProcess
-from noctule.capture.report import report
+from noctule.capture.report import news, report
 from noctule.capture.ring import RingReader
 from noctule.capture.session import OPEN_LONGEST, Patience, Session
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
+from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
 from noctule.capture.subscription import Announced, Subscription
 from noctule.errors import DeviceError, NoctuleError, UnavailableError
-
-CLOSED, OPENING, LIVE, LOST, PAUSED = "closed", "opening", "live", "lost", "paused"
 
 #: publish(kind, message, level, fields)
 Publish = Callable[[str, str, int, dict[str, Any]], None]
@@ -58,8 +57,8 @@ class Feed:
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
-        self._last_wanted = float("-inf")
-        self._paused = self._missing = False
+        self._last_wanted, self._pace = float("-inf"), 0.0
+        self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
         #: seconds to the first frame that the next process gets (see session.OPEN_LONGEST).
         self._open_limit = self.patience.open
@@ -139,18 +138,22 @@ class Feed:
                 for timed in self._preroll.since(since):
                     listener(self._preroll.stream, timed)
             self._listeners.append(listener)
-            self._ask_packets()
+            self._tell_process()
         self._wake.set()
 
     def unlisten(self, listener: Callable[[StreamInfo, TimedPacket], None]) -> None:
         with self._lock:
             self._listeners.remove(listener)
             self._last_wanted = time.monotonic()
-            self._ask_packets()
+            self._tell_process()
 
-    def _ask_packets(self) -> None:
+    def _tell_process(self) -> None:
         if self._process is not None:
-            self._process.tell({"t": "packets", "on": bool(self._listeners or self.spec.preroll > 0)})
+            self._process.tell({"t": "packets", "on": bool(self._listeners or self._keeps())})
+            self._process.tell({"t": "pace", "fps": self._pace})
+
+    def _keeps(self) -> bool:
+        return self.spec.preroll > 0 and not self._eased
 
     # --- for the owner
 
@@ -165,6 +168,20 @@ class Feed:
             self._paused = False
         self._wake.set()
 
+    def slow(self, fps: float) -> None:
+        """Show at most `fps` pictures a second from now on; 0 for all that come."""
+        with self._lock:
+            self._pace = fps
+            self._tell_process()
+
+    def ease(self, on: bool) -> None:
+        """Keep no video for clips, which lets the source close when nobody looks; or keep it again."""
+        with self._lock:
+            self._eased = on
+            self._preroll.clear()
+            self._tell_process()
+        self._wake.set()
+
     def status(self) -> dict[str, Any]:
         """For `noctule status` and the status page."""
         with self._lock:
@@ -173,6 +190,7 @@ class Feed:
                 "preroll_s": round(self._preroll.kept, 1),
                 "viewers": len(self._viewers) + len(self._listeners),
                 "dropped": sum(v.dropped for v in self._viewers),
+                **({"lowered_fps": self._pace} if self._pace else {}),
             }
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -203,7 +221,7 @@ class Feed:
         with self._lock:
             if self._paused:
                 return False
-            if self._viewers or self._listeners or self.spec.preroll > 0:
+            if self._viewers or self._listeners or self._keeps():
                 return True
             return time.monotonic() - self._last_wanted < self.patience.linger and self.state in (OPENING, LIVE)
 
@@ -244,20 +262,8 @@ class Feed:
             if state in (CLOSED, PAUSED):
                 self._latest = None
             self._changed.notify_all()
-        name = self.spec.name
-        if state == LOST and error is not None and (old is None or old.message != error.message):
-            self._publish(
-                "capture.lost",
-                f"{name} gives no pictures: {error.message}",
-                4,
-                {"source": name, "reason": error.message, "hint": error.hint},
-            )
-        elif state == LIVE and before != LIVE:
-            self._publish("capture.live", f"{name} gives pictures", 6, {"source": name, **self.about})
-        elif state == PAUSED and before != PAUSED:
-            self._publish("capture.paused", f"{name} is paused and its device closed", 5, {"source": name})
-        elif state == CLOSED and before == LIVE:
-            self._publish("capture.closed", f"{name} is closed: nobody looks", 6, {"source": name})
+        if (said := news(self.spec.name, before, state, old, error, self.about)) is not None:
+            self._publish(*said)
 
     def _session(self, stop: threading.Event, beat: Callable[[], None]) -> tuple[NoctuleError | None, bool]:
         """One life of a capture process: (why it ended or None when it was not wanted any more, frames came)."""
@@ -276,7 +282,7 @@ class Feed:
         session = Session(process, self, replace(self.patience, open=self._open_limit))
         with self._lock:
             self._process = process
-            self._ask_packets()
+            self._tell_process()
 
         def go_on() -> bool:
             beat()

@@ -278,6 +278,19 @@ class TextLM:
                 raise
             return self._clock.monotonic() - began
 
+    def lean(self, on: bool) -> int:
+        """Do with the smallest context the graph offers, which frees memory and makes each step cheaper, or use all
+        of it again; the context in force. Drops the held prefix."""
+        with self._alone():
+            self._held.clear()
+            self._graph.lean(on)
+            return self._graph.context
+
+    @property
+    def smallest_context(self) -> int:
+        """What `lean` would leave."""
+        return self._graph.smallest
+
     def forget(self) -> None:
         """Drop the held prefix, and wipe it from memory."""
         with self._alone():

@@ -38,6 +38,8 @@ class AvSource:
         self._bad = 0
         self._lent: list[Any] = []
         self._filter: Any = None
+        #: seconds between two pictures that are decoded, 0 for all; and when the last one was
+        self._gap = self._decoded = 0.0
 
     def connect(self) -> Any:
         """The open container; raises in words."""
@@ -64,11 +66,22 @@ class AvSource:
             packet = next(self._packets, None)
         if packet is None:
             raise EOFError
+        now = time.monotonic()
+        # a rate that was lowered leaves whole packets undecoded, where each is a picture by itself; one tick early
+        # rather than late, for the camera's own beat goes on
+        if self._gap and self._alone and now - self._decoded < self._gap * 0.9:
+            return Delivery(packet=self._packet(packet), alive=True)
+        self._decoded = now
         frames = decode_packet(packet, self._count_bad)
         self._bad = 0 if frames else self._bad
         self._lent = []
         pictures = [picture for frame in frames if (picture := self._picture(frame)) is not None]
         return Delivery(pictures, self._packet(packet))
+
+    @property
+    def _alone(self) -> bool:
+        """Whether each packet can be decoded without the ones before it."""
+        return self._stream.codec_context.name in ("mjpeg", "rawvideo", "wrapped_avframe", "bmp")
 
     def _count_bad(self) -> None:
         self._bad += 1

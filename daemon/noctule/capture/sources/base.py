@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -79,3 +79,18 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let the device go."""
+
+
+@runtime_checkable
+class OnDemand(Protocol):
+    """A source that makes a picture when it is read: fewer reads are fewer pictures, none grows old in a queue."""
+
+    on_demand: Literal[True]
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A source that saves work when fewer pictures are wanted."""
+
+    def pace(self, fps: float) -> None:
+        """Deliver at most about `fps` pictures a second; 0 for all."""

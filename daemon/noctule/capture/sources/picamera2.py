@@ -70,6 +70,10 @@ class Picamera2Source:
             "camera": self._camera.camera_properties.get("Model", ""),
         }
 
+    def pace(self, fps: float) -> None:
+        wanted = self.spec.fps or 30.0
+        self._camera.set_controls({"FrameRate": min(fps, wanted) if fps > 0 else wanted})
+
     def read(self) -> Delivery:
         self._release()
         request = self._request = self._camera.capture_request()

@@ -7,7 +7,7 @@ import struct
 import time
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from noctule.capture.layout import check_size
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
@@ -34,6 +34,8 @@ def socket_of(address: str) -> Path:
 
 class WaylandSource:
     """address: see `socket_of`."""
+
+    on_demand: Literal[True] = True
 
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec

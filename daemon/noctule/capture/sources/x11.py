@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import time
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from noctule.capture.layout import check_size
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
@@ -25,6 +25,8 @@ _QUERY, _GET_IMAGE, _ATTACH_FD, _Z_PIXMAP = 0, 4, 6, 2
 
 class X11Source:
     """address: ":0". Takes a picture `fps` times a second, from the upper left when a smaller size is wanted."""
+
+    on_demand: Literal[True] = True
 
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec
