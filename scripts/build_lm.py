@@ -57,7 +57,7 @@ def build(options: argparse.Namespace) -> None:
     lines, calibration = 60_000, 1500
     if options.quick:
         recipe, lines, calibration = (
-            replace(recipe, steps=80, batch=32, chunk=1920, warmup=10),
+            replace(recipe, steps=80, batch=32, chunk=1920, rates=((9, 1.0), (30, 1.0), (80, 0.0))),
             12_000,
             100,
         )

@@ -96,7 +96,7 @@ _ALL = (
     Kind(
         "audio.muted",
         "The microphone was muted",
-        "The device is closed, not merely ignored. `noctule unmute` ends it.",
+        "The device is closed, not merely ignored, also after a restart. `noctule mute off` ends it.",
     ),
     Kind("audio.unmuted", "The microphone is on again", "It was muted before."),
     Kind("audio.trouble", "The microphone hears nothing useful", "The entry says what is wrong and what helps."),

@@ -189,7 +189,7 @@ class Language:
             "waiting": self.worker.waiting,
             "requests": vars(self.worker.counts),
         }
-        if self._by_hand:
+        if self._by_hand and self._by_hand != lm.model:
             facts["configured"] = lm.model
         if self.worker.first_seconds is not None:
             facts["first_s"] = self.worker.first_seconds

@@ -37,14 +37,12 @@ class ModelSynthesis:
         self._rest += text
         ends = [found.end() for found in (_CLAUSE if self._speaker.settings.spells else _BLANK).finditer(self._rest)]
         cut = ends[-1] if ends else 0
-        self._give(self._rest[:cut])
+        self._give(self._rest[:cut], ends=False)
         self._rest = self._rest[cut:]
 
-    def _give(self, text: str) -> None:
-        if self._speaker.settings.spells:
-            text = spoken(text)
-        if text.strip():
-            self._utterance.feed.more(self._speaker.entries([text], continued=self._any))
+    def _give(self, text: str, *, ends: bool = True) -> None:
+        if (spoken(text) if self._speaker.settings.spells else text).strip():
+            self._utterance.feed.more(self._speaker.entries([text], continued=self._any, ends=ends))
             self._any = True
 
     def close(self) -> None:

@@ -46,6 +46,7 @@ def probe_runtime(command: Sequence[str] | None = None, *, timeout: float = 20.0
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
             stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path},
+            cwd="/",  # not the caller's folder, where `-c` would find modules that somebody put there
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return RuntimeProbe(False, f"the TFLite runtime did not answer within {timeout:g} s")

@@ -19,7 +19,7 @@ from noctule import __version__
 
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 #: The Pythons of Debian 12 and 13 go into one package: nine tenths of their libraries are the same files, and a board
-#: that is upgraded from one Debian to the next keeps working. Ubuntu 22.04's shares little with them: its own package.
+#: that is upgraded from one Debian to the next keeps working. Ubuntu 22.04 shares little with them: its own package.
 USUAL = "3.11,3.13"
 
 
@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
     options = _parse(arguments)
     targets = _targets(options.python)
     machine = MACHINE[options.arch]
-    version = options.version or __version__ + ("" if options.python == USUAL else f"+py{options.python.replace(',', '+')}")
+    version = options.version or __version__ + (
+        "" if options.python == USUAL else f"+py{options.python.replace(',', '+')}"
+    )
     epoch = tree.commit_time()
     os.environ["SOURCE_DATE_EPOCH"] = str(epoch)
     try:
@@ -45,7 +47,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _build(
-    options: argparse.Namespace, targets: list[Target], sites: list[Path], needs: dict[str, str], version: str, epoch: int
+    options: argparse.Namespace,
+    targets: list[Target],
+    sites: list[Path],
+    needs: dict[str, str],
+    version: str,
+    epoch: int,
 ) -> Path:
     options.output.mkdir(parents=True, exist_ok=True)
     # beside the cache, so that files are linked, not copied
@@ -86,19 +93,26 @@ def _targets(text: str) -> list[Target]:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/build_deb", description=__doc__)
-    host = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False).stdout.strip()
+    host = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     parser.add_argument("--arch", choices=sorted(MACHINE), default=host if host in MACHINE else "amd64")
     parser.add_argument("--python", default=USUAL, metavar="LIST",
-                        help=f"Pythons it has libraries for (default {USUAL}: Debian 12 and 13; 3.10: Ubuntu 22.04, Jetson)")  # fmt: skip
+                        help=f"Pythons it has libraries for (default {USUAL}: Debian; 3.10: Jetson)")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, default=Path("dist"), metavar="DIR", help="default: dist")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="take the wheels from there, without a network")
     parser.add_argument("--version", help="another version than the program's own")
-    parser.add_argument("--maintainer", default="{} <{}>".format(os.environ.get("DEBFULLNAME", "Noctule"),
-                        os.environ.get("DEBEMAIL", "noctule@localhost")), help="default: $DEBFULLNAME <$DEBEMAIL>")  # fmt: skip
+    maintainer = f"{os.environ.get('DEBFULLNAME', 'Noctule')} <{os.environ.get('DEBEMAIL', 'noctule@localhost')}>"
+    parser.add_argument("--maintainer", default=maintainer, help="default: $DEBFULLNAME <$DEBEMAIL>")
     parser.add_argument("--compression", choices=("xz", "gzip", "none"), default="xz", help="default: xz")
     parser.add_argument("--default-config", type=Path, metavar="FILE", help="ship this configuration (for tests)")
-    cache = Path(os.environ.get("NOCTULE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "noctule")
-    parser.add_argument("--cache", type=Path, default=cache, help=f"where installed packages are kept (default: {cache})")
+    cache = Path(
+        os.environ.get("NOCTULE_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "noctule"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=cache, help=f"where installed packages are kept (default: {cache})"
+    )
     options = parser.parse_args(arguments)
     options.cache.mkdir(parents=True, exist_ok=True)
     return options

@@ -95,7 +95,11 @@ def copyright_text(root: Path) -> str:
         name, licence = str(about["Name"]), _licence(about)
         if not licence:
             raise RuntimeError(f"{name} does not say its licence: {metadata.relative_to(root)}")
-        home = next((u.split(",")[-1].strip() for u in about.get_all("Project-URL", [])), "") or about["Home-page"] or "-"
+        home = (
+            next((u.split(",")[-1].strip() for u in about.get_all("Project-URL", [])), "")
+            or about["Home-page"]
+            or "-"
+        )
         licences[name] = f"{name} {about['Version']}: {licence} ({home})"
     rows = "".join(f" {row}\n" for _, row in sorted(licences.items()))
     return (ROOT / "deb/copyright").read_text("utf-8").replace("{vendored}\n", rows)

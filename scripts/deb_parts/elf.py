@@ -17,7 +17,7 @@ _NEEDED, _SONAME = 1, 14  # dynamic tags
 
 @dataclass(frozen=True)
 class Needs:
-    """machine: e_machine. needed: library names. versions: (library, symbol version) such as (libc.so.6, GLIBC_2.34)."""
+    """machine: e_machine. needed: library names. versions: (library, symbol version): (libc.so.6, GLIBC_2.34)."""
 
     machine: int
     soname: str

@@ -45,7 +45,9 @@ class Target:
 
     def platforms(self, machine: str) -> list[str]:
         """The platform tags a wheel may have, best first; manylinux_2_17 is the oldest in use."""
-        return [f"manylinux_2_{minor}_{machine}" for minor in range(self.glibc, 16, -1)] + [f"manylinux2014_{machine}"]
+        return [f"manylinux_2_{minor}_{machine}" for minor in range(self.glibc, 16, -1)] + [
+            f"manylinux2014_{machine}"
+        ]
 
     def environment(self, machine: str) -> dict[str, str]:
         """What requirements' markers are evaluated with (PEP 508)."""
@@ -85,8 +87,10 @@ class Pin:
 
 def write_lock(target: Target, pins: Iterable[Pin]) -> None:
     head = (
-        f"# What a board with Python {target.python} installs: {target.systems}. Made by `scripts/requirements.py lock`.\n"
-        f"# Wheels for {' and '.join(MACHINES)}, glibc 2.{target.glibc} or later; pip takes nothing else (--require-hashes).\n"
+        f"# What a board with Python {target.python} installs: {target.systems}. Made by"
+        " `scripts/requirements.py lock`.\n"
+        f"# Wheels for {' and '.join(MACHINES)}, glibc 2.{target.glibc} or later; pip takes nothing else"
+        " (--require-hashes).\n"
     )
     target.lock.parent.mkdir(exist_ok=True)
     target.lock.write_text(head + "".join("\n" + pin.text() for pin in sorted(pins, key=lambda p: p.name)), "utf-8")
@@ -120,7 +124,7 @@ def project_requirements(root: Path = ROOT, extras: Sequence[str] = EXTRAS) -> l
     try:
         import tomllib
     except ImportError:  # Python 3.10
-        import tomli as tomllib
+        import tomli as tomllib  # type: ignore[no-redef]
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     wanted: list[str] = list(project["dependencies"])
     for extra in extras:
@@ -128,7 +132,9 @@ def project_requirements(root: Path = ROOT, extras: Sequence[str] = EXTRAS) -> l
     return wanted
 
 
-def closure(roots: Iterable[str], pins: Mapping[str, Pin], environment: Mapping[str, str]) -> tuple[set[str], list[str]]:
+def closure(
+    roots: Iterable[str], pins: Mapping[str, Pin], environment: Mapping[str, str]
+) -> tuple[set[str], list[str]]:
     """(names reached from `roots`, requirements that no pin satisfies), by the markers' own rules.
 
     Extras of a requirement (`a[b]`) bring what the package requires under that extra, as in PEP 508.
@@ -158,16 +164,29 @@ def closure(roots: Iterable[str], pins: Mapping[str, Pin], environment: Mapping[
 def fits(wheel: str, target: Target, machine: str) -> bool:
     """Whether this wheel installs on the target: its Python, its ABI, its machine, a glibc no newer than there."""
     for tag in parse_wheel_filename(wheel)[3]:
-        if tag.platform != "any" and tag.platform not in target.platforms(machine) and not _older(tag.platform, machine):
+        if (
+            tag.platform != "any"
+            and tag.platform not in target.platforms(machine)
+            and not _older(tag.platform, machine)
+        ):
             continue
         if tag.abi == "none" and tag.interpreter in ("py3", target.tag):
             return True
         if tag.abi == target.tag and tag.interpreter == target.tag:
             return True
-        if tag.abi == "abi3" and tag.interpreter.startswith("cp3") and int(tag.interpreter[3:]) <= int(target.tag[3:]):
+        if (
+            tag.abi == "abi3"
+            and tag.interpreter.startswith("cp3")
+            and int(tag.interpreter[3:]) <= int(target.tag[3:])
+        ):
             return True
     return False
 
 
 def _older(platform: str, machine: str) -> bool:
-    return platform in (f"manylinux1_{machine}", f"manylinux2010_{machine}", f"manylinux_2_5_{machine}", f"manylinux_2_12_{machine}")
+    return platform in (
+        f"manylinux1_{machine}",
+        f"manylinux2010_{machine}",
+        f"manylinux_2_5_{machine}",
+        f"manylinux_2_12_{machine}",
+    )

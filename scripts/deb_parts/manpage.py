@@ -22,14 +22,17 @@ and
 work without it."""
 
 _FILES = (
-    ("/etc/noctule/noctule.toml", "The configuration, with every key and its default. Files in conf.d beside it are read after it."),
+    (
+        "/etc/noctule/noctule.toml",
+        "Every key with its default. Files in conf.d beside it are read after it.",
+    ),
     ("/var/lib/noctule", "Timers, pictures, and models of your own (in models)."),
     ("/usr/share/noctule/models", "The models that come with it."),
     ("/run/noctule/control.sock", "The control socket, for root and the members of the group noctule."),
     ("/usr/share/doc/noctule", "More about the brain, the eyes, wake words, speech, and the ways in for programs."),
 )
 _EXIT = (("0", "It worked."), ("64", "The command line has a mistake."), ("78", "The configuration has a mistake."),
-         ("77", "You may not do that."), ("other", "One line on standard error says what is wrong, a second what to do."))  # fmt: skip
+         ("77", "You may not do that."), ("other", "It did not work; standard error says why."))  # fmt: skip
 
 
 def page(version: str, date: str) -> str:
@@ -59,7 +62,9 @@ def _verb(name: str, text: str, parser: argparse.ArgumentParser) -> Iterator[str
         label = ", ".join(action.option_strings) or str(action.metavar or action.dest)
         if isinstance(action, argparse._SubParsersAction):
             for word, sub in action.choices.items():
-                about = next((c.help for c in action._choices_actions if c.dest == word), None) or sub.description or ""
+                about = (
+                    next((c.help for c in action._choices_actions if c.dest == word), None) or sub.description or ""
+                )
                 yield from (".TP", f".B {_roff(word)}", _roff(_sentence(about)))
         elif action.help:
             value = f" {_value(action)}" if action.option_strings and action.nargs != 0 else ""

@@ -64,7 +64,7 @@ def _report(target: Target, machine: str, wanted: Sequence[str], deps: bool) -> 
         if done.returncode != 0:
             raise RuntimeError(f"Python {target.python} on {machine}: {done.stderr.strip()[-600:]}")
         found: list[dict[str, Any]] = json.loads(report.read_text("utf-8"))["install"]
-    pins = {}
+    pins: dict[str, Pin] = {}
     for entry in found:
         about, download = entry["metadata"], entry["download_info"]
         name = canonicalize_name(about["name"])

@@ -6,13 +6,14 @@
                                            (a link to the system's) and the locked packages; one for each Python
 
 The program lies apart from the packages, so that a capture process under the system's own Python (cameras whose
-libraries are only there) finds it and not the packages beside it, which are built for another numpy than the system's.
+libraries are only there) finds it and not the packages beside it: the system's libraries want the system's numpy.
 """
 
 from __future__ import annotations
 
 import filecmp
 import gzip
+import itertools
 import os
 import shutil
 import subprocess
@@ -31,13 +32,15 @@ _PYAUDIO_SINCE = ("pyaudio",)
 _WORTH_SHARING = 16384
 
 
-def lay_out(root: Path, targets: Sequence[Target], sites: Sequence[Path], machine: str, version: str, date: str) -> None:
+def lay_out(
+    root: Path, targets: Sequence[Target], sites: Sequence[Path], machine: str, version: str, date: str
+) -> None:
     """Fill the empty folder `root`. sites: the installed packages of each target. date: ISO."""
     home = root / HOME
     shutil.copytree(ROOT / "daemon/noctule", home / "app/noctule", ignore=shutil.ignore_patterns("__pycache__"))
     for target, site in zip(targets, sites, strict=True):
         _environment(home, target, site, machine)
-    for earlier, later in zip(targets, targets[1:], strict=False):
+    for earlier, later in itertools.pairwise(targets):
         share(home / f"python{earlier.python}/lib", home / f"python{later.python}/lib", earlier.python, later.python)
     _copy("deb/noctule.sh", root / "usr/bin/noctule", 0o755)
     shutil.copytree(ROOT / "models", root / "usr/share/noctule/models")
@@ -91,7 +94,9 @@ def _systemd(root: Path) -> None:
     """The units with the launcher's path; the rest as scripts/install has it."""
     for unit, folder in (("noctule.service", "system"), ("noctule-display.service", "user")):
         text = (ROOT / "systemd" / unit).read_text("utf-8")
-        changed = text.replace("/opt/noctule/venv/bin/noctule", "/usr/bin/noctule").replace("below /opt", "below /usr")
+        changed = text.replace("/opt/noctule/venv/bin/noctule", "/usr/bin/noctule").replace(
+            "below /opt", "below /usr"
+        )
         target = root / "usr/lib/systemd" / folder / unit
         target.parent.mkdir(parents=True)
         target.write_text(changed, "utf-8")
@@ -126,5 +131,11 @@ def commit_time() -> int:
     """Seconds since 1970 of the commit, or of the changelog where there is no git."""
     if given := os.environ.get("SOURCE_DATE_EPOCH", ""):
         return int(given)
-    done = subprocess.run(["git", "-C", str(ROOT), "log", "-1", "--format=%ct"], capture_output=True, text=True, check=False)
-    return int(done.stdout) if done.returncode == 0 and done.stdout.strip() else int((ROOT / "CHANGELOG.md").stat().st_mtime)
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"], capture_output=True, text=True, check=False
+    )
+    return (
+        int(done.stdout)
+        if done.returncode == 0 and done.stdout.strip()
+        else int((ROOT / "CHANGELOG.md").stat().st_mtime)
+    )

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from deb_parts import elf
@@ -17,24 +18,32 @@ from deb_parts.resolve import pip_target
 #: installers' records (dpkg keeps its own), and LiteRT's accelerators for graphics and neural processors, which want
 #: their makers' libraries and are never loaded (noctule/tflite.py gives their folders as nowhere).
 _USELESS_FOLDERS = ("tests", "test", "include", "__pycache__", "ai_edge_litert/vendors")
-_USELESS_FILES = ("*.pyi", "*.a", "*.h", "*.pxd", "*.pyx", "*.pyc", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json",
-                  "libLiteRtWebGpuAccelerator.so", "_*_tests.cpython-*.so", "completion.sh")  # fmt: skip
+_USELESS_FILES = (
+    "*.pyi", "*.a", "*.h", "*.pxd", "*.pyx", "*.pyc", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json",
+    "libLiteRtWebGpuAccelerator.so", "_*_tests.cpython-*.so", "completion.sh",
+)  # fmt: skip
+#: seconds after which what another lock left in the cache is removed
+_FORGOTTEN = 7 * 86400
 #: a folder of that name that is part of what runs
 _KEPT = ("numpy/testing",)
 
 
 def installed(target: Target, machine: str, cache: Path, wheelhouse: Path | None = None) -> Path:
-    """The folder of installed packages. Raises RuntimeError with pip's words. Nothing without a locked hash gets in."""
-    digest = hashlib.sha256(target.lock.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
+    """The folder of installed packages. Raises RuntimeError with pip's words. Only locked hashes get in."""
+    rules = repr((_USELESS_FOLDERS, _USELESS_FILES, _KEPT)).encode()
+    digest = hashlib.sha256(target.lock.read_bytes() + rules).hexdigest()[:16]
     folder = cache / f"site-{target.tag}-{machine}-{digest}"
     if folder.is_dir():
         return folder
+    for older in cache.glob(f"site-{target.tag}-{machine}-*"):
+        if time.time() - older.stat().st_mtime > _FORGOTTEN:
+            shutil.rmtree(older, ignore_errors=True)
     fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     offline = ["--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps",
-         "--require-hashes", *offline, *pip_target(target, machine, fresh), "-r", str(target.lock)],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
+         "--no-deps", "--require-hashes", *offline, *pip_target(target, machine, fresh), "-r", str(target.lock)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
@@ -65,9 +74,10 @@ def prune(site: Path) -> None:
 
 #: soname -> Debian package, of all that may be asked of the system. Both Debian and Ubuntu name them so.
 _SYSTEM = {
-    "libc.so.6": "libc6", "libm.so.6": "libc6", "libdl.so.2": "libc6", "libpthread.so.0": "libc6", "librt.so.1": "libc6",
-    "ld-linux-x86-64.so.2": "libc6", "ld-linux-aarch64.so.1": "libc6", "libresolv.so.2": "libc6", "libutil.so.1": "libc6",
-    "libmvec.so.1": "libc6", "libstdc++.so.6": "libstdc++6", "libgcc_s.so.1": "libgcc-s1", "libz.so.1": "zlib1g", "libatomic.so.1": "libatomic1",
+    "libc.so.6": "libc6", "libm.so.6": "libc6", "libdl.so.2": "libc6", "libpthread.so.0": "libc6",
+    "librt.so.1": "libc6", "ld-linux-x86-64.so.2": "libc6", "ld-linux-aarch64.so.1": "libc6",
+    "libresolv.so.2": "libc6", "libutil.so.1": "libc6", "libmvec.so.1": "libc6", "libstdc++.so.6": "libstdc++6",
+    "libgcc_s.so.1": "libgcc-s1", "libz.so.1": "zlib1g", "libatomic.so.1": "libatomic1",
 }  # fmt: skip
 #: glibc's minor -> the newest GLIBCXX that the libstdc++ of that release of Debian or Ubuntu has
 _GLIBCXX = {35: 30, 36: 30, 39: 33, 41: 33}
@@ -78,7 +88,7 @@ _LIBSTDCXX = {21: 5, 22: 6, 24: 7, 25: 8, 26: 9, 28: 10, 29: 11, 30: 12, 32: 13,
 def system_needs(site: Path, target: Target, machine: str) -> dict[str, str]:
     """Debian package -> least version ("" for any) that the libraries in `site` need.
 
-    Raises RuntimeError when one is for another machine, needs a library nobody has, or a newer glibc than the target's.
+    Raises RuntimeError when one is for another machine, needs a library nobody has, or a glibc newer than there.
     """
     libraries = {path: about for path in site.rglob("*.so*") if (about := elf.read(path)) is not None}
     ours = {path.name for path in libraries} | {about.soname for about in libraries.values()}
@@ -104,7 +114,7 @@ def system_needs(site: Path, target: Target, machine: str) -> dict[str, str]:
                     wrong.append(f"{where} needs {version}")
             elif version.startswith("GLIBCXX_3.4."):
                 glibcxx = max(glibcxx, int(number))
-                if int(number) > _GLIBCXX[target.glibc]:
+                if int(number) > _GLIBCXX.get(target.glibc, 0):
                     wrong.append(f"{where} needs {version}")
     if wrong:
         raise RuntimeError(f"Python {target.python}, {machine}: " + "; ".join(sorted(wrong)))

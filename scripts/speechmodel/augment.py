@@ -74,7 +74,7 @@ class Noises:
 
 
 def disturbed(
-    clean: Tensor, spans: Tensor, g: torch.Generator, bank: Noises, quiet: float = 0.25
+    clean: Tensor, spans: Tensor, g: torch.Generator, bank: Noises, quiet: float = 0.35
 ) -> tuple[Tensor, Tensor]:
     """clean [B, N] → (what a microphone hears, the clean speech at the same level).
 
@@ -82,7 +82,7 @@ def disturbed(
     """
     rows, length = clean.shape
     size = 1 << (length + _TAIL - 1).bit_length()
-    size = size if size < 1.3 * (length + _TAIL) else int(math.ceil((length + _TAIL) / 4096)) * 4096
+    size = size if size < 1.3 * (length + _TAIL) else -(-(length + _TAIL) // 4096) * 4096
     bins = size // 2 + 1
     equal = _curve(rows, 8, bins, torch.rand(rows, 1, generator=g) * 0.9, g)
     narrow = torch.rand(rows, 1, generator=g) < 0.1
@@ -90,12 +90,15 @@ def disturbed(
     frequency = torch.linspace(0, RATE / 2, bins)[None]
     equal = equal * torch.where(narrow & (frequency > edge), 0.03, 1.0)
     spectrum = torch.fft.rfft(clean, size)
-    heard = torch.fft.irfft(spectrum * equal * torch.fft.rfft(bank.rooms[torch.randint(0, len(bank.rooms), (rows,), generator=g)], size), size)[:, :length]
+    heard = torch.fft.irfft(
+        spectrum * equal * torch.fft.rfft(bank.rooms[torch.randint(0, len(bank.rooms), (rows,), generator=g)], size),
+        size,
+    )[:, :length]
     time = torch.arange(length)[None]
     speaking = (time >= spans[:, :1]) & (time < spans[:, 1:])
     level = (heard.square() * speaking).sum(1, keepdim=True) / (speaking.sum(1, keepdim=True) + 1)
     noisy = torch.rand(rows, 1, generator=g) >= quiet
-    snr = torch.empty(rows, 1).uniform_(2.0, 35.0, generator=g)
+    snr = torch.empty(rows, 1).uniform_(3.0, 38.0, generator=g)
     noise = bank.cut(clean, g) * (level * 10 ** (-snr / 10)).sqrt() * noisy
     floor = torch.randn(rows, length, generator=g) * 10 ** (torch.empty(rows, 1).uniform_(-95, -60, generator=g) / 20)
     gain = 10 ** (torch.empty(rows, 1).uniform_(-26, 4, generator=g) / 20)

@@ -45,7 +45,7 @@ def scaled(spans: Sequence[Span], factor: float, shift: float = 0.0) -> tuple[Sp
 
 
 def write_shard(path: Path, clips: Sequence[Clip]) -> None:
-    """One uncompressed .npz: int16 samples end to end, and a JSON line for every clip. Written whole or not at all."""
+    """One uncompressed .npz: int16 samples end to end, a JSON line for every clip; written whole or not at all."""
     lines = [
         json.dumps(
             {

@@ -47,10 +47,16 @@ class ClipStore:
 
     def load(self, folder: Path, pattern: str) -> int:
         """Read the shards that are new; how many there were."""
-        fresh = [path for path in sorted(folder.glob(pattern)) if path.name not in self._read and ".part" not in path.name]
+        fresh = [
+            path for path in sorted(folder.glob(pattern)) if path.name not in self._read and ".part" not in path.name
+        ]
         for path in fresh:
             with np.load(path) as file:
-                audio, ends, lines = file["audio"], file["ends"].tolist(), file["lines"].tobytes().decode().split("\n")
+                audio, ends, lines = (
+                    file["audio"],
+                    file["ends"].tolist(),
+                    file["lines"].tobytes().decode().split("\n"),
+                )
             group = path.stem.split("-")[1]
             start = 0
             for end, line in zip(ends, lines, strict=True):
@@ -59,11 +65,23 @@ class ClipStore:
             self._read.add(path.name)
         return len(fresh)
 
+    def join(self, group: str, clips: Sequence[Clip]) -> int:
+        """Add clips that are not in a shard; how many."""
+        for clip in clips:
+            line = {"text": clip.text, "voice": clip.voice, "kind": clip.kind, "phones": []}
+            line["words"] = [[s.label, s.start, s.end] for s in clip.words]
+            audio = np.clip(np.rint(clip.audio * 32767), -32768, 32767).astype(np.int16)
+            self._clips.setdefault(group, []).append(_Stored(audio, json.dumps(line)))
+        return len(clips)
+
     def groups(self) -> list[str]:
         return sorted(self._clips)
 
     def count(self, group: str) -> int:
         return len(self._clips.get(group, []))
+
+    def hours(self, group: str) -> float:
+        return sum(len(c.audio) for c in self._clips.get(group, [])) / RATE / 3600
 
     def seconds(self) -> float:
         return sum(len(c.audio) for clips in self._clips.values() for c in clips) / RATE
@@ -88,7 +106,9 @@ class ClipStore:
                 raw = json.loads(stored.line)
                 found.setdefault(raw["voice"].partition(":")[0], set()).update(p[0] for p in raw["phones"])
         return {
-            engine: {label: i + 1 for i, label in enumerate(sorted(names))} for engine, names in found.items() if names
+            engine: {label: i + 1 for i, label in enumerate(sorted(names))}
+            for engine, names in found.items()
+            if names
         }
 
 

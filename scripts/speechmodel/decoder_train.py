@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from noctule.errors import NoctuleError
 from speechmodel.clips import Audio, read_shard
 from speechmodel.decoder import SHIFT, Comparison, Decoder, DecoderShape
 from speechmodel.features import log_mel, power
@@ -22,9 +23,9 @@ from speechmodel.voice_train import finite, mean_of, save_mean
 
 @dataclass(frozen=True)
 class DecoderPlan:
-    """seconds: of training; frames: of a piece of sound, of which the first `skip` only warm the state up."""
+    """steps: of training; frames: of a piece of sound, of which the first `skip` only warm the state up."""
 
-    seconds: float = 900.0
+    steps: int = 2500
     batch: int = 8
     frames: int = 20
     skip: int = 3
@@ -89,14 +90,18 @@ class DecoderTrainer:
         begin = self.plan.skip * FRAME
         return self.compare(self.model(values)[:, begin:], wanted[:, begin:])
 
-    def run(self, say: Callable[[str], None], target: Path) -> None:
-        """Train for the plan's time; a checkpoint every two minutes and at the end."""
+    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
+        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
+
+        encoder: the name of the weights whose codes these are.
+        """
         plan = self.plan
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.8, 0.98), weight_decay=0.01)
         begin = saved = time.monotonic()
+        first = self.step
         sums: dict[str, float] = {}
-        while (spent := time.monotonic() - begin) < plan.seconds:
-            cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * spent / plan.seconds))
+        while self.step < plan.steps:
+            cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * self.step / plan.steps))
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * min(1.0, (self.step + 1) / 50) * cosine
             terms = self.losses()
@@ -113,13 +118,15 @@ class DecoderTrainer:
                 sums[name] = sums.get(name, 0.0) + float(term.detach())
             if self.step % 50 == 0:
                 shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
-                say(f"decoder {self.step}: {shown}, skipped {self.skipped}, {spent:.0f} of {plan.seconds:.0f} s")
+                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
+                say(f"decoder {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
                 sums = {}
             if time.monotonic() - saved > 120:
-                self.save(target)
+                self.save(target.with_suffix(".partial"), "")
                 saved = time.monotonic()
-        self.save(target)
+        if not self.save(target, encoder):
+            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
 
-    def save(self, target: Path) -> bool:
+    def save(self, target: Path, encoder: str) -> bool:
         """Write the running mean of the weights if every one is finite; whether it was."""
-        return finite(self.mean) and save_mean(target, "decoder", self.mean, self.model.shape, self.step)
+        return finite(self.mean) and save_mean(target, "decoder", self.mean, self.model.shape, self.step, encoder)

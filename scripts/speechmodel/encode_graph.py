@@ -73,9 +73,7 @@ class EncoderGraph:
 
     def _linear(self, g: Graph, x: Tensor, name: str, *, exact: bool = False) -> Tensor:
         values = np.ascontiguousarray(self._weights[f"{name}.weight"], np.float32)
-        stored = (
-            self.model.add(values, name) if exact else self._precision.matrix(self.model, Matrix(values), name)
-        )
+        stored = self.model.add(values, name) if exact else self._precision.matrix(self.model, Matrix(values), name)
         return g.linear(x, stored, self._constant(f"{name}.bias"))
 
     def _constant(self, name: str) -> Weight:
@@ -89,7 +87,7 @@ class EncoderGraph:
         """Add `encode`: pcm float32 [1, 1, 1280], input_pos int32 [1] → codes int32 [1, 8]."""
         g = self.model.graph("encode")
         pcm = g.reshape(g.input("pcm", [1, 1, FRAME]), [1, FRAME])
-        position = g.input("input_pos", [1], "int32")
+        g.input("input_pos", [1], "int32")  # the runtime's contract; the state says where time stands
         x = self._features(g, pcm)
         for layer in LAYERS:
             name = f"layers.{layer.name}"
@@ -101,10 +99,7 @@ class EncoderGraph:
                 x = self._block(g, x, layer, name)
         z = self._linear(g, self._norm(g, x, "norm"), "project", exact=True)
         codes = g.argmax(g.linear(g.reshape(z, [CODEBOOKS, DIGITS]), self._grid, self._lengths))
-        # the runtime's contract gives every step its frame number; this encoder has no use for it but must read it
-        unused = g.slice(position, [0], [1])
-        kept = g.sub(unused, unused)
-        g.output("codes", g.add(g.reshape(codes, [1, CODEBOOKS]), g.reshape(kept, [1, 1])))
+        g.output("codes", g.reshape(codes, [1, CODEBOOKS]))
         return g
 
     def _features(self, g: Graph, pcm: Tensor) -> Tensor:
@@ -161,5 +156,3 @@ def _silu(g: Graph, x: Tensor) -> Tensor:
 def state_names() -> list[str]:
     """The states of the graph, in the order they are made."""
     return ["state_pcm"] + [f"state_{layer.name}" for layer in LAYERS if layer.width > max(1, layer.stride)]
-
-

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechmodel.clips import Audio, Clip, Span
+from speechmodel.clips import Audio, Clip, Span, scaled
 from speechmodel.shape import DELAY, FRAME, PHONE_STEPS, RATE, LmShape
 from speechmodel.tokenizer import Pieces
 
@@ -61,6 +61,43 @@ def phone_stream(phones: Sequence[Span], frames: int, labels: dict[str, int]) ->
     return out
 
 
+def varied(clip: Clip, rng: Random, others: Sequence[Clip]) -> Clip:
+    """Mostly the clip; sometimes only some of its words, sometimes some of its words and some of another clip's: so
+    many more orders of words are heard than were spoken."""
+    draw = rng.random()
+    if draw >= 0.3 or len(clip.words) < 3:
+        return clip
+    first = _part(clip, rng)
+    if draw < 0.12 or not others:
+        return first
+    second = _part(rng.choice(others), rng)
+    gap = np.zeros(int(rng.uniform(0.02, 0.25) * RATE), np.float32)
+    shift = (len(first.audio) + len(gap)) / RATE
+    same = clip.voice.partition(":")[0] == second.voice.partition(":")[0]
+    return replace(
+        first,
+        audio=np.concatenate([first.audio, gap, second.audio]),
+        words=first.words + scaled(second.words, 1.0, shift),
+        phones=first.phones + scaled(second.phones, 1.0, shift) if same else (),
+    )
+
+
+def _part(clip: Clip, rng: Random) -> Clip:
+    """Neighbouring words of a clip, cut out between words."""
+    count = rng.randint(1, min(6, len(clip.words)))
+    first = rng.randrange(len(clip.words) - count + 1)
+    words = clip.words[first : first + count]
+    start, stop = max(0, int(words[0].start * RATE)), min(len(clip.audio), int(words[-1].end * RATE))
+    begin, end = start / RATE, stop / RATE
+    phones = tuple(p for p in clip.phones if p.start >= begin - 0.02 and p.end <= end + 0.02)
+    return replace(
+        clip,
+        audio=clip.audio[start:stop],
+        words=scaled(words, 1.0, -begin),
+        phones=scaled(phones, 1.0, -begin),
+    )
+
+
 def arranged(clip: Clip, rng: Random, others: Sequence[Clip]) -> tuple[Audio, tuple[Span, ...], tuple[Span, ...]]:
     """The clip with silence before and after, sometimes a pause between two words, sometimes the end of a wake word
     before it. Returns samples, words and phones in the new time."""
@@ -98,7 +135,12 @@ def arranged(clip: Clip, rng: Random, others: Sequence[Clip]) -> tuple[Audio, tu
         )
 
     words = moved(clip.words)
-    tail = words[-1].end + TAIL + rng.uniform(0.0, 0.1) - sum(len(part) for part in parts) / RATE
+    tail = (
+        words[-1].end
+        + TAIL
+        + (rng.uniform(0.0, 0.1) if rng.random() < 0.92 else rng.uniform(0.3, 1.5))
+        - sum(len(part) for part in parts) / RATE
+    )
     parts.append(np.zeros(max(0, int(tail * RATE)), np.float32))
     return np.concatenate(parts), words, moved(clip.phones)
 
@@ -112,6 +154,7 @@ def example(
     others: Sequence[Clip] = (),
 ) -> Example:
     """Draw one arrangement of a clip."""
+    clip = varied(clip, rng, others)
     audio, words, phones = arranged(clip, rng, others)
     frames = -(-len(audio) // FRAME)
     audio = np.pad(audio, (0, frames * FRAME - len(audio)))

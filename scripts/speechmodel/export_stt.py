@@ -22,7 +22,7 @@ from speechmodel.lm import SpeechTextModel, config
 from speechmodel.shape import RATE, LmShape
 
 NAME = "noctule-stt"
-LICENCE = "MIT"
+LICENCE = "Apache-2.0"
 #: contexts in frames: 10 s for a command, 20 s at most before old frames are forgotten
 BUCKETS = (128, 256)
 

@@ -42,7 +42,9 @@ _PLAIN = torch.from_numpy(filterbank())
 def transform() -> NDArray[np.float32]:
     """The windowed Fourier transform as a matrix [400, 2 * 257]: cosines, then sines."""
     phase = 2 * np.pi * np.arange(WINDOW)[:, None] * np.arange(N_FFT // 2 + 1)[None] / N_FFT
-    out: NDArray[np.float32] = (np.concatenate([np.cos(phase), np.sin(phase)], 1) * window()[:, None]).astype(np.float32)
+    out: NDArray[np.float32] = (np.concatenate([np.cos(phase), np.sin(phase)], 1) * window()[:, None]).astype(
+        np.float32
+    )
     return out
 
 

@@ -30,12 +30,9 @@ class CausalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, _, inputs = x.shape
         x = F.pad(x, (0, 0, self.width - self.stride, 0))
-        if self.width == 1:
-            out: Tensor = self.linear(x)
-            return out
         # [B, T', inputs, width] → time-major patches [B, T', width * inputs]
         patches = x.unfold(1, self.width, self.stride).transpose(2, 3)
-        out = self.linear(patches.reshape(batch, patches.shape[1], self.width * inputs))
+        out: Tensor = self.linear(patches.reshape(batch, patches.shape[1], self.width * inputs))
         return out
 
 

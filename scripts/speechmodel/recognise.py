@@ -1,4 +1,4 @@
-"""Greedy transcripts from the torch model, for a look at a training run; the shipped packages are measured elsewhere."""
+"""Greedy transcripts from the torch model, for a look at a training run; packages are measured elsewhere."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ Audio = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Heard:
-    """text; tokens with their probabilities; turn [frames + 1]: probability that all has been said."""
+    """text; tokens with their probabilities; turn [frames + 1]: probability that all has been said; first: the step
+    at which the first word was written, None for silence."""
 
     text: str
     tokens: list[int]
     probabilities: list[float]
     turn: NDArray[np.float32]
+    first: int | None
 
 
 @torch.no_grad()
@@ -59,5 +61,6 @@ def transcribe(
                 [t for t, _ in kept],
                 [p for _, p in kept],
                 torch.stack([t[row] for t in turns]).numpy(),
+                next((i for i, t in enumerate(tokens) if t > shape.padding), None),
             )
     return [heard for heard in found if heard is not None]

@@ -45,6 +45,10 @@ class Plan:
     #: heard batches that are kept, and how often one of them is used again instead of a new one
     kept: int = 64
     again: float = 0.6
+    #: the same once the encoder is frozen, when only codes need to be kept
+    kept_codes: int = 400
+    again_codes: float = 0.7
+    listen_rate: float = 1.5e-3
     shares: dict[str, float] = field(default_factory=lambda: {"espeak": 0.5, "flite": 0.5, "recordings": 0.5})
 
     def steps(self, stage: Stage) -> int:
@@ -53,11 +57,12 @@ class Plan:
     def rate_at(self, stage: Stage, step: int) -> float:
         """Warm-up, then constant, then a straight fall; the second stage falls all the way."""
         total = self.steps(stage)
-        begin = total * ((1 - self.decay) if stage == "joint" else 0.3)
+        begin = total * ((1 - self.decay) if stage == "joint" else 0.4)
         fall = min(1.0, max(0.0, (step - begin) / max(1.0, total - begin)))
         floor = self.last if stage == "joint" else 0.002
         warm = min(1.0, (step + 1) / self.warm_up) if stage == "joint" else min(1.0, (step + 1) / 100)
-        return self.rate * warm * (1 - fall * (1 - floor))
+        rate = self.rate if stage == "joint" else self.listen_rate
+        return rate * warm * (1 - fall * (1 - floor))
 
 
 class SpeechModel(nn.Module):
@@ -138,12 +143,12 @@ def losses(model: SpeechModel, heard: Heard, stage: Stage, shape: LmShape, g: to
         rows = (labels != IGNORED).any(1)
         if rows.any():
             share = float(rows.float().mean())
-            for kind, heads, source in (
-                ("phone1", model.heads.first, parts[rows][..., 0, :]),
-                ("phones", model.heads.all, codes[rows]),
+            for kind, weight_of, heads, source in (
+                ("phone1", 0.5, model.heads.first, parts[rows][..., 0, :]),
+                ("phones", 1.0, model.heads.all, codes[rows]),
             ):
                 guess = heads[name](source).unflatten(-1, (-1, model.heads.counts[name])).flatten(0, 2)
-                term = 0.5 * share * F.cross_entropy(guess.float(), labels[rows].flatten())
+                term = weight_of * share * F.cross_entropy(guess.float(), labels[rows].flatten())
                 terms[kind] = terms[kind] + term if kind in terms else term
     terms["bound"] = 0.1 * commitment
     if heard.target is None:
@@ -192,15 +197,17 @@ class Trainer:
     def _next(self, source: Iterator[Batch]) -> Heard:
         """A new batch, or one of the kept ones: speaking and disturbing costs as much as learning from it."""
         plan, g = self.plan, self.generator
-        if len(self._kept) >= plan.kept and float(torch.rand(1, generator=g)) < plan.again:
+        joint = self.stage == "joint"
+        room, again = (plan.kept, plan.again) if joint else (plan.kept_codes, plan.again_codes)
+        if len(self._kept) >= min(room, 64) and float(torch.rand(1, generator=g)) < again:
             return self._kept[int(torch.randint(0, len(self._kept), (1,), generator=g))]
-        keep = self.stage == "joint" and float(torch.rand(1, generator=g)) < 0.5
+        keep = joint and float(torch.rand(1, generator=g)) < 0.5
         heard = hear(next(source), g, self.bank, keep)
-        if self.stage == "listen":
+        if not joint:
             with torch.no_grad(), autocast():
                 codes, _ = quantise(self.model.encoder(heard.features).float())
             heard = replace(heard, features=codes)
-        if len(self._kept) < plan.kept:
+        if len(self._kept) < room:
             self._kept.append(heard)
         else:
             self._kept[int(torch.randint(0, len(self._kept), (1,), generator=g))] = heard
@@ -233,7 +240,9 @@ class Trainer:
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["torch"])
 
-    def run(self, say: Callable[[str], None], every: float = 180.0, refresh: Callable[[], None] | None = None) -> None:
+    def run(
+        self, say: Callable[[str], None], every: float = 180.0, refresh: Callable[[], None] | None = None
+    ) -> None:
         """The rest of this stage."""
         total = self.plan.steps(self.stage)
         source = batches(

@@ -1,4 +1,4 @@
-"""Spoken trials through the packages: the device's own classes hear a clip under a condition, and say what and when."""
+"""Spoken trials through the packages: the device's own classes hear a clip, and say what and when."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from noctule.errors import NoctuleError
 from speechmodel.shape import CODEBOOKS, DIGITS, LEVELS
 from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot
 from speechmodel.voice_data import DELAY, Line
@@ -24,10 +25,10 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class SpeakPlan:
-    """seconds: of training; wrong: at most this share of the digits heard is wrong, as it will be at run time; first:
+    """steps: of training; wrong: at most this share of the digits heard is wrong, as it will be at run time; first:
     weight of the semantic codebook beside the others'."""
 
-    seconds: float = 1800.0
+    steps: int = 6000
     batch: int = 20
     rate: float = 2e-3
     mean: float = 0.998
@@ -133,14 +134,18 @@ class SpeakTrainer:
         first = min(max(first, 0), max(0, len(self.lines) - size))
         return collate(self.lines[first : first + size], self.shape)
 
-    def run(self, say: Callable[[str], None], target: Path) -> None:
-        """Train for the plan's time; a checkpoint every two minutes and at the end."""
+    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
+        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
+
+        encoder: the name of the weights whose codes these are.
+        """
         plan = self.plan
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.02)
         begin = saved = time.monotonic()
+        first = self.step
         sums: dict[str, float] = {}
-        while (spent := time.monotonic() - begin) < plan.seconds:
-            cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * spent / plan.seconds))
+        while self.step < plan.steps:
+            cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * self.step / plan.steps))
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * min(1.0, (self.step + 1) / 80) * cosine
             terms = speaking_losses(self.model, self.batch(), plan, self.generator)
@@ -157,13 +162,15 @@ class SpeakTrainer:
                 sums[name] = sums.get(name, 0.0) + float(term.detach())
             if self.step % 50 == 0:
                 shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
-                say(f"voice {self.step}: {shown}, skipped {self.skipped}, {spent:.0f} of {plan.seconds:.0f} s")
+                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
+                say(f"voice {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
                 sums = {}
             if time.monotonic() - saved > 120:
-                self.save(target)
+                self.save(target.with_suffix(".partial"), "")
                 saved = time.monotonic()
-        self.save(target)
+        if not self.save(target, encoder):
+            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
 
-    def save(self, target: Path) -> bool:
+    def save(self, target: Path, encoder: str) -> bool:
         """Write the running mean of the weights if every one is finite; whether it was."""
-        return finite(self.mean) and save_mean(target, "voice", self.mean, self.shape, self.step)
+        return finite(self.mean) and save_mean(target, "voice", self.mean, self.shape, self.step, encoder)

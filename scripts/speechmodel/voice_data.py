@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from noctule.lm.text_feed import FeedRules, TextFeed
 from noctule.lm.words import Entry, script_entries
-from speechmodel.clips import RATE, Audio, Clip, Span, read_shard, write_shard
+from speechmodel.clips import RATE, Audio, Clip, Span, write_shard
 from speechmodel.shape import FRAME, FRAME_RATE
 from speechmodel.voice_flite import FliteVoice, Spoken
 from speechmodel.voice_text import VoiceTexts
@@ -118,7 +118,7 @@ class Line:
     which a mark follows the sound it stands for.
     """
 
-    clip: Clip
+    clip: Clip | None
     text: Ints
     asked: NDArray[np.bool_]
     word: NDArray[np.bool_]
@@ -173,9 +173,3 @@ def _due(clip: Clip, entries: list[Entry]) -> list[int] | None:
         else:
             out.append(int(clip.words[at - 1].end * FRAME_RATE))
     return [*out, end_frame(clip.words[-1].end)] if at == len(clip.words) else None
-
-
-def read_lines(path: Path, encode: Callable[[str], list[int]], feed_rules: FeedRules, latest: int) -> list[Line]:
-    """The usable clips of a shard: those whose text keeps up with the sound to within `latest` steps."""
-    lines = (line_of(clip, encode, feed_rules) for clip in read_shard(path))
-    return [line for line in lines if line is not None and line.late <= latest]

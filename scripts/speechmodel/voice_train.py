@@ -25,9 +25,9 @@ def finite(weights: Mapping[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in weights.values())
 
 
-def save_mean(target: Path, name: str, weights: Mapping[str, Tensor], shape: Any, step: int) -> bool:
+def save_mean(target: Path, name: str, weights: Mapping[str, Tensor], shape: Any, step: int, encoder: str) -> bool:
     """Write the weights whole or not at all; True."""
-    temporary = target.with_suffix(".part")
-    torch.save({name: dict(weights), "shape": dict(shape.__dict__), "step": step}, temporary)
+    temporary = target.with_name(f"{target.name}.part")
+    torch.save({name: dict(weights), "shape": dict(shape.__dict__), "step": step, "encoder": encoder}, temporary)
     temporary.replace(target)
     return True

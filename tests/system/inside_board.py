@@ -18,8 +18,8 @@ import traceback
 from pathlib import Path
 
 from inside_container import UNIT, cursor, entries, sh, show, until
-from installing import install
-from survival_world import PYTHON, ask, children, set_timer, status, timers
+from installing import install, python
+from survival_world import ask, children, set_timer, status, timers
 
 RECORDING = Path("config/demo/hey_noctule.wav")
 DRIVERS = Path("/sys/bus/platform/drivers")
@@ -48,7 +48,7 @@ def pixels(source: str, columns: int) -> tuple[list[list[int]], float]:
         "n, (w, h) = int(sys.argv[2]), image.size\n"
         "print(json.dumps([image.getpixel((w * (2 * i + 1) // (2 * n), h * 3 // 4)) for i in range(n)]))"
     )
-    found: list[list[int]] = json.loads(sh(PYTHON, "-c", code, path, str(columns)))
+    found: list[list[int]] = json.loads(sh(python(), "-c", code, path, str(columns)))
     return found, took
 
 

@@ -120,7 +120,7 @@ def check_out_of_memory() -> None:
         assert ask("what time is it")["ok"]
         assert pid() == main, "the service died of its capture process"
     until("pictures again", healthy, BACK)
-    request("POST", "/pause")
+    request("POST", "/pause", {})
     until("the film is closed", lambda: not children())
     since = cursor()
     with squeezed(main, 1 << 20), half_sent(SOCKET, 60, 60_000):

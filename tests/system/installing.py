@@ -1,6 +1,6 @@
 """Installing Noctule inside a container or a virtual board: from this checkout, or as a Debian package.
 
-NOCTULE_INSTALL=deb chooses the package, which must lie in /root/src/dist. Standard library only.
+NOCTULE_INSTALL=deb chooses the package, which must lie in /root/carry (see scripts/container). Standard library only.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ from pathlib import Path
 
 from inside_container import sh
 
-DIST = Path("dist")
+CARRY = Path("/root/carry")
 
 
 def _package() -> str:
-    found = sorted(DIST.glob("noctule_*.deb"), key=lambda path: path.stat().st_mtime)
-    fitting = [p for p in found if p.name.rsplit("_", 1)[1].removesuffix(".deb") in _architectures()]
-    assert fitting, f"NOCTULE_INSTALL=deb, but there is no package for this machine in {DIST.absolute()}"
-    return str(fitting[-1].absolute())
-
-
-def _architectures() -> tuple[str, str]:
-    return (sh("dpkg", "--print-architecture").strip(), "all")
+    ours = sh("dpkg", "--print-architecture").strip()
+    fitting = [p for p in sorted(CARRY.glob("*.deb")) if sh("dpkg-deb", "-f", str(p), "Architecture").strip() == ours]
+    assert fitting, f"NOCTULE_INSTALL=deb, but there is no package for {ours} in {CARRY}"
+    return str(fitting[0])
 
 
 def deb() -> bool:
@@ -29,6 +25,13 @@ def deb() -> bool:
     chosen = os.environ.get("NOCTULE_INSTALL", "checkout")
     assert chosen in ("checkout", "deb"), f"NOCTULE_INSTALL is {chosen}, not checkout or deb"
     return chosen == "deb"
+
+
+def python() -> str:
+    """The Python that sees Noctule's libraries."""
+    return (
+        str(next(Path("/usr/lib/noctule").glob("python3.*/bin/python"))) if deb() else "/opt/noctule/venv/bin/python"
+    )
 
 
 def install() -> str:

@@ -13,20 +13,21 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
 import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from inside_container import UNIT, entries, sh, show, until
+from installing import python
 
 SOCKET = Path("/run/noctule/control.sock")
 WYOMING = Path("/run/noctule/wyoming.sock")
 STATE = Path("/var/lib/noctule")
 PIPE = Path("/run/noctule-test/sound")
 FILM = Path("/usr/share/noctule/film.mp4")
-PYTHON = "/opt/noctule/venv/bin/python"
-#: the service must be back, and tell the truth, within this many seconds.
+#: the service must be back, and tell the truth, within this many seconds, on a machine that is not overloaded.
 BACK = 10.0
 #: systemd's own entry that the main process has ended (SD_MESSAGE_UNIT_PROCESS_EXIT).
 EXITED = "98e322203f7a4ed290d09fe03c09fe15"
@@ -104,7 +105,7 @@ def film(path: Path = FILM) -> None:
         "        out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))\n"
         "    out.mux(stream.encode(None))\n"
     )
-    sh(PYTHON, "-c", code, str(path))
+    sh(python(), "-c", code, str(path))
 
 
 class Mouth:
@@ -160,12 +161,17 @@ def downtime(since: str) -> float:
     return (int(began[-1]["__MONOTONIC_TIMESTAMP"]) - int(ended[0]["__MONOTONIC_TIMESTAMP"])) / 1e6
 
 
+def crowd() -> float:
+    """How many times slower than by itself a process runs now: runnable processes for each core, at least 1."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def back(since: str, what: str, kept: set[int]) -> None:
     """The service came back in time by itself, `status` tells the truth in time, and no timer of `kept` is lost."""
-    took = downtime(since)
-    assert took < BACK, f"{what}: {took:.1f} s until it was ready"
+    took, limit = downtime(since), BACK * crowd()
+    assert took < limit, f"{what}: {took:.1f} s until it was ready, at most {limit:.1f}"
     began = time.monotonic()
-    until(f"{what}: every part works", healthy, BACK)
+    until(f"{what}: every part works", healthy, limit)
     lost = kept - timers()
     assert not lost, f"{what}: timers {lost} are lost"
     print(
@@ -209,7 +215,7 @@ def squeezed(process: int, limit: int) -> Iterator[None]:
     root = Path("/run/memory-cgroup")
     root.mkdir(exist_ok=True)
     sh("mount", "-t", "cgroup", "-o", "memory", "cgroup", str(root))
-    squeeze = root / "noctule-survival"
+    squeeze = root / f"noctule-survival-{uuid.uuid4().hex[:8]}"
     try:
         squeeze.mkdir()
         (squeeze / "memory.limit_in_bytes").write_text(str(limit))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import io
+import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,6 +92,26 @@ def test_a_picture_that_is_held_stays_as_it_was(clip: Path) -> None:
     for frame, copies in kept:
         assert all(np.array_equal(a, b) for a, b in zip(frame.planes, copies, strict=True))
     assert len({copies[0].tobytes() for _, copies in kept}) > 10
+
+
+def test_another_picture_in_a_frame_is_what_its_views_show(clip: Path) -> None:
+    """A picture painted over must not come back from the decoder's memory."""
+    with VideoFile(clip) as file:
+        frame = next(file.pictures()).frame()
+    grey = tuple(np.full(plane.shape, 128, np.uint8) for plane in frame.planes)
+    for other in (replace(frame, planes=grey), replace(frame, planes=grey).with_flags(["masked"])):
+        assert np.ptp(other.rgb()) == 0
+        assert np.ptp(np.asarray(Image.open(io.BytesIO(png(other))))) == 0
+    assert np.ptp(frame.rgb()) > 100
+    assert frame.with_flags(["masked"]).lent is frame.lent is not None
+
+
+def test_a_frame_travels_to_another_process(clip: Path) -> None:
+    with VideoFile(clip) as file:
+        frame = next(file.pictures()).frame()
+    for twin in (pickle.loads(pickle.dumps(frame)), copy.deepcopy(frame)):
+        assert np.array_equal(twin.rgb(), frame.rgb())
+        assert (twin.pts, twin.flags, twin.lent) == (frame.pts, frame.flags, None)
 
 
 @pytest.fixture

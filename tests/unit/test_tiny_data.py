@@ -177,12 +177,12 @@ def test_plain_lines_are_trained_on_and_never_asked() -> None:
 
 def test_the_lines_of_one_file_alone() -> None:
     old = {source.template.line for source in action_sources()["test"] if source.file == "phrasings.txt"}
-    drawn = [e for e in islice(Generator("test", 3, file="phrasings.txt").stream(1.0), 200)]
+    drawn = list(islice(Generator("test", 3, file="phrasings.txt").stream(1.0), 200))
     assert {example.line for example in drawn} <= old
     lines = (
         {source.template.line for source in outside_sources()["test"] if source.file == "outside.txt"} | old | {""}
     )
-    drawn = [e for e in islice(Generator("test", 3, file="phrasings.txt").stream(0.0), 200)]
+    drawn = list(islice(Generator("test", 3, file="phrasings.txt").stream(0.0), 200))
     assert {example.line for example in drawn} <= lines
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from noctule.errors import DeviceError
 from noctule.native_stderr import captured_stderr
 
-INSTALL = "apt-get install python3-pyaudio, then scripts/install; or pip install pyaudio"
+INSTALL = "apt-get install python3-pyaudio; from a checkout, then scripts/install again"
 
 
 @dataclass(frozen=True)

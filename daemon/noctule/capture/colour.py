@@ -15,7 +15,7 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from noctule.capture.frame import Frame, Picture
+from noctule.capture.frame import Frame, Origin, Picture
 from noctule.capture.layout import FORMATS, FULL_RANGE_NAMES, check_size, plane_shapes
 
 #: AVColorSpace -> our name (libavutil/pixfmt.h)
@@ -109,20 +109,21 @@ def frame_of(av_frame: Any, source: str, seq: int, pts: Fraction, captured: floa
         if on
     }
     pix_fmt, matrix, full, normal = to_normal(av_frame, camera)
+    planes = tuple(planes_of(normal, pix_fmt))
     return Frame(
         source,
         seq,
         normal.width,
         normal.height,
         pix_fmt,
-        tuple(planes_of(normal, pix_fmt)),
+        planes,
         pts,
         captured,
         matrix,
         full,
         rotation,
         frozenset(flags),
-        normal,
+        Origin(normal, planes),
     )
 
 
@@ -155,7 +156,7 @@ def yuv_to_rgb0(frame: Frame) -> Picture:
 def _packed(frame: Frame, wanted: str) -> Picture:
     key = (frame.pix_fmt, wanted, frame.width, frame.height, frame.matrix, frame.full_range)
     out = _reformatter(key).reformat(
-        frame.origin if frame.origin is not None else to_av(frame),
+        to_av(frame) if frame.lent is None else frame.lent,
         format=wanted,
         threads=1,
         src_colorspace=_SWS_OF_MATRIX[frame.matrix],

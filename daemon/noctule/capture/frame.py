@@ -21,6 +21,14 @@ FLAGS = {"corrupt": 1, "key": 2, "interlaced": 4, "masked": 8}
 
 
 @dataclass(frozen=True)
+class Origin:
+    """FFmpeg's frame and the views of it that a Frame was made with."""
+
+    frame: Any
+    planes: tuple[Bytes2D, ...]
+
+
+@dataclass(frozen=True)
 class Frame:
     """A picture and what is known of it.
 
@@ -44,8 +52,8 @@ class Frame:
     full_range: bool = False
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
-    #: FFmpeg's frame when `planes` are views of it (it lives as long as they do): conversions read it in place
-    origin: Any = field(default=None, compare=False, repr=False)
+    #: FFmpeg's frame when `planes` are views of it (it lives as long as they do): see `lent`
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> PixelFormat:
@@ -55,6 +63,15 @@ class Frame:
     def upright_size(self) -> tuple[int, int]:
         """(width, height) after rotation."""
         return (self.height, self.width) if self.rotation in (90, 270) else (self.width, self.height)
+
+    @property
+    def lent(self) -> Any:
+        """FFmpeg's frame with exactly these pixels, or None: after `replace(frame, planes=…)` it is another picture."""
+        return self.origin.frame if self.origin is not None and self.origin.planes is self.planes else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: the pixels go along, FFmpeg's frame cannot."""
+        return {**self.__dict__, "origin": None}
 
     def rgb(self) -> Picture:
         """uint8 [height, width, 3], upright. For packed RGB layouts a view without a copy (not contiguous); YUV is

@@ -25,6 +25,8 @@ def child_environment() -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(Path(noctule.__file__).resolve().parent.parent),
+        # no modules from whatever folder the command was typed in (Python 3.11 and later)
+        "PYTHONSAFEPATH": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "LIBCAMERA_LOG_LEVELS": "*:ERROR",
     }

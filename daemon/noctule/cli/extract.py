@@ -117,7 +117,6 @@ def _rate(text: str) -> Fraction:
 def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[Iterator[Shot]]:
     """The shots of whatever the source is: a file, the daemon's source, or one of our own."""
     from noctule.capture.extract import extract_file, extract_live, parse_time
-    from noctule.capture.remote import extract_remote
     from noctule.capture.spec import parse_address
 
     spec = parse_address(options.source)
@@ -128,6 +127,8 @@ def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[I
     seconds = float(parse_time(options.seconds))
     service = daemon(options, options.source)
     if service is not None:
+        from noctule.capture.remote import extract_remote
+
         yield extract_remote(service.open_stream, options.source, plan, seconds)
         return
     with own_eyes(options, options.source) as eyes:

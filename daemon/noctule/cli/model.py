@@ -43,7 +43,7 @@ def _words(lm: Mapping[str, Any]) -> str:
     if lm.get("bytes"):
         facts.append(size(lm["bytes"]))
     if lm.get("threads"):
-        facts.append(f"{lm['threads']} threads")
+        facts.append(f"{lm['threads']} thread{'' if lm['threads'] == 1 else 's'}")
     if lm.get("context"):
         facts.append(f"context {lm['context']}")
     if lm.get("loaded") is False:

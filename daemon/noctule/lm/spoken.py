@@ -75,8 +75,9 @@ _COMMA = re.compile(r",(?=\s|$)")
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
-def spoken(text: str) -> str:
-    """`text` as words and pauses; "" when there is nothing to say in it."""
+def spoken(text: str, *, ends: bool = True) -> str:
+    """`text` as words and pauses; "" when there is nothing to say in it. ends: the text is complete; a part that
+    others follow keeps the pause at its end."""
     pieces: list[str] = []
     at = 0
     for given in [*_BREAK.finditer(text), None]:
@@ -85,7 +86,7 @@ def spoken(text: str) -> str:
             break
         pieces.append(given.group())
         at = given.end()
-    return _tidy(" ".join(pieces))
+    return _tidy(" ".join(pieces), ends)
 
 
 def _plain(text: str) -> str:
@@ -113,7 +114,7 @@ def _plain(text: str) -> str:
     return " ".join(out)
 
 
-def _tidy(text: str) -> str:
+def _tidy(text: str, ends: bool) -> str:
     """No pause before the first word, after the last one, or beside another pause (the longer one stays)."""
     out: list[str] = []
     for token in re.findall(r"<[^>]*>|[^\s<]+", text):
@@ -123,7 +124,7 @@ def _tidy(text: str) -> str:
                 out[-1] = max(out[-1], token, key=_seconds)
             continue
         out.append(token)
-    if out and out[-1].startswith("<"):
+    if ends and out and out[-1].startswith("<"):
         out.pop()
     return " ".join(out)
 

@@ -199,10 +199,11 @@ class Speaker:
             "on_frame": on_frame,
         }
 
-    def entries(self, turns: Sequence[str], *, continued: bool = False) -> list[Entry]:
-        """What a script makes the model say; InputError when that is nothing. continued: the same speaker goes on."""
+    def entries(self, turns: Sequence[str], *, continued: bool = False, ends: bool = True) -> list[Entry]:
+        """What a script makes the model say; InputError when that is nothing. continued: the same speaker goes on;
+        ends: the text ends here, so that no pause follows."""
         return script_entries(
-            [spoken(turn) for turn in turns] if self.settings.spells else turns,
+            [spoken(turn, ends=ends) for turn in turns] if self.settings.spells else turns,
             self.model.tokenizer.encode,
             frame_rate=self.model.layout.frame_rate,
             speaker_tokens=() if continued else self.settings.speakers,
