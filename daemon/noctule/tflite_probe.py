@@ -41,7 +41,9 @@ def probe_runtime(command: Sequence[str] | None = None, *, timeout: float = 20.0
     """Start the child and judge what becomes of it; takes some 0.3 s. `command` is replaceable for tests."""
     command = command or [sys.executable, "-c", "from noctule.tflite_probe import main; main()"]
     here = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
+    # an isolated Python (-I) was told to take nothing from there; neither shall its child
+    given = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join(part for part in (here, given) if part)
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False,

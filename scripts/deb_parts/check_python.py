@@ -1,5 +1,5 @@
 """Run by `scripts/python_versions` in an environment made from the lock: is it what the lock says, and does every
-module of the program import there? Prints one line; exit status 1 and the reasons when not."""
+module of the program import there, does the runtime compute? Exit status 1 and the reasons when not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYSTEM = {"picamera2", "libcamera", "gi", "pyaudio"}
 
 
 def main() -> int:
-    wrong = _environment() + _imports()
+    wrong = _environment() + _imports() + _runtime()
     for line in wrong:
         print(f"  {line}")
     return 1 if wrong else 0
@@ -68,6 +68,15 @@ def _imports() -> list[str]:
             wrong.append(f"{module.name}: {type(error).__name__}: {error}")
     print(f"  Python {platform.python_version()}: {count} modules imported")
     return wrong
+
+
+def _runtime() -> list[str]:
+    """Run a float and an int8 graph in a child process, as `noctule doctor` does."""
+    from noctule.tflite_probe import probe_runtime
+
+    probe = probe_runtime()
+    print(f"  {probe.sentence}")
+    return [] if probe.ok else [probe.sentence]
 
 
 if __name__ == "__main__":

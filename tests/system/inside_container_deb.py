@@ -197,6 +197,7 @@ def check_stopped_stays_stopped() -> None:
     sh("systemctl", "stop", UNIT)
     sh("/var/lib/dpkg/info/noctule.postinst", "configure", version(2), timeout=120)
     assert show("ActiveState") == "inactive"
+    sh("systemctl", "reset-failed", UNIT)  # these checks start it more often than the unit allows
     sh("systemctl", "start", UNIT, timeout=90)
 
 
