@@ -69,6 +69,8 @@ class EngineSlot:
         self._used = clock.monotonic()
         #: called when there is something to do between requests.
         self.wake: Callable[[], None] = lambda: None
+        #: called when an engine took the place, before whoever asked for it is told: requests are welcome again.
+        self.served: Callable[[], None] = lambda: None
         #: facts about the engine for `status`: also of one that rests.
         self.about: Facts = {}
         #: seconds that the last load took.
@@ -207,6 +209,7 @@ class EngineSlot:
         self.load_seconds = seconds
         self.about = {**engine.about(), "loaded": True, "load_s": round(seconds, 3)}
         self._used = self._clock.monotonic()
+        self.served()
 
     def _discard(self) -> None:
         engine, self._engine = self._engine, None

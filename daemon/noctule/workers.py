@@ -127,7 +127,7 @@ class LanguageWorker:
         self._stopped = False
         self.counts = Counts()
         self.slot = EngineSlot(build, bus, clock, rest)
-        self.slot.wake = self.nudge
+        self.slot.wake, self.slot.served = self.nudge, self._open
         #: seconds from a request's arrival to the first piece of its reply: the last one's, a load included.
         self.first_seconds: float | None = None
         self.job = Job(NAME, self.run, max_age, self.stop)
@@ -201,7 +201,6 @@ class LanguageWorker:
         try:
             try:
                 self.slot.ensure(part)
-                self._open()
                 while not stop.is_set():
                     part.beat()
                     self.slot.settle(part)
