@@ -17,6 +17,7 @@ from typing import Any
 from noctule import __version__
 from noctule.api.control import Control, ControlServer
 from noctule.api.operate import routes as operating
+from noctule.api.timers import routes as timer_routes
 from noctule.board import Board
 from noctule.clock import Clock, SystemClock
 from noctule.config import Config, LoadedConfig
@@ -143,7 +144,11 @@ class Service:
             clean,
             lambda: self.config.lm.timeout,
             lambda: self.config.lm.max_prompt,
-            extra=[*operating(self.operation), *(route for organ in self.organs for route in organ.routes())],
+            extra=[
+                *operating(self.operation),
+                *timer_routes(self.timers),
+                *(route for organ in self.organs for route in organ.routes()),
+            ],
             words=lambda: self.config.service.log_words,
         )
         server = ControlServer(

@@ -99,12 +99,15 @@ class World:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         driver = threading.Thread(target=drive)
+        # a service that refuses to start never takes the signal: it must not be this process that does
+        before = signal.signal(signal.SIGTERM, lambda number, frame: None)
         driver.start()
         try:
             asyncio.run(service.run())
         finally:
             self.may_load.set()
             driver.join(WAIT)
+            signal.signal(signal.SIGTERM, before)
         if failures:
             raise failures[0]
         return service
