@@ -104,7 +104,7 @@ class Load:
 
     def wyoming_wake(self) -> None:
         """The wake word as Home Assistant would send it, and a request."""
-        pcm = RECORDING.read_bytes()[44 : 44 + 64000]
+        pcm = bytes(96000) + RECORDING.read_bytes()[44:]
         head = {"rate": 16000, "width": 2, "channels": 1}
         with self._dial(self.daemon.wyoming) as sock:
             sock.sendall(_wyoming("detect", {}) + _wyoming("audio-start", head))

@@ -19,7 +19,7 @@ from noctule.api.client import Client
 from noctule.errors import NoctuleError
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDING = ROOT / "config" / "demo" / "hey_noctule.wav"
+RECORDING = ROOT / "config" / "demo" / "time.wav"
 #: seconds of silence after each time the recording is played.
 PAUSE = 12.0
 #: bytes of one tenth of a second of sound.
@@ -127,7 +127,8 @@ class Voice:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         with wave.open(str(RECORDING)) as file:
-            self._speech = file.readframes(file.getnframes())
+            # after its microphone was opened the detector is deaf for two seconds
+            self._speech = bytes(3 * 16000 * 2) + file.readframes(file.getnframes())
 
     def __enter__(self) -> Voice:
         self._thread.start()

@@ -21,7 +21,7 @@ from inside_container import UNIT, cursor, entries, sh, show, until
 from installing import install, python
 from survival_world import ask, children, set_timer, status, timers
 
-RECORDING = Path("config/demo/hey_noctule.wav")
+RECORDING = Path("config/demo/time.wav")
 DRIVERS = Path("/sys/bus/platform/drivers")
 #: the bars of vivid's first test pattern (white, yellow, cyan, green, magenta, red, blue, black) at three quarters of
 #: full colour.

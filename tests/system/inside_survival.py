@@ -38,7 +38,7 @@ from survival_world import (
     timers,
 )  # fmt: skip
 
-RECORDING = Path("config/demo/hey_noctule.wav")
+RECORDING = Path("config/demo/time.wav")
 
 
 def ready_again(since: str, seconds: float) -> None:

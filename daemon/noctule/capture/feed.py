@@ -12,7 +12,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from noctule.capture.door import Door, HelperProcess
@@ -22,7 +21,7 @@ from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.process import CaptureProcess
 from noctule.capture.report import news, report
 from noctule.capture.ring import RingReader
-from noctule.capture.session import OPEN_LONGEST, Patience, Session
+from noctule.capture.session import Patience, Session
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
@@ -46,7 +45,7 @@ class Feed:
         door: Door | None = None,
     ) -> None:
         self.spec = spec
-        self.patience = patience or Patience.of(spec)
+        self.patience = self._starting = patience or Patience.of(spec)
         self._publish = publish or (lambda *_: None)
         self._launcher = Launcher(spec, python, command, door)
         self._lock = threading.RLock()
@@ -60,8 +59,6 @@ class Feed:
         self._last_wanted, self._pace = float("-inf"), 0.0
         self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
-        #: seconds to the first frame that the next process gets (see session.OPEN_LONGEST).
-        self._open_limit = self.patience.open
         self.state, self.error = CLOSED, None
         #: what `display` or `camera` stands for at the moment.
         self.actual = spec
@@ -237,11 +234,8 @@ class Feed:
             beat()
             if missing is None and time.monotonic() >= until:
                 return
-            self._nap(
-                min(self.patience.look, max(0.02, until - time.monotonic()))
-                if missing is None
-                else self.patience.look
-            )
+            left = max(0.02, until - time.monotonic())
+            self._nap(min(self.patience.look, left) if missing is None else self.patience.look)
             now_missing = self._launcher.absence()
             if missing is not None and now_missing is None:
                 return
@@ -279,7 +273,7 @@ class Feed:
             self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
-        session = Session(process, self, replace(self.patience, open=self._open_limit))
+        session = Session(process, self, self._starting)
         with self._lock:
             self._process = process
             self._tell_process()
@@ -291,8 +285,7 @@ class Feed:
         error: NoctuleError | None = None
         try:
             error = session.run(go_on)
-            longest = max(OPEN_LONGEST, self.patience.open)
-            self._open_limit = min(self._open_limit * 2, longest) if session.slow else self.patience.open
+            self._starting = self._starting.longer() if session.slow else self.patience
             return error, session.live
         finally:
             with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ class Patience:
     backoff: float = 0.25
     backoff_max: float = 5.0
     look: float = 0.25
+
+    def longer(self) -> Patience:
+        """For the next attempt after one that was too slow to its first frame."""
+        return replace(self, open=min(self.open * 2, max(OPEN_LONGEST, self.open)))
 
     @classmethod
     def of(cls, spec: SourceSpec, stall: float = 1.0, linger: float = 5.0) -> Patience:
