@@ -147,12 +147,14 @@ class EngineSlot:
             engine, outcome, seconds = waiting
             self._renew = False
             self._discard()
+            give_back()
             self._install(engine, seconds)
             outcome.set_result(self.about)
         elif self._renew:
             self._renew = False
             if self._engine is not None:
                 self._discard()
+                give_back()
                 self.ensure(part)
         if self._lean != self._is_lean and isinstance(self._engine, Leanable):
             self._is_lean = self._lean
@@ -182,6 +184,7 @@ class EngineSlot:
             return False
         name = self.about.get("model", "the model")
         self._discard()
+        give_back()
         self.about = {**self.about, "loaded": False}
         why = "memory is short" if rest.now else f"nobody asked for {idle:.0f} s"
         self._bus.publish(
@@ -209,8 +212,6 @@ class EngineSlot:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
-            del engine
-            give_back()
 
 
 def give_back() -> None:

@@ -18,10 +18,11 @@ import pytest
 from app_world import World, world
 from board_world import FakeBoard
 
-from capture_world import QUICK, WAIT, number_in, plain_video, running, until, video
+from capture_world import WAIT, number_in, plain_video, running, until, video
 from noctule.capture import wire
 from noctule.capture.child import Runner
 from noctule.capture.feed import Feed
+from noctule.capture.session import Patience
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE
@@ -30,6 +31,8 @@ from noctule.organs import Host, Organ
 from noctule.sight import Sight
 
 __all__ = ["world"]  # the fixture
+#: closes soon when nobody looks; a busy machine may take its time with everything else.
+CALM = Patience(stall=10.0, open=15.0, linger=0.2, backoff=0.1, backoff_max=0.5, look=0.1)
 
 
 def gaps(viewer: Any, count: int) -> list[float]:
@@ -40,7 +43,7 @@ def gaps(viewer: Any, count: int) -> list[float]:
 
 
 def film(**about: Any) -> Feed:
-    return Feed(SourceSpec("film", "file", str(plain_video()), **about), patience=QUICK)
+    return Feed(SourceSpec("film", "file", str(plain_video()), **about), patience=CALM)
 
 
 def test_a_running_source_is_slowed_and_let_go_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import numpy as np
 import pytest
 from fake_pyaudio import Card
 
+from capture_world import QUICK
 from noctule.audio.chunk import HOP, Framer
 from noctule.audio.microphone import QUEUE, Microphone
 from noctule.audio.portaudio import CardWatch
-from noctule.capture import discover, v4l2info
+from noctule.capture import discover, v4l2info, wire
+from noctule.capture.feed import Feed
+from noctule.capture.session import Session
+from noctule.capture.spec import SourceSpec
 from noctule.clock import ManualClock
 from noctule.errors import DeviceError
 from noctule.events import Bus
@@ -127,3 +132,50 @@ def test_a_screen_that_nobody_holds_is_free(tmp_path: Path, monkeypatch: pytest.
 )
 def test_a_format_has_a_name_that_can_be_printed(fourcc: bytes, name: str) -> None:
     assert v4l2info._printed(fourcc) == name
+
+
+def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+    outcomes = iter([(True, False), (True, False), (True, False), (False, True), (False, False)])
+
+    class Played:
+        """Ends as `outcomes` says, at once."""
+
+        def __init__(self, process: object, owner: object, patience: object) -> None:
+            limits.append(patience.open)  # type: ignore[attr-defined]
+
+        def run(self, go_on: object) -> DeviceError:
+            self.slow, self.live = next(outcomes)
+            return DeviceError("it ended")
+
+    class Process:
+        def tell(self, message: object) -> None: ...
+        def end(self, patience: float = 0.0) -> bool:
+            return True
+
+    feed = Feed(SourceSpec("film", "file", "x.mp4"), patience=QUICK)
+    monkeypatch.setattr("noctule.capture.feed.Session", Played)
+    monkeypatch.setattr(feed._launcher, "launch", lambda: (feed.spec, Process()))
+    for _ in range(5):
+        feed._session(threading.Event(), lambda: None)
+    assert limits == [4.0, 8.0, 16.0, 30.0, 4.0], "twice as long each time, at most 30 s, until it came alive"
+
+
+def test_too_slow_is_told_from_stalled() -> None:
+    class Owner:
+        def opened(self, about: object) -> None: ...
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        process = type("Process", (), {"sock": ours})()
+        patience = QUICK.__class__(stall=0.1, open=0.2)
+        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        wire.send(theirs, {"t": "opened", "about": {}})
+        error = session.run(lambda: True)
+        assert error is not None
+        assert "no picture came for 0.2 s" in error.message
+        assert session.slow
+        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        session.live = True
+        assert session.run(lambda: True) is not None
+        assert not session.slow

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from noctule.capture import v4l2info, wlwire, x11probe
 from noctule.capture.process import SYSTEM_PYTHON
+from noctule.capture.sources.wlcopy import offered
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError
 
@@ -39,7 +40,7 @@ def everything() -> list[Finding]:
 def x11() -> Iterator[Finding]:
     for address in x11probe.displays():
         try:
-            about = x11probe.probe(address, timeout=0.5)
+            about = x11probe.probe(address)
             yield Finding(f"x11:{address}", f"X11 display, {about.width}x{about.height}, depth {about.depth}")
         except DeviceError as error:
             yield Finding(f"x11:{address}", "X11 display", error.message, error.hint)
@@ -48,13 +49,12 @@ def x11() -> Iterator[Finding]:
 def wayland() -> Iterator[Finding]:
     for path in wlwire.sockets():
         try:
-            connection = wlwire.Connection(path, timeout=0.5)
+            connection = wlwire.Connection(path)
         except DeviceError as error:
             yield Finding(f"wayland:{path}", "Wayland display", error.message, error.hint)
             continue
-        offered = "zwlr_screencopy_manager_v1" in connection.globals
+        problem = "" if offered(connection) else "its compositor lets no program take pictures of it"
         connection.close()
-        problem = "" if offered else "its compositor offers no screencopy"
         yield Finding(f"wayland:{path}", "Wayland display", problem)
 
 

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from noctule.capture.door import Door, HelperProcess
@@ -21,7 +22,7 @@ from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.process import CaptureProcess
 from noctule.capture.report import news, report
 from noctule.capture.ring import RingReader
-from noctule.capture.session import Patience, Session
+from noctule.capture.session import OPEN_LONGEST, Patience, Session
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
@@ -59,6 +60,8 @@ class Feed:
         self._last_wanted, self._pace = float("-inf"), 0.0
         self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
+        #: seconds to the first frame that the next process gets (see session.OPEN_LONGEST).
+        self._open_limit = self.patience.open
         self.state, self.error = CLOSED, None
         #: what `display` or `camera` stands for at the moment.
         self.actual = spec
@@ -276,7 +279,7 @@ class Feed:
             self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
-        session = Session(process, self, self.patience)
+        session = Session(process, self, replace(self.patience, open=self._open_limit))
         with self._lock:
             self._process = process
             self._tell_process()
@@ -288,6 +291,8 @@ class Feed:
         error: NoctuleError | None = None
         try:
             error = session.run(go_on)
+            longest = max(OPEN_LONGEST, self.patience.open)
+            self._open_limit = min(self._open_limit * 2, longest) if session.slow else self.patience.open
             return error, session.live
         finally:
             with self._lock:

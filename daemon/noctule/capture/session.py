@@ -18,6 +18,9 @@ from noctule.capture.sources.base import Packet, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError, NoctuleError, UnavailableError
 
+#: a process that was too slow to its first frame gets twice the time at its next attempt, up to this many seconds:
+#: killing it and starting again would only make a busy board busier.
+OPEN_LONGEST = 30.0
 #: seconds that one look at the socket may take.
 _TICK = 0.1
 
@@ -70,6 +73,8 @@ class Session:
         self._ring: RingReader | None = None
         #: frames came.
         self.live = False
+        #: it ended because the process said nothing for too long before its first frame.
+        self.slow = False
 
     def run(self, go_on: Callable[[], bool]) -> NoctuleError | None:
         """Until `go_on()` says no (then None) or the process ends, fails or stalls (then why)."""
@@ -83,6 +88,7 @@ class Session:
             now = time.monotonic()
             if got is None:
                 if now - alive_at > limit:
+                    self.slow = not self.live
                     return DeviceError(f"no picture came for {limit:g} s", "the device or its driver is stuck")
                 continue
             message, fd, data = got
