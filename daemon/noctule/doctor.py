@@ -74,6 +74,7 @@ class Doctor:
             ("network", self._network),
             ("models", self._models),
             ("wake words", self._wake_words),
+            ("speech", self._speech),
             ("microphone", self._microphone),
             ("loudspeaker", self._loudspeaker),
             ("rights", self._rights),
@@ -142,6 +143,20 @@ class Doctor:
         for word in self.config.wake.words:
             package = find_wake_word(word, self.config.service.models)
             yield Finding("wake words", OK, f'"{package.phrase}" is whole; threshold {package.threshold:g}')
+
+    def _speech(self) -> Iterator[Finding]:
+        from noctule.voices import examine
+
+        if not self.config.wake.enabled or self.config.audio.source == "none":
+            yield Finding("speech", NOTE, "Nobody is listened to, so nothing is recognised or spoken.", "wake.enabled")
+            return
+        for side, what in (("stt", "Commands are heard but not understood"), ("tts", "Answers are not spoken")):
+            try:
+                found = examine(self.config, side)
+            except NoctuleError as error:
+                yield Finding("speech", FIX, f"{what}: {error}", error.hint)
+            else:
+                yield Finding("speech", OK if found else NOTE, found or f"{what}.", "" if found else f"speech.{side}")
 
     def _microphone(self) -> Iterator[Finding]:
         from noctule.audio.health import OK as HEALTHY

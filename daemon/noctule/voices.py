@@ -16,7 +16,8 @@ from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.errors import ConfigError, ModelError, NoctuleError
 from noctule.events import Bus
-from noctule.lm.speech_pair import SpeechPair, load_pair, sampling
+from noctule.lm.speech_pair import SpeechPair, find_codec, load_pair, sampling
+from noctule.manifest import load_manifest
 from noctule.mind import cache_folder, find_model
 from noctule.model_stt import ModelRecogniser
 from noctule.model_tts import ModelSynthesizer, open_speaker
@@ -71,6 +72,22 @@ def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
         pair.close()
         raise ModelError(f"{name} is made for {modes}, not for {side}.", f"see speech.{side}")
     return pair
+
+
+def examine(config: Config, side: str) -> str:
+    """One sentence about speech.stt or speech.tts without loading it, "" when it is off. Raises NoctuleError."""
+    speech, folders = config.speech, config.service.models
+    wanted = str(getattr(speech, side))
+    if wanted == WYOMING:
+        return f"{side}: the engine at {speech.wyoming if side == 'stt' else speech.wyoming_tts}"
+    name = package_of(speech, side)
+    if not name:
+        return ""
+    folder = find_model(name, folders, f"speech.{side}")
+    model = load_manifest(folder, "speech-lm")
+    own = speech.codec if wanted == MODEL else ""
+    codec = load_manifest(find_model(own, folders, "speech.codec") if own else find_codec(folder), "codec")
+    return f"{model.name} {model.version} and {codec.name}: every file has its size and sha256"
 
 
 class Voices:

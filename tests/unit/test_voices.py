@@ -10,11 +10,11 @@ import pytest
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
 from noctule.config import Config, load_config
 from noctule.config.agree import check_agreement
-from noctule.errors import ConfigError
+from noctule.errors import ConfigError, ModelError
 from noctule.events import Bus, Event
 from noctule.model_stt import ModelRecogniser
 from noctule.model_tts import ModelSynthesizer
-from noctule.voices import Voices, loudspeaker, package_of
+from noctule.voices import Voices, examine, loudspeaker, package_of
 from noctule.wyoming_stt import WyomingRecogniser
 from noctule.wyoming_tts import WyomingSynthesizer
 
@@ -71,6 +71,18 @@ def test_a_missing_package_is_said_in_one_sentence_and_done_without(config, tmp_
     assert [event.level for event in told.events] == [4, 4]
     assert told.voices.recogniser() is None
     assert told.events[-1].level == 6, "the same again is no news"
+
+
+def test_what_is_there_is_told_without_loading_it(config, tmp_path):
+    text = examine(config, "stt")
+    assert text.startswith("kyutai-tiny-stt ")
+    assert text.endswith("every file has its size and sha256")
+    (tmp_path / "models" / "noctule-tts-codec" / "model.tflite").write_bytes(b"x")
+    with pytest.raises(ModelError, match="the manifest says"):
+        examine(config, "tts")
+    config.speech.stt, config.speech.wyoming, config.speech.tts = "wyoming", "tcp://ha:10300", "off"
+    assert examine(config, "stt") == "stt: the engine at tcp://ha:10300"
+    assert examine(config, "tts") == ""
 
 
 def test_off_is_silent_and_loads_nothing(config):
