@@ -57,11 +57,11 @@ def test_the_store(disk: Path) -> None:
     # The store sees a disk with room, as when another program fills it at this very moment.
     racing = Store(disk, lambda: Limits(min_free=0), free=lambda path: 1 << 30)
     ballast = fill(disk)
-    with pytest.raises(FullError, match="has no room for .*: the disk is full") as full:
+    with pytest.raises(FullError, match=r"has no room for \S+: the disk is full") as full:
         racing.put("cam", ".jpg", bytes(64 << 10))
     assert "\n" not in full.value.message
     assert everything(disk) == [f"cam/{kept.name}"]
-    with pytest.raises(FullError, match="would be free on the disk|no room for"):
+    with pytest.raises(FullError, match="would be free on the disk"):
         Store(disk, lambda: Limits(min_free=1 << 20)).put("other", ".jpg", bytes(64 << 10))
     ballast.unlink()
     assert racing.put("cam", ".jpg", bytes(64 << 10)).stat().st_size == 64 << 10

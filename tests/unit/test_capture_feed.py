@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import replace
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
