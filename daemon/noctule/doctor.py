@@ -41,6 +41,21 @@ GROUPS = {"audio": "the microphone", "video": "cameras"}
 _THROTTLED = {0: "under-voltage now", 1: "frequency capped now", 2: "throttled now", 16: "under-voltage since boot"}
 
 
+def _kept_off_networks() -> bool:
+    """True when the installed unit has PrivateNetwork=yes (the shipped one has)."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "show", "noctule.service", "--property=LoadState,PrivateNetwork"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return {"LoadState=loaded", "PrivateNetwork=yes"} <= set(done.stdout.split())
+
+
 @dataclass(frozen=True)
 class Finding:
     """subject: a word or two; state: OK, NOTE or FIX; text: one sentence; hint: what to type."""
@@ -123,6 +138,11 @@ class Doctor:
             yield Finding("network", NOTE if door.warning else OK, door.sentence, door.warning)
         if not doors:
             yield Finding("network", OK, "Nothing listens on a network; only the control socket is open.")
+        needing = [door.sentence for door in doors if door.network]
+        if needing and _kept_off_networks():
+            text = f"The service's unit keeps it off every network, so this cannot work: {'; '.join(needing)}."
+            hint = 'sudo systemctl edit noctule, with the lines under "THE PORT" in docs/api.md; restart'
+            yield Finding("sandbox", FIX, text, hint)
 
     def _models(self) -> Iterator[Finding]:
         from noctule.manifest import load_manifest

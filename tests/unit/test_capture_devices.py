@@ -548,6 +548,25 @@ def test_a_stream_that_falls_silent_or_goes_away_is_noticed_and_comes_back(tmp_p
             again.close()
 
 
+def test_pictures_without_a_time_do_not_tear_the_time_line() -> None:
+    """RTSP's first pictures come without one; what follows counts the stream's own clock, from wherever it stands."""
+    from noctule.capture.sources.network import NetworkSource
+
+    source = NetworkSource(SourceSpec("s", "network", "rtsp://192.0.2.1/x"))
+    given = [
+        source._on_time_line(raw, now)
+        for raw, now in (
+            (None, 500.0),
+            (None, 500.04),
+            (Fraction(90_000), 500.08),
+            (Fraction(90_001), 501.0),
+            (None, 501.5),
+            (Fraction(90_002), 502.0),
+        )
+    ]
+    assert [round(float(pts), 6) for pts in given] == [0.0, 0.04, 0.08, 1.08, 1.58, 2.08]
+
+
 def test_streams_that_are_none() -> None:
     server = Streamer(stream_file())
     try:

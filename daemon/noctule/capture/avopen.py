@@ -70,6 +70,8 @@ def explained(what: str, device: bool) -> Iterator[None]:
     except NoctuleError:
         raise
     except (av.error.FFmpegError, OSError, ValueError, MemoryError, NotImplementedError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:  # about the file that is written: see files.writing
+            raise
         raise explain(error, what, device) from error
 
 

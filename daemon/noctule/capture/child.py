@@ -172,6 +172,8 @@ class Runner:
                 picture.fill(ring.fd, offset)
             else:
                 copy_planes(picture.planes, planes)
+            if picture.finish is not None:
+                picture.finish(planes)
             if masks:
                 paint(planes, picture.pix_fmt, picture.width, picture.height, picture.rotation, masks)
 

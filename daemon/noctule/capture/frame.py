@@ -66,7 +66,7 @@ class Frame:
 
     @property
     def lent(self) -> Any:
-        """FFmpeg's frame with exactly these pixels, or None: after `replace(frame, planes=…)` it is another picture."""
+        """FFmpeg's frame with exactly these pixels; None after `replace(frame, planes=…)`: it is another picture."""
         return self.origin.frame if self.origin is not None and self.origin.planes is self.planes else None
 
     def __getstate__(self) -> dict[str, Any]:

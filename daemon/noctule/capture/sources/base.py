@@ -17,6 +17,7 @@ class Picture:
 
     fill: instead of planes, for devices that write into the ring themselves: `fill(memory, offset)` has them put the
     picture, unpadded, at `offset` bytes of the memory file, and raises NoctuleError when they did not.
+    finish: `finish(planes)` paints what belongs into the picture and was not delivered with it, in place.
     """
 
     pix_fmt: str
@@ -30,6 +31,7 @@ class Picture:
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
     fill: Callable[[int, int], None] | None = None
+    finish: Callable[[Sequence[npt.NDArray[np.uint8]]], None] | None = None
 
 
 @dataclass

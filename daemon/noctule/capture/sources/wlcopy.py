@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from noctule.capture.wlwire import Connection
 from noctule.errors import DeviceError
@@ -105,8 +105,8 @@ class ImageCopy:
 
     name = "ext-image-copy-capture"
     _SIZE, _FORMAT, _DONE, _STOPPED = 0, 1, 4, 5
-    _TRANSFORM, _READY, _FAILED = 0, 3, 4
-    _REASONS = {1: "it wants another size or format by now", 2: "its screen is gone"}
+    _READY, _FAILED = 3, 4
+    _REASONS: ClassVar = {1: "it wants another size or format by now", 2: "its screen is gone"}
 
     def __init__(self, connection: Connection, output: int, cursor: bool) -> None:
         self._wl, self._options = connection, int(cursor)
