@@ -35,7 +35,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--recordings", type=Path, help="folder of WAV files, each with a .txt of its words, to join")
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
     parser.add_argument("--work", type=Path, help="folder for what is kept between runs (default build/speech…)")
-    parser.add_argument("--clips", type=int, default=150, help="with --evaluate: clips of each engine (default 150)")
+    parser.add_argument("--clips", type=int, default=100, help="with --evaluate: clips of each engine (default 100)")
     return parser.parse_args(arguments)
 
 

@@ -19,6 +19,10 @@ from speechmodel.shape import FRAME, PHONE_STEPS, RATE, LmShape
 from speechmodel.tokenizer import Pieces
 
 
+#: share of other speech in whose place a second draw is made
+OTHER = 0.5
+
+
 @dataclass(frozen=True)
 class Batch:
     """audio [B, T * 1280]; text, turn [B, T + 1]; phones by engine [B, T * 4]; speech [B, 2] in samples;
@@ -150,7 +154,10 @@ def batches(
         weights = [shares[g] for g in present]
         drawn: list[Clip] = []
         for group in rng.choices(present, weights, k=size * 8):
-            drawn.append(store.clip(group, rng.randrange(store.count(group))))
+            clip = store.clip(group, rng.randrange(store.count(group)))
+            if clip.kind in ("outside", "words") and rng.random() < OTHER:  # commands are what must be understood
+                clip = store.clip(group, rng.randrange(store.count(group)))
+            drawn.append(clip)
         made = [example(clip, rng, pieces, shape, labels, drawn) for clip in drawn]
         made.sort(key=lambda e: e.frames)
         groups = [made[i : i + size] for i in range(0, len(made), size)]
