@@ -36,6 +36,8 @@ SOURCE = "trained from nothing on synthetic speech (espeak-ng, flite) of sentenc
 ENCODER_PRECISION = "int8"
 #: conditions that thresholds are chosen under
 _CALIBRATION = ("clean", "10 dB")
+#: validation clips of each engine that the confidence is chosen on
+_CALIBRATED = 60
 
 
 def newest(work: Path) -> Path:
@@ -78,7 +80,7 @@ def ship_codec(model: SpeechModel, work: Path, output: Path, command: str, say: 
     if not path.exists():
         raise NoctuleError(
             f"{path}: the decoder is not trained yet, and a codec needs both directions",
-            "run scripts/build_voice.py --stage decoder on this encoder first",
+            "run scripts/build_voice.py first, then this with --stage export",
         )
     content: dict[str, Any] = torch.load(path, weights_only=False)
     weights = {name: value.numpy() for name, value in content["decoder"].items()}
@@ -114,10 +116,10 @@ def turn_curves(build: Build, model: SpeechModel, count: int = 100) -> list[tupl
 def calibrated(build: Build, models: Path, say: Say) -> float:
     """The confidence below which a transcript is asked for again."""
     clips: list[Clip] = []
-    for shard in validation_shards(0):
+    for shard in validation_shards(_CALIBRATED):
         path = build.pool / f"{shard.name}.npz"
         if path.exists():
-            clips += list(read_shard(path))
+            clips += list(read_shard(path))[: shard.clips]
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     try:
         disturb = Conditions()
