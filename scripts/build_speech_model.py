@@ -23,7 +23,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
 
-
 STAGES = ("hearing", "export")
 
 

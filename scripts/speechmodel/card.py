@@ -133,7 +133,7 @@ Noise is half coloured noise, half four people talking backwards; "room" an echo
 Clean clips of all engines. End of speech to the model's end of turn: median {t.turn[0]:.2f} s, nine of ten within
 {t.turn[1]:.2f} s; {_percent(t.early)} of the turns ended before the speech did, {_percent(t.never)} never within
 1.4 s (the endpointer ends those). End of speech to the last word: {t.last[0]:.2f} s, {t.last[1]:.2f} s. A frame
-of 80 ms (codec and model, one thread of the machine that wrote this card, which was busy) takes {t.frame[0]:.1f} ms in
+of 80 ms (codec and model, one thread, on the busy machine that wrote this card) takes {t.frame[0]:.1f} ms in
 the median and {t.frame[1]:.1f} ms at worst of a hundred.
 
 ## Trained on

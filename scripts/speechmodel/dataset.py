@@ -18,7 +18,6 @@ from speechmodel.examples import IGNORED, Example, example
 from speechmodel.shape import FRAME, PHONE_STEPS, RATE, LmShape
 from speechmodel.tokenizer import Pieces
 
-
 #: share of other speech in whose place a second draw is made
 OTHER = 0.5
 
