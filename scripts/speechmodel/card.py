@@ -13,7 +13,8 @@ from speechmodel.trials import CONDITIONS
 @dataclass(frozen=True)
 class Findings:
     """What was measured. data: hours and clips by engine that were trained on; codebook1: word error of the clean
-    validation clips heard through the first codebook alone, and through all (torch model)."""
+    validation clips heard through the first codebook alone, and through all (torch model); note: what was particular
+    about this run."""
 
     cells: Sequence[Cell]
     timing: Timing
@@ -21,6 +22,7 @@ class Findings:
     codec: Manifest
     data: dict[str, tuple[float, int]]
     codebook1: tuple[float, float] | None
+    note: str = ""
 
 
 def _percent(value: float) -> str:
@@ -148,7 +150,7 @@ kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as
 Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards, levels and warped vocal
 tracts.
 
-## Limits
+{found.note}## Limits
 
 - English. Words outside the vocabulary of the requests are spelled as well as the sub-words allow, mostly wrongly.
 - A name made up on the spot ("the zorvak timer") is not learned by ear.

@@ -152,12 +152,13 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     settings = listener.model.settings["stt"]
     cells = measure(listener, answerer, pool, test_shards(clips), float(settings["confidence"]), say)
+    note = work / "note.md"  # what was particular about this run, if anything
     store = ClipStore()
     store.load(pool, "train-*.npz")
     data = {group: (store.hours(group), store.count(group)) for group in store.groups()}
     first: tuple[float, float] | None = None
     if any((work / name).exists() for name in ("listen.pt", "checkpoint.pt")):
-        looked = quick_look(_Look(work), newest(work), say)
+        looked = quick_look(_Look(work), newest(work), say, 30)
         first = (float(np.mean([v[0] for v in looked.values()])), float(np.mean([v[1] for v in looked.values()])))
     found = Findings(
         cells,
@@ -166,6 +167,7 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
         load_manifest(models / codec_package.NAME, "codec"),
         data,
         first,
+        note.read_text(encoding="utf-8").strip() + "\n\n" if note.exists() else "",
     )
     (models / stt_package.NAME / "MODEL_CARD.md").write_text(card(found), encoding="utf-8")
     for target in targets(cells):
