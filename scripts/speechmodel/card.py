@@ -13,8 +13,8 @@ from speechmodel.trials import CONDITIONS
 @dataclass(frozen=True)
 class Findings:
     """What was measured. data: hours and clips by engine that were trained on; codebook1: word error of the clean
-    validation clips heard through the first codebook alone, and through all (torch model); note: what was particular
-    about this run."""
+    validation clips heard through the first codebook alone, and through all (torch model); perfect: right action and
+    nothing done when the brain reads the true words; note: what was particular about this run."""
 
     cells: Sequence[Cell]
     timing: Timing
@@ -22,6 +22,7 @@ class Findings:
     codec: Manifest
     data: dict[str, tuple[float, int]]
     codebook1: tuple[float, float] | None
+    perfect: tuple[float, float]
     note: str = ""
 
 
@@ -109,7 +110,9 @@ codebook is trained to tell the phones by itself. {first}
 "Right action" is end to end: sound, transcript, `noctule-tiny` with its grammar and its doubts, and exactly the
 wanted arguments. Sentences are those of held-out templates. A transcript less sure than {settings["confidence"]:g}
 (geometric mean over its words) is asked for again and counts as wrong; the threshold was chosen on validation clips.
-"Other speech" are requests for something else and strings of words.
+Given the true words, the brain does the right thing for {_percent(found.perfect[0])} of the same requests and nothing
+for {_percent(found.perfect[1])} of the rest: the best that hearing could reach. "Other speech" are requests for something
+else and strings of words.
 
 ## Word error
 

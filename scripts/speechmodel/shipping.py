@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from noctule.errors import InputError, NoctuleError
 from noctule.manifest import load_manifest
 from speechmodel import export_codec as codec_package
 from speechmodel import export_stt as stt_package
-from speechmodel.answers import Answerer
+from speechmodel.answers import Answerer, intent_accuracy, quiet_share
 from speechmodel.calibrate import choose_confidence, choose_turn
 from speechmodel.card import Findings, card, targets
 from speechmodel.clips import Clip, read_shard
@@ -152,6 +153,8 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     settings = listener.model.settings["stt"]
     cells = measure(listener, answerer, pool, test_shards(clips), float(settings["confidence"]), say)
+    clean = [trial for cell in cells if cell.condition == "clean" for trial in cell.trials]
+    read_right = [answerer.outcome(replace(t, text=t.clip.text, confidence=1.0), 0.0) for t in clean]
     note = work / "note.md"  # what was particular about this run, if anything
     store = ClipStore()
     store.load(pool, "train-*.npz")
@@ -167,6 +170,7 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
         load_manifest(models / codec_package.NAME, "codec"),
         data,
         first,
+        (intent_accuracy(read_right), quiet_share(read_right)),
         note.read_text(encoding="utf-8").strip() + "\n\n" if note.exists() else "",
     )
     (models / stt_package.NAME / "MODEL_CARD.md").write_text(card(found), encoding="utf-8")
