@@ -36,8 +36,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=_ROOT / "build" / "speech", help="what is kept between runs")
     parser.add_argument("--encoder", type=Path, help="a checkpoint of the encoder (default WORK/encoder_frozen.pt)")
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
-    parser.add_argument("--decoder-seconds", type=float, help="time to train the decoder (default 900)")
-    parser.add_argument("--voice-seconds", type=float, help="time to train the speaking model (default 1800)")
+    parser.add_argument("--decoder-steps", type=int, help="of training (default 2500)")
+    parser.add_argument("--voice-steps", type=int, help="of training (default 6000)")
     parser.add_argument("--warm-decoder", type=Path, help="begin the decoder with these weights")
     parser.add_argument("--warm-voice", type=Path, help="begin the speaking model with these weights")
     parser.add_argument("--sentences", type=int, default=100, help="with evaluate: how many (default 100)")
@@ -62,11 +62,12 @@ def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     build = stages.VoiceBuild(options.work, options.encoder or options.work / "encoder_frozen.pt", options.seed)
     if options.quick:
-        build = replace(build, shards=1, clips=40, decoder=DecoderPlan(seconds=10), voice=SpeakPlan(seconds=10, batch=4))
-    if options.decoder_seconds:
-        build = replace(build, decoder=replace(build.decoder, seconds=options.decoder_seconds))
-    if options.voice_seconds:
-        build = replace(build, voice=replace(build.voice, seconds=options.voice_seconds))
+        plans = DecoderPlan(steps=20, batch=4), SpeakPlan(steps=20, batch=4)
+        build = replace(build, shards=1, clips=40, decoder=plans[0], voice=plans[1])
+    if options.decoder_steps:
+        build = replace(build, decoder=replace(build.decoder, steps=options.decoder_steps))
+    if options.voice_steps:
+        build = replace(build, voice=replace(build.voice, steps=options.voice_steps))
     command = f"scripts/build_voice.py --seed {options.seed}{' --quick' if options.quick else ''}"
     wanted = options.stage or [stage for stage in STAGES if stage != "evaluate"]
     if "recordings" in wanted:

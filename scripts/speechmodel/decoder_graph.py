@@ -21,7 +21,7 @@ from speechmodel.network import grid
 from speechmodel.shape import CODEBOOKS, DIGITS, FRAME, HOP, STEPS
 
 Floats = npt.NDArray[np.float32]
-#: the network in int8, what becomes samples in float32: a loud low sound must not drown the quiet high ones
+#: the network in int8, the transform in float16: a loud low sound must not drown the quiet high ones
 NETWORK = Precision("int8", "float32")
 EXACT = Precision("float32", "float32")
 _NORM = Norm("layer", 1e-5)
@@ -93,7 +93,7 @@ class DecodeGraph:
         magnitude = g.unary("EXP", g.minimum(loud, g.floats([LOUDEST])))
         phase = g.slice(out, [0, BINS], [STEPS, BINS])
         even, odd = (
-            g.linear(g.mul(magnitude, g.unary(wave, phase)), self.model.add(np.ascontiguousarray(basis.T), wave))
+            g.linear(g.mul(magnitude, g.unary(wave, phase)), self.model.add(basis.T.astype(np.float16), wave))
             for wave, basis in zip(("COS", "SIN"), transform(), strict=True)
         )
         back = g.slice(g.sub(even, odd), [0, 1], [STEPS, BINS - 2])

@@ -23,9 +23,9 @@ from speechmodel.voice_train import finite, mean_of, save_mean
 
 @dataclass(frozen=True)
 class DecoderPlan:
-    """seconds: of training; frames: of a piece of sound, of which the first `skip` only warm the state up."""
+    """steps: of training; frames: of a piece of sound, of which the first `skip` only warm the state up."""
 
-    seconds: float = 900.0
+    steps: int = 2500
     batch: int = 8
     frames: int = 20
     skip: int = 3
@@ -91,16 +91,17 @@ class DecoderTrainer:
         return self.compare(self.model(values)[:, begin:], wanted[:, begin:])
 
     def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
-        """Train for the plan's time; a checkpoint every two minutes beside `target`, and `target` at the end.
+        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
 
         encoder: the name of the weights whose codes these are.
         """
         plan = self.plan
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.8, 0.98), weight_decay=0.01)
         begin = saved = time.monotonic()
+        first = self.step
         sums: dict[str, float] = {}
-        while (spent := time.monotonic() - begin) < plan.seconds:
-            cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * spent / plan.seconds))
+        while self.step < plan.steps:
+            cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * self.step / plan.steps))
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * min(1.0, (self.step + 1) / 50) * cosine
             terms = self.losses()
@@ -117,7 +118,8 @@ class DecoderTrainer:
                 sums[name] = sums.get(name, 0.0) + float(term.detach())
             if self.step % 50 == 0:
                 shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
-                say(f"decoder {self.step}: {shown}, skipped {self.skipped}, {spent:.0f} of {plan.seconds:.0f} s")
+                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
+                say(f"decoder {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
                 sums = {}
             if time.monotonic() - saved > 120:
                 self.save(target.with_suffix(".partial"), "")

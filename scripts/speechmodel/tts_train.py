@@ -25,10 +25,10 @@ _IGNORED = -100
 
 @dataclass(frozen=True)
 class SpeakPlan:
-    """seconds: of training; wrong: at most this share of the digits heard is wrong, as it will be at run time; first:
+    """steps: of training; wrong: at most this share of the digits heard is wrong, as it will be at run time; first:
     weight of the semantic codebook beside the others'."""
 
-    seconds: float = 1800.0
+    steps: int = 6000
     batch: int = 20
     rate: float = 2e-3
     mean: float = 0.998
@@ -135,16 +135,17 @@ class SpeakTrainer:
         return collate(self.lines[first : first + size], self.shape)
 
     def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
-        """Train for the plan's time; a checkpoint every two minutes beside `target`, and `target` at the end.
+        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
 
         encoder: the name of the weights whose codes these are.
         """
         plan = self.plan
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.02)
         begin = saved = time.monotonic()
+        first = self.step
         sums: dict[str, float] = {}
-        while (spent := time.monotonic() - begin) < plan.seconds:
-            cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * spent / plan.seconds))
+        while self.step < plan.steps:
+            cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * self.step / plan.steps))
             for group in optimiser.param_groups:
                 group["lr"] = plan.rate * min(1.0, (self.step + 1) / 80) * cosine
             terms = speaking_losses(self.model, self.batch(), plan, self.generator)
@@ -161,7 +162,8 @@ class SpeakTrainer:
                 sums[name] = sums.get(name, 0.0) + float(term.detach())
             if self.step % 50 == 0:
                 shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
-                say(f"voice {self.step}: {shown}, skipped {self.skipped}, {spent:.0f} of {plan.seconds:.0f} s")
+                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
+                say(f"voice {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
                 sums = {}
             if time.monotonic() - saved > 120:
                 self.save(target.with_suffix(".partial"), "")

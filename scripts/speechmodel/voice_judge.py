@@ -54,7 +54,7 @@ def _without_pauses(text: str) -> str:
     return "".join(out)
 
 
-def _unigrams(words: Sequence[str]) -> str:
+def unigrams(words: Sequence[str]) -> str:
     """An ARPA language model in which every word is as likely as any other."""
     each = -math.log10(len(words) + 1)
     lines = [f"{each:.4f} {word}" for word in ["</s>", *words]]
@@ -73,7 +73,7 @@ class Judge:
         self.words = sorted({word for word in words if probe.lookup_word(word)})
         self._folder = tempfile.TemporaryDirectory(prefix="noctule-judge-")
         model = Path(self._folder.name) / "words.arpa"
-        model.write_text(_unigrams(self.words), encoding="utf-8")
+        model.write_text(unigrams(self.words), encoding="utf-8")
         self._decoder: Any = Decoder(lm=str(model), loglevel="FATAL", samprate=RATE, lw=_WORD_WEIGHT, **_FAST)
 
     def hear(self, audio: Audio) -> list[str]:

@@ -74,12 +74,21 @@ class VoiceTexts:
         self._words = general_words()
         self._requests = Sentences(part, seed).stream(words=0.0)
         self._replies = [reply for spec in SPECS for reply in spec.replies if spec.name != "none"]
+        self._fixed = {*REFUSALS.values(), *(r for r in self._replies if not placeholders(r))}
+        self._fixed |= {parts[0] for parts in self._errors if len(parts) == 1}
         self._fillers: dict[str, Callable[[], str]] = {
-            "time": self._time, "date": self._date, "length": self._length, "timers": self._timers,
-            "cancelled": self._cancelled, "status": self._status, "volume": lambda: f"{self.rng.randint(0, 100)}%",
-            "abilities": self._abilities, "name": self._name,
-            "source": lambda: self.rng.choice(["camera", "display"]), "file": lambda: "a.jpg", "level": lambda: f"{self.rng.randint(0, 100)}%",
-        }  # fmt: skip
+            "time": self._time,
+            "date": self._date,
+            "length": self._length,
+            "timers": self._timers,
+            "cancelled": self._cancelled,
+            "status": self._status,
+            "volume": lambda: f"{self.rng.randint(0, 100)}%",
+            "abilities": self._abilities,
+            "name": self._name,
+            "source": lambda: self.rng.choice(["camera", "display"]),
+            "file": lambda: "a.jpg",
+        }
 
     # -- the values an answer is filled with ----------------------------------------------------------------------
 
@@ -174,11 +183,10 @@ class VoiceTexts:
             else:
                 raw = self._string()
             text = spoken(raw)
-            fixed = raw in REFUSALS.values() or not any(c.isdigit() for c in raw)
             count = len([word for word in text.split() if word.isalpha() or "'" in word])
             if not SHORTEST <= count <= LONGEST:
                 continue
-            # a sentence that is always the same cannot be held out, or it would never be learned
-            if not fixed and held_out(text) == (self.part == "train"):
+            # a sentence that is always the same is not held out, or it would never be learned
+            if (held_out(text) and raw not in self._fixed) == (self.part == "train"):
                 continue
             yield text
