@@ -111,8 +111,8 @@ codebook is trained to tell the phones by itself. {first}
 wanted arguments. Sentences are those of held-out templates. A transcript less sure than {settings["confidence"]:g}
 (geometric mean over its words) is asked for again and counts as wrong; the threshold was chosen on validation clips.
 Given the true words, the brain does the right thing for {_percent(found.perfect[0])} of the same requests and nothing
-for {_percent(found.perfect[1])} of the rest: the best that hearing could reach. "Other speech" are requests for something
-else and strings of words.
+for {_percent(found.perfect[1])} of the rest: the best that hearing could reach. "Other speech" are requests for
+something else and strings of words.
 
 ## Word error
 
