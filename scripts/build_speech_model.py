@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Build what Noctule hears with (models/noctule-stt and the encoder of models/noctule-speech-codec) from nothing.
 
-Speaks the training sentences (espeak-ng, and flite where installed), trains, calibrates and exports. About two
-hours on one idle core; it can be interrupted and goes on where it stopped. Needs the host tools
+Stage "hearing" speaks the training sentences (espeak-ng, and flite where installed) and trains: about two hours on
+one idle core; it can be interrupted and goes on where it stopped. Stage "export" calibrates and writes the packages;
+a codec needs its decoder, which scripts/build_voice.py trains in between. Needs the host tools
 (scripts/requirements-host.txt).
 """
 
@@ -22,20 +23,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
 
+STAGES = ("hearing", "export")
+
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="build_speech_model.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--evaluate", action="store_true", help="measure the packages and write their MODEL_CARD.md")
-    parser.add_argument("--export", action="store_true", help="only export the newest checkpoint (no training)")
+    parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be given again")
     parser.add_argument("--seed", type=int, default=7, help="of sentences, voices, weights and order (default 7)")
     parser.add_argument("--quick", action="store_true", help="minutes instead of hours: working packages, no words")
     parser.add_argument("--threads", type=int, default=1, help="for training; another number gives another model")
     parser.add_argument("--recordings", type=Path, help="folder of WAV files, each with a .txt of its words, to join")
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
     parser.add_argument("--work", type=Path, help="folder for what is kept between runs (default build/speech…)")
-    parser.add_argument("--clips", type=int, default=150, help="with --evaluate: clips of each engine (default 150)")
+    parser.add_argument("--clips", type=int, default=100, help="with --evaluate: clips of each engine (default 100)")
     return parser.parse_args(arguments)
 
 
@@ -63,13 +66,15 @@ def build(options: argparse.Namespace) -> None:
     command = f"scripts/build_speech_model.py --seed {options.seed}{' --quick' if options.quick else ''}"
     job = Build(work, options.seed, plan, LmShape(), shards, clips, options.recordings)
     began = time.monotonic()
-    if not options.export:
+    wanted = options.stage or STAGES
+    if "hearing" in wanted:
         engines = check_engines(say)
         work.mkdir(parents=True, exist_ok=True)
         speak(job, engines, say)
         learn(job, say)
-    ship(job, options.models, command, say)
-    say(f"{options.models}: ready after {(time.monotonic() - began) / 60:.1f} minutes")
+    if "export" in wanted:
+        ship(job, options.models, command, say)
+    say(f"done after {(time.monotonic() - began) / 60:.1f} minutes")
 
 
 def say(text: str) -> None:

@@ -13,7 +13,8 @@ from speechmodel.trials import CONDITIONS
 @dataclass(frozen=True)
 class Findings:
     """What was measured. data: hours and clips by engine that were trained on; codebook1: word error of the clean
-    validation clips heard through the first codebook alone, and through all (torch model)."""
+    validation clips heard through the first codebook alone, and through all (torch model); perfect: right action and
+    nothing done when the brain reads the true words; note: what was particular about this run."""
 
     cells: Sequence[Cell]
     timing: Timing
@@ -21,6 +22,8 @@ class Findings:
     codec: Manifest
     data: dict[str, tuple[float, int]]
     codebook1: tuple[float, float] | None
+    perfect: tuple[float, float]
+    note: str = ""
 
 
 def _percent(value: float) -> str:
@@ -107,7 +110,9 @@ codebook is trained to tell the phones by itself. {first}
 "Right action" is end to end: sound, transcript, `noctule-tiny` with its grammar and its doubts, and exactly the
 wanted arguments. Sentences are those of held-out templates. A transcript less sure than {settings["confidence"]:g}
 (geometric mean over its words) is asked for again and counts as wrong; the threshold was chosen on validation clips.
-"Other speech" are requests for something else and strings of words.
+Given the true words, the brain does the right thing for {_percent(found.perfect[0])} of the same requests and nothing
+for {_percent(found.perfect[1])} of the rest: the best that hearing could reach. "Other speech" are requests for
+something else and strings of words.
 
 ## Word error
 
@@ -133,8 +138,8 @@ Noise is half coloured noise, half four people talking backwards; "room" an echo
 Clean clips of all engines. End of speech to the model's end of turn: median {t.turn[0]:.2f} s, nine of ten within
 {t.turn[1]:.2f} s; {_percent(t.early)} of the turns ended before the speech did, {_percent(t.never)} never within
 1.4 s (the endpointer ends those). End of speech to the last word: {t.last[0]:.2f} s, {t.last[1]:.2f} s. A frame
-of 80 ms (codec and model, one thread of the machine that wrote this card, which was busy) takes {t.frame[0]:.1f} ms in the
-median and {t.frame[1]:.1f} ms at worst of a hundred.
+of 80 ms (codec and model, one thread, on the busy machine that wrote this card) takes {t.frame[0]:.1f} ms in
+the median and {t.frame[1]:.1f} ms at worst of a hundred.
 
 ## Trained on
 
@@ -148,7 +153,7 @@ kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as
 Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards, levels and warped vocal
 tracts.
 
-## Limits
+{found.note}## Limits
 
 - English. Words outside the vocabulary of the requests are spelled as well as the sub-words allow, mostly wrongly.
 - A name made up on the spot ("the zorvak timer") is not learned by ear.

@@ -18,6 +18,9 @@ from speechmodel.examples import IGNORED, Example, example
 from speechmodel.shape import FRAME, PHONE_STEPS, RATE, LmShape
 from speechmodel.tokenizer import Pieces
 
+#: share of other speech in whose place a second draw is made
+OTHER = 0.5
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -150,7 +153,10 @@ def batches(
         weights = [shares[g] for g in present]
         drawn: list[Clip] = []
         for group in rng.choices(present, weights, k=size * 8):
-            drawn.append(store.clip(group, rng.randrange(store.count(group))))
+            clip = store.clip(group, rng.randrange(store.count(group)))
+            if clip.kind in ("outside", "words") and rng.random() < OTHER:  # commands are what must be understood
+                clip = store.clip(group, rng.randrange(store.count(group)))
+            drawn.append(clip)
         made = [example(clip, rng, pieces, shape, labels, drawn) for clip in drawn]
         made.sort(key=lambda e: e.frames)
         groups = [made[i : i + size] for i in range(0, len(made), size)]

@@ -16,6 +16,8 @@ from speechmodel.tokenizer import Pieces
 IGNORED = -100
 #: silence after the speech that every example holds, so that the end of the turn can be heard
 TAIL = 0.88
+#: share of the utterances that are made of parts
+PARTS = 0.15
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ def varied(clip: Clip, rng: Random, others: Sequence[Clip]) -> Clip:
     """Mostly the clip; sometimes only some of its words, sometimes some of its words and some of another clip's: so
     many more orders of words are heard than were spoken."""
     draw = rng.random()
-    if draw >= 0.3 or len(clip.words) < 3:
+    if draw >= PARTS or len(clip.words) < 3:
         return clip
     first = _part(clip, rng)
-    if draw < 0.12 or not others:
+    if draw < 0.4 * PARTS or not others:
         return first
     second = _part(rng.choice(others), rng)
     gap = np.zeros(int(rng.uniform(0.02, 0.25) * RATE), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from noctule.errors import InputError, NoctuleError
 from noctule.manifest import load_manifest
 from speechmodel import export_codec as codec_package
 from speechmodel import export_stt as stt_package
-from speechmodel.answers import Answerer
+from speechmodel.answers import Answerer, intent_accuracy, quiet_share
 from speechmodel.calibrate import choose_confidence, choose_turn
 from speechmodel.card import Findings, card, targets
 from speechmodel.clips import Clip, read_shard
@@ -36,6 +37,8 @@ SOURCE = "trained from nothing on synthetic speech (espeak-ng, flite) of sentenc
 ENCODER_PRECISION = "int8"
 #: conditions that thresholds are chosen under
 _CALIBRATION = ("clean", "10 dB")
+#: validation clips of each engine that the confidence is chosen on
+_CALIBRATED = 60
 
 
 def newest(work: Path) -> Path:
@@ -78,7 +81,7 @@ def ship_codec(model: SpeechModel, work: Path, output: Path, command: str, say: 
     if not path.exists():
         raise NoctuleError(
             f"{path}: the decoder is not trained yet, and a codec needs both directions",
-            "run scripts/build_voice.py --stage decoder on this encoder first",
+            "run scripts/build_voice.py first, then this with --stage export",
         )
     content: dict[str, Any] = torch.load(path, weights_only=False)
     weights = {name: value.numpy() for name, value in content["decoder"].items()}
@@ -114,10 +117,10 @@ def turn_curves(build: Build, model: SpeechModel, count: int = 100) -> list[tupl
 def calibrated(build: Build, models: Path, say: Say) -> float:
     """The confidence below which a transcript is asked for again."""
     clips: list[Clip] = []
-    for shard in validation_shards(0):
+    for shard in validation_shards(_CALIBRATED):
         path = build.pool / f"{shard.name}.npz"
         if path.exists():
-            clips += list(read_shard(path))
+            clips += list(read_shard(path))[: shard.clips]
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     try:
         disturb = Conditions()
@@ -150,12 +153,15 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     settings = listener.model.settings["stt"]
     cells = measure(listener, answerer, pool, test_shards(clips), float(settings["confidence"]), say)
+    clean = [trial for cell in cells if cell.condition == "clean" for trial in cell.trials]
+    read_right = [answerer.outcome(replace(t, text=t.clip.text, confidence=1.0), 0.0) for t in clean]
+    note = work / "note.md"  # what was particular about this run, if anything
     store = ClipStore()
     store.load(pool, "train-*.npz")
     data = {group: (store.hours(group), store.count(group)) for group in store.groups()}
     first: tuple[float, float] | None = None
     if any((work / name).exists() for name in ("listen.pt", "checkpoint.pt")):
-        looked = quick_look(_Look(work), newest(work), say)
+        looked = quick_look(_Look(work), newest(work), say, 30)
         first = (float(np.mean([v[0] for v in looked.values()])), float(np.mean([v[1] for v in looked.values()])))
     found = Findings(
         cells,
@@ -164,6 +170,8 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
         load_manifest(models / codec_package.NAME, "codec"),
         data,
         first,
+        (intent_accuracy(read_right), quiet_share(read_right)),
+        note.read_text(encoding="utf-8").strip() + "\n\n" if note.exists() else "",
     )
     (models / stt_package.NAME / "MODEL_CARD.md").write_text(card(found), encoding="utf-8")
     for target in targets(cells):

@@ -90,9 +90,23 @@ def learn(build: Build, say: Say) -> Path:
         say(f"{joined} recordings join")
     if trainer.stage == "joint":
         trainer.run(say)
+        write_encoder(trainer, build.work / "encoder_frozen.pt")
         trainer.begin("listen")
     trainer.run(say)
     return done
+
+
+def write_encoder(trainer: Trainer, path: Path) -> None:
+    """The encoder as it stays from now on: what the decoder and the voice are trained on."""
+    parts = {
+        name: {
+            key.removeprefix(f"{name}."): value for key, value in trainer.mean.items() if key.startswith(f"{name}.")
+        }
+        for name in ("encoder", "heads")
+    }
+    temporary = path.with_suffix(".part")
+    torch.save({**parts, "phones": trainer.labels, "step": trainer.step}, temporary)
+    temporary.replace(path)
 
 
 def load_model(path: Path) -> SpeechModel:
