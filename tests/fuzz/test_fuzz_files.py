@@ -217,6 +217,8 @@ GOOD_WAVS = [
 @example(data=b"RIFF\0\0\0\0WAVE" + b"LIST\0\0\0\0" * 3000)
 @example(data=b"RF64\0\0\0\0WAVEds64\xff\xff\xff\xff" + bytes(3000))
 @example(data=b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\x7f")
+@example(data=GOOD_WAVS[0].replace(struct.pack("<I", 16000), struct.pack("<I", 15874), 1))
+@example(data=GOOD_WAVS[0].replace(struct.pack("<I", 16000), struct.pack("<I", 767_999), 1))
 @example(data=GOOD_WAVS[3][:-4] + b"\0\0\xc0\x7f")
 def test_wav(room: Path, data: bytes) -> None:
     path = room / "sound.wav"

@@ -278,7 +278,8 @@ def test_any_payload_from_the_broker(payload: bytes, retain: bool, full: bool) -
     host = Host(lambda: config, Bus(), SystemClock(), submit, lambda text: clean_request(text, 4096))
     link, client = MqttLink(host), Client()
     with refuses_or_takes():
-        link._on_message(client, None, SimpleNamespace(payload=payload, retain=retain))  # type: ignore[arg-type]
+        message = SimpleNamespace(topic=link.topics.of("ask"), payload=payload, retain=retain)
+        link._on_message(client, None, message)  # type: ignore[arg-type]
     assert not (retain and (asked or client.sent)), "what was retained is from another time"
     assert retain or len(asked) + len(client.sent) == 1
     for ask in asked:

@@ -195,19 +195,7 @@ def test_below_the_threshold_nothing_is_done(make: Make, heard: list[Event]) -> 
     assert model.prompts[1][-2:] == [CONTROL["<none>"], CONTROL["<reply>"]]
 
 
-def test_confidence_is_the_share_of_the_whole_call(make: Make) -> None:
-    """3 to one against each other token that the grammar allows, at every place where there is a choice."""
-    model = Model(
-        "<volume.set> <level=> forty <reply>", "Volume", odds=3.0, raw={"x_actions": {"threshold": 0.0}}
-    )  # fmt: skip
-    turn = make(model).ask("volume forty")
-    assert turn.call is not None
-    assert turn.call.render() == 'volume.set level="forty"'
-    action, argument = 3 / (3 + len(SPECS) - 1), 3 / (3 + 1)  # the argument or <reply>
-    assert turn.confidence == pytest.approx(action * argument)
-
-
-def test_confidence_without_arguments_is_the_share_of_the_first_token(make: Make) -> None:
+def test_confidence_is_the_share_of_the_first_token(make: Make) -> None:
     model = Model("<time> <reply>", "It is", odds=1.0, raw={"x_actions": {"threshold": 0.0}})
     turn = make(model).ask("so")
     assert turn.confidence == pytest.approx(1 / len(SPECS))

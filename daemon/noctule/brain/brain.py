@@ -23,7 +23,7 @@ from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
 from noctule.brain.doubt import Doubt, read_doubt
 from noctule.brain.turn import Pieces, Settings, TextModel, Turn
-from noctule.brain.watch import Certainty
+from noctule.brain.watch import FirstChoice
 from noctule.clock import Clock, SystemClock
 from noctule.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.events import Bus
@@ -161,11 +161,11 @@ class Brain:
         automaton = form.calls(request, specs)
         if automaton.check() > room:
             raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
-        sure = Certainty()
-        tokens = self._generate(turn, prompt, automaton, cancel, sure)
+        first = FirstChoice()
+        tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
-        turn.confidence = sure.whole
-        if call.action != _NONE and self.doubt.refuses(call, request, sure.whole):
+        turn.confidence = first.probability
+        if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             call = Call(_NONE)
         turn.call = call
         self._carry_out(turn, call, request)
@@ -204,17 +204,17 @@ class Brain:
         reply = replies[0]
         if len(replies) > 1:
             heads = form.heads(replies)
-            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, Certainty()))]
+            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
         turn.reply = fill(reply.template, fields)
         on_delta(turn.reply)
 
     # -- the model ----------------------------------------------------------------------------------------------
 
     def _generate(
-        self, turn: Turn, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], sure: Certainty
+        self, turn: Turn, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
     ) -> list[int]:
         constraint = GrammarConstraint(automaton)
-        self._run(turn, prompt, constraint, cancel, sure)
+        self._run(turn, prompt, constraint, cancel, first)
         return constraint.tokens
 
     def _run(
@@ -223,12 +223,12 @@ class Brain:
         prompt: list[int],
         constraint: GrammarConstraint,
         cancel: Callable[[], bool],
-        sure: Certainty,
+        first: FirstChoice,
     ) -> None:
         """Generate until the grammar is at its end. Anything else that ends it is an error."""
-        sure.constraint = constraint
+        first.constraint = constraint
         options = Options(
-            max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=sure
+            max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=first
         )
         finish = ""
         for chunk in self._lm.generate(prompt, options):

@@ -1,8 +1,7 @@
 """When to refuse rather than act: what a package says about its own doubts. L3, pure.
 
-Two signs speak against a call: the model gave it little probability, its action and its arguments together, or the
-request has words that no phrasing of any action has ("stop the war"). The manifest of an action model holds both
-thresholds and the words:
+Two signs speak against a call: the model gave the action little probability, or the request has words that no
+phrasing of any action has ("stop the war"). The manifest of an action model holds both thresholds and the words:
 
     "x_actions": {"threshold": 0.4, "unfamiliar": {"threshold": 0.99, "words": ["set", "a", …]}}
 
@@ -27,7 +26,7 @@ _LONG = 4
 
 @dataclass(frozen=True)
 class Doubt:
-    """threshold, unfamiliar: least probability of the call, without and with unfamiliar words."""
+    """threshold, unfamiliar: least probability of the action, without and with unfamiliar words."""
 
     threshold: float = 0.0
     unfamiliar: float = 0.0

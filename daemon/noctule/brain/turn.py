@@ -49,7 +49,7 @@ class Turn:
     call: Call | None = None
     command: str = ""
     result: Result | None = None
-    #: probability the model gave to the call it chose, among those allowed; None without an action model
+    #: probability the model gave to the action it chose, among those allowed; None without an action model
     confidence: float | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from noctule.capture import wire
 from noctule.capture.discover import resolve
 from noctule.capture.layout import FORMATS, Bytes2D, copy_planes, picture_bytes
+from noctule.capture.look import look_of
 from noctule.capture.masks import paint
 from noctule.capture.ring import RingWriter
 from noctule.capture.sources.base import OnDemand, Paced, Picture, Source, StreamInfo
@@ -189,7 +190,10 @@ class Runner:
             rotation=picture.rotation,
             flags=picture.flags | {"masked"} if masks else picture.flags,
         )
-        if not wire.send(self.sock, {"t": "frame", "n": number}):
+        message: dict[str, Any] = {"t": "frame", "n": number}
+        if picture.small is not None:
+            message["look"] = look_of(picture.small, picture.rotation, masks)
+        if not wire.send(self.sock, message):
             self.unheard += 1
         if self.want_packets and (masks or self.source.stream() is None):
             # What is encoded is what was shown: with its masks.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from noctule.capture.door import Door, HelperProcess
-from noctule.capture.frame import Frame
+from noctule.capture.frame import Frame, Luma
 from noctule.capture.launch import Launcher
 from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.process import CaptureProcess
@@ -302,9 +302,9 @@ class Feed:
         self._missing = True
         self._become(LOST, error)
 
-    def arrived(self, ring: RingReader, number: int, now: float) -> None:
+    def arrived(self, ring: RingReader, number: int, now: float, look: Luma | None) -> None:
         with self._changed:
-            announced = Announced(ring, number, self.spec.name, self.frames, now)
+            announced = Announced(ring, number, self.spec.name, self.frames, now, look)
             self._latest = announced
             self.frames += 1
             self._marks = [*(t for t in self._marks[-240:] if t > now - 3.0), now]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from noctule.capture.layout import FORMATS, Bytes2D, PixelFormat, plane_shapes
 
 Picture = npt.NDArray[np.uint8]
+Luma = npt.NDArray[np.float32]
 
 #: colour matrices by name, with the number in the ring's slot header
 MATRICES = {"rgb": 0, "bt601": 1, "bt709": 2, "bt2020": 3}
@@ -54,6 +55,8 @@ class Frame:
     flags: frozenset[str] = field(default_factory=frozenset)
     #: FFmpeg's frame when `planes` are views of it (it lives as long as they do): see `lent`
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    #: float32 [36, 64], the brightness in small where the device made it (a Raspberry Pi camera's second stream)
+    look: Luma | None = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> PixelFormat:
@@ -101,6 +104,8 @@ class Frame:
     def small_luma(self, width: int = 64, height: int = 36) -> npt.NDArray[np.float32]:
         """float32 [height, width] of block-mean brightness, *not* rotated: the cheap fingerprint that scene and
         motion detection compare. Samples at most 4 x 4 pixels a block, so its cost does not grow with the picture."""
+        if self.look is not None and self.look.shape == (height, width):
+            return self.look
         plane = (
             self.planes[0].reshape(self.height, self.width, -1)[..., 1] if self.format.rgb else self._stored_luma()
         )

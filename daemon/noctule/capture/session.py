@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from noctule.capture import wire
 from noctule.capture.door import HelperProcess
+from noctule.capture.frame import Luma
+from noctule.capture.look import look_from
 from noctule.capture.preroll import TimedPacket
 from noctule.capture.process import CaptureProcess
 from noctule.capture.ring import RingReader
@@ -56,8 +58,8 @@ class Owner(Protocol):
     def opened(self, about: dict[str, Any]) -> None:
         """The source is open; what it really is."""
 
-    def arrived(self, ring: RingReader, number: int, now: float) -> None:
-        """A whole frame lies in the ring."""
+    def arrived(self, ring: RingReader, number: int, now: float, look: Luma | None) -> None:
+        """A whole frame lies in the ring. look: its small brightness, where the device gives one."""
 
     def troubled(self, error: NoctuleError) -> None:
         """The process cannot reach the source and goes on trying."""
@@ -114,7 +116,7 @@ class Session:
         kind = message["t"]
         if kind == "frame" and self._ring is not None:
             self.live = True
-            self._owner.arrived(self._ring, int(message["n"]), now)
+            self._owner.arrived(self._ring, int(message["n"]), now, look_from(message.get("look")))
         elif kind == "ring" and fd is not None:
             try:
                 # The old ring's memory goes with the last frame or viewer that still refers to it.

@@ -30,6 +30,8 @@ class Picture:
     full_range: bool = False
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
+    #: the same picture's brightness in small, uint8 [rows, columns], where the device makes one by itself
+    small: npt.NDArray[np.uint8] | None = None
     fill: Callable[[int, int], None] | None = None
     finish: Callable[[Sequence[npt.NDArray[np.uint8]]], None] | None = None
 
