@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tour_spoken import RECORDINGS, SCENES, Person, packages, speak
+from tour_spoken import SCENES, Person, speak
 
 ROOT = Path(__file__).resolve().parent.parent
 NOCTULE = [sys.executable, "-m", "noctule"]
@@ -42,7 +42,7 @@ WOKEN = {
     "the recorded wake word did not wake it": re.compile(r'Heard "hey noctule"', re.I),
     "the recorded command was not captured": re.compile(r"A command of [\d.]+ s was heard"),
 }
-FIRED = {"the two-second timer did not fire": re.compile(r"Timer 1 .* is over")}
+FIRED = {"the two-second timer did not fire": re.compile(r"Timer \d+ for 2 seconds is over")}
 
 
 class DemoError(Exception):
@@ -161,25 +161,23 @@ def wait_for(lines: list[str], wanted: dict[str, re.Pattern[str]]) -> None:
             time.sleep(0.1)
 
 
-def talk(daemon: Daemon, person: Person, lines: list[str]) -> None:
-    """The spoken session; without speech models, that a recorded wake word wakes it."""
-    missing = packages()
-    if missing:
-        print(f"\nthere is no {', '.join(missing)} in models/: it wakes, but understands and speaks nothing")
-        person.say(RECORDINGS / f"{SCENES[0].recording}.wav")
-        wait_for(lines, WOKEN)
-        return
+def talk(daemon: Daemon, person: Person) -> None:
+    """The spoken session: every recording must wake it, be heard, be answered and be answered aloud.
+
+    What is misheard is shown as it is: how often that happens is in the model's card, not here.
+    """
     print("\na spoken session, by voices of an engine that no model here was trained on:")
-    wrong = speak(NOCTULE, daemon.env, person, daemon.folder / "answers")
+    wrong, broken = speak(NOCTULE, daemon.env, person, daemon.folder / "answers")
     print(f"\n  {len(SCENES) - len(wrong)} of {len(SCENES)} as meant" + "".join(f"\n  {what}" for what in wrong))
-    if len(wrong) > 1:
-        raise DemoError("the spoken session did not go as it must")
+    if broken:
+        raise DemoError("\n".join(broken))
 
 
 def converse(daemon: Daemon, person: Person) -> None:
     """The spoken session, a dozen requests in writing, and the timer that one of them sets."""
     with tail(daemon) as lines:
-        talk(daemon, person, lines)
+        talk(daemon, person)
+        wait_for(lines, WOKEN)
         for request in REQUESTS:
             print(f"\n  you      {request}\n  noctule  {daemon.run('ask', request)}")
         wait_for(lines, FIRED)

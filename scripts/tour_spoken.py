@@ -126,50 +126,66 @@ class Events:
                 return
 
 
-def packages() -> list[str]:
-    """The speech packages that are missing from the checkout."""
-    names = ("noctule-stt", "noctule-tts", "noctule-speech-codec")
-    return [name for name in names if not (ROOT / "models" / name / "manifest.json").is_file()]
-
-
-def speak(command: list[str], env: dict[str, str], person: Person, answers: Path) -> list[str]:
-    """Play every scene and print what came of it; a sentence for each that went wrong."""
-    wrong = []
+def speak(command: list[str], env: dict[str, str], person: Person, answers: Path) -> tuple[list[str], list[str]]:
+    """Play every scene and print what came of it: (what was misheard, what did not happen), a sentence each."""
+    wrong, broken = [], []
     with Events(command, env) as events:
         time.sleep(LEAD)
         for scene in SCENES:
             print(f'\n  says     "{scene.said}"   ({scene.recording}.wav)')
             person.say(RECORDINGS / f"{scene.recording}.wav")
             try:
-                done = _show(events, answers)
+                turn = _show(events, answers)
             except queue.Empty:
-                wrong.append(f'"{scene.said}" had no end')
+                broken.append(f'"{scene.said}" had no end')
                 continue
-            if done != scene.action:
-                wrong.append(f'"{scene.said}" led to {done or "no action"} instead of {scene.action or "none"}')
-    return wrong
+            broken += [f'"{scene.said}": there was no {stage}' for stage in turn.missing()]
+            if turn.action != scene.action:
+                meant = scene.action or "no action"
+                wrong.append(f'"{scene.said}" led to {turn.action or "no action"} instead of {meant}')
+    return wrong, broken
 
 
-def _show(events: Events, answers: Path) -> str:
-    """Print one turn; the action that was taken, "" for none."""
-    action, before = "", len(list(answers.glob("*.wav")))
+@dataclass
+class Shown:
+    """What was seen of one turn."""
+
+    woken: bool = False
+    words: int = 0
+    action: str = ""
+    reply: str = ""
+    spoken: bool = False
+
+    def missing(self) -> list[str]:
+        """The stages that every turn of the demonstration must have."""
+        stages = {"wake word": self.woken, "word": self.words, "answer": self.reply, "spoken answer": self.spoken}
+        return [name for name, seen in stages.items() if not seen]
+
+
+def _show(events: Events, answers: Path) -> Shown:
+    """Print one turn."""
+    shown, before = Shown(), len(list(answers.glob("*.wav")))
     for event in events.turn():
         kind, fields = event["kind"], event.get("fields") or {}
         if kind == "wake.heard":
+            shown.woken = True
             print(f"  wakes    {event['message']}")
         elif kind == "speech.words":
+            shown.words += 1
             print(f"  hears    {fields['text']}")
         elif kind in ("action.done", "action.failed"):
-            action = fields["action"]
-            print(f"  action   {action}: {kind.partition('.')[2]}")
+            shown.action = fields["action"]
+            print(f"  action   {shown.action}: {kind.partition('.')[2]}")
         elif kind in ENDS:
-            print(f"  answers  {fields['reply']}" if "reply" in fields else f"  ends     {event['message']}")
+            shown.reply, shown.spoken = fields.get("reply", ""), bool(fields.get("spoken"))
+            print(f"  ends     {event['message']}")
+            print(f"  answers  {shown.reply}")
             files = sorted(answers.glob("*.wav"), key=lambda path: path.stat().st_mtime)
-            if fields.get("spoken") and len(files) > before:
+            if shown.spoken and len(files) > before:
                 print(f"  speaks   {files[-1]}")
             since = ", ".join(f"{name} {fields[key]} ms" for key, name in LEDGER.items() if key in fields)
             print(f"  ledger   after the end of speech: {since}; {fields.get('total_ms')} ms in all")
-    return action
+    return shown
 
 
 if __name__ == "__main__":
