@@ -35,6 +35,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="for training; another number gives another model")
     parser.add_argument("--work", type=Path, default=_ROOT / "build" / "speech", help="what is kept between runs")
     parser.add_argument("--encoder", type=Path, help="a checkpoint of the encoder (default WORK/encoder_frozen.pt)")
+    parser.add_argument("--also", type=Path, help="a later state of it whose codes the decoder is to understand too")
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
     parser.add_argument("--decoder-steps", type=int, help="of training (default 2500)")
     parser.add_argument("--voice-steps", type=int, help="of training (default 6000)")
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> None:
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
         ) from None
     torch.set_num_threads(options.threads)
-    build = stages.VoiceBuild(options.work, options.encoder or options.work / "encoder_frozen.pt", options.seed)
+    encoder = options.encoder or options.work / "encoder_frozen.pt"
+    build = stages.VoiceBuild(options.work, encoder, options.also, options.seed)
     if options.quick:
         plans = DecoderPlan(steps=20, batch=4), SpeakPlan(steps=20, batch=4)
         build = replace(build, shards=1, clips=40, decoder=plans[0], voice=plans[1])

@@ -49,6 +49,8 @@ def train_pieces(target: Path, texts: Sequence[str], pieces: int) -> None:
         bos_id=1,
         eos_id=2,
         pad_id=3,
+        # texts come as letters already (`spoken`); the usual rules would be most of the file
+        normalization_rule_name="identity",
         hard_vocab_limit=True,
         num_threads=1,
         minloglevel=2,

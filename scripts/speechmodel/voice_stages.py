@@ -35,10 +35,12 @@ _LATEST = 3
 
 @dataclass(frozen=True)
 class VoiceBuild:
-    """work: where results are kept; encoder: what `build_speech_model.py` trained; shards of `clips` recordings."""
+    """work: where results are kept; encoder: what `build_speech_model.py` trained; also: a later state of it whose
+    codes the decoder should understand as well; shards of `clips` recordings."""
 
     work: Path
     encoder: Path
+    also: Path | None = None
     seed: int = 0
     shards: int = 8
     clips: int = 500
@@ -103,7 +105,11 @@ def learn_decoder(build: VoiceBuild, say: Say, warm: Path | None = None) -> Path
     clips, found, name = codes(build, say)
     if target.exists() and torch.load(target).get("encoder") == name:
         return target
-    trainer = DecoderTrainer([clip.audio for clip in clips], found, build.decoder, build.seed)
+    sounds = [clip.audio for clip in clips]
+    if build.also is not None:  # two thirds of what is decoded comes from the voice, one third through the other
+        other = codes(replace(build, encoder=build.also, also=None), say)[1]
+        sounds, found = sounds * 3, found * 2 + other
+    trainer = DecoderTrainer(sounds, found, build.decoder, build.seed)
     if warm is not None:
         trainer.warm(torch.load(warm)["decoder"])
     trainer.run(say, target, name)

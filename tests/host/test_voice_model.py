@@ -20,8 +20,8 @@ from exporting.tflite_writer import Model  # noqa: E402
 from noctule import tflite  # noqa: E402
 from noctule.lm.sampler import Sampling  # noqa: E402
 from noctule.lm.speech_lm import Hooks, SpeechSampling  # noqa: E402
-from noctule.lm.streams import UNGENERATED  # noqa: E402
 from noctule.lm.speech_model import SpeechModel  # noqa: E402
+from noctule.lm.streams import UNGENERATED  # noqa: E402
 from speechmodel.decoder import Comparison, Decoder, DecoderShape  # noqa: E402
 from speechmodel.decoder_graph import EXACT, NETWORK, DecodeGraph  # noqa: E402
 from speechmodel.decoder_train import DecoderPlan, DecoderTrainer  # noqa: E402

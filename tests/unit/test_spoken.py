@@ -105,9 +105,14 @@ def _read(words: str) -> int:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(2025, "twenty twenty five"), (1905, "nineteen oh five"), (2005, "two thousand five"), (1900, "nineteen hundred"),
-     (2000, "two thousand")],
-)  # fmt: skip
+    [
+        (2025, "twenty twenty five"),
+        (1905, "nineteen oh five"),
+        (2005, "two thousand five"),
+        (1900, "nineteen hundred"),
+        (2000, "two thousand"),
+    ],
+)
 def test_years(value: int, said: str) -> None:
     assert year(value) == said
 
