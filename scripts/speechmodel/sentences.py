@@ -19,7 +19,7 @@ from tiny.expand import expand, sections
 from tiny.generate import Generator
 from tiny.mutate import courtesies, decorate, mutate
 from tiny.slots import in_words
-from tiny.split import Part
+from tiny.split import PARTS, Part, action_sources
 
 _UNITS = {
     "hr": "hour", "hrs": "hours", "h": "hours", "min": "minutes", "mins": "minutes", "m": "minutes",
@@ -76,6 +76,14 @@ def general_words() -> list[str]:
         if not line.startswith("#"):
             found.update(spoken(line.partition(":")[2]).split())
     return sorted(found)
+
+
+@functools.cache
+def held_out_lines() -> frozenset[str]:
+    """Fixed lines of the other parts, as they are said: a choice of a training line may spell one out, too."""
+    sources = action_sources()
+    lines = {part: {s.template.line for s in sources[part] if not set("[{") & set(s.template.line)} for part in PARTS}
+    return frozenset(spoken(line) for part in PARTS if part != "train" for line in lines[part] - lines["train"])
 
 
 @functools.cache
@@ -176,6 +184,8 @@ class Sentences:
                     self._action() if draw < action else self._string() if draw < action + words else self._outside()
                 )
             if found is None or not 1 <= len(found.text.split()) <= LONGEST:
+                continue
+            if self._part == "train" and found.text in held_out_lines():
                 continue
             # made-up names cannot be spelled by ear: a few are kept, so that a word never heard is spelled at all
             if not set(found.text.split()) <= self._known and self._rng.random() > 0.12:
