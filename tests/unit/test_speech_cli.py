@@ -210,7 +210,7 @@ def test_a_slow_board_speaks_more_coarsely(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(speech_pair, "measure", lambda *_: FrameCost(60.0, 5.0, 1.0))
     command = ["say", "turn on the lamp", "--model", str(TTS), "--codec", str(CODEC), "-o"]
     assert run_command([*command, str(tmp_path / "coarse.wav")]) == 0
-    assert "so it writes 2 of its 3 codebooks" in capsys.readouterr().err
+    assert "so it writes 2 of 3 codebooks" in capsys.readouterr().err
     assert run_command([*command, str(tmp_path / "fine.wav"), "--set", "speech.realtime=allow"]) == 0
     sounds = []
     for name in ("coarse.wav", "fine.wav"):

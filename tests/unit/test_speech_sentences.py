@@ -65,7 +65,7 @@ def test_held_out_templates_are_not_spoken() -> None:
     stream = Sentences("train", 2).stream(action=1.0, words=0.0)
     said = {next(stream).text for _ in range(6000)}
     assert len(fixed) > 20
-    assert len(fixed & said) <= len(fixed) // 20  # a choice of a training line may spell out a held-out one
+    assert len(fixed & said) <= len(fixed) // 10  # a choice of a training line may spell out a held-out one
 
 
 def test_vocabulary_has_numbers_and_units() -> None:
