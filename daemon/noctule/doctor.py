@@ -168,9 +168,7 @@ class Doctor:
         from noctule.voices import examine
 
         if not self.config.wake.enabled or self.config.audio.source == "none":
-            yield Finding(
-                "speech", NOTE, "Nobody is listened to, so nothing is recognised or spoken.", "wake.enabled"
-            )
+            yield Finding("speech", NOTE, "Nobody is listened to: nothing is recognised or spoken.", "wake.enabled")
             return
         for side, what in (("stt", "Commands are heard but not understood"), ("tts", "Answers are not spoken")):
             try:

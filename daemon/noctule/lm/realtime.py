@@ -75,9 +75,7 @@ def judge(
         fits = int((budget - cost.temporal - cost.codec) / cost.codebook)
         if min(FEWEST_CODEBOOKS, codebooks) <= fits < codebooks:
             needs = cost.total(fits)
-            sentence = (
-                f"{late}, so it writes {fits} of its {codebooks} codebooks in {_short(needs)} ms: coarser sound"
-            )
+            sentence = f"{late}, so it writes {fits} of {codebooks} codebooks in {_short(needs)} ms: coarser sound"
             return Verdict(True, fits, needs, sentence)
     lag = (needs / frame_ms - 1) * 60
     return Verdict(False, codebooks, needs, f"{late} and falls {lag:.0f} s behind in each minute")
