@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from noctule.manifest import Manifest
 from speechmodel.evaluation import ENGINES, SEEN, UNSEEN, Cell, Timing, average
+from speechmodel.pool import PLAIN
 from speechmodel.trials import CONDITIONS
 
 
@@ -14,7 +15,8 @@ from speechmodel.trials import CONDITIONS
 class Findings:
     """What was measured. data: hours and clips by engine that were trained on; codebook1: word error of the clean
     validation clips heard through the first codebook alone, and through all (torch model); perfect: right action and
-    nothing done when the brain reads the true words; note: what was particular about this run."""
+    nothing done when the brain reads the true words; plain: the plainest requests, clean;
+    note: what was particular about this run."""
 
     cells: Sequence[Cell]
     timing: Timing
@@ -23,6 +25,7 @@ class Findings:
     data: dict[str, tuple[float, int]]
     codebook1: tuple[float, float] | None
     perfect: tuple[float, float]
+    plain: Sequence[Cell]
     note: str = ""
 
 
@@ -38,6 +41,14 @@ def _table(cells: Sequence[Cell], what: Callable[[Cell], float]) -> str:
             lines.append(
                 f"| {title} | " + " | ".join(_percent(what(row[c])) if c in row else "" for c in CONDITIONS) + " |"
             )
+    return "\n".join(lines)
+
+
+def _plain(cells: Sequence[Cell]) -> str:
+    lines = ["| | word error | right action |", "|---|---|---|"]
+    for cell in cells:
+        title = ENGINES[cell.engine.removesuffix(PLAIN)]
+        lines.append(f"| {title} | {_percent(cell.word_error)} | {_percent(cell.intent)} |")
     return "\n".join(lines)
 
 
@@ -125,6 +136,13 @@ something else and strings of words.
 ## Right action, end to end
 
 {_table(cells, lambda c: c.intent)}
+
+## The plainest requests
+
+"What time is it", "take a photo", "set a timer for …": {len(found.plain[0].trials)} clips of each engine, clean.
+Their templates were trained on (they are never held out), some of their numbers were not.
+
+{_plain(found.plain)}
 
 ## Nothing done on other speech
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechmodel.answers import Answerer, Outcome, intent_accuracy, quiet_share
 from speechmodel.clips import Clip, read_shard
-from speechmodel.pool import Shard
+from speechmodel.pool import PLAIN, Shard
 from speechmodel.scoring import sentence_error, word_error
 from speechmodel.trials import CONDITIONS, Conditions, Listener, Trial
 
@@ -58,6 +58,11 @@ class Cell:
 def test_shards(clips: int) -> list[Shard]:
     """What the tests speak; the same clips for every model."""
     return [Shard(engine, "test", 0, clips) for engine in ENGINES]
+
+
+def plain_shards(clips: int) -> list[Shard]:
+    """The plainest requests in the voices of the tests; their words were trained on, their slot values were not."""
+    return [Shard(f"{engine}{PLAIN}", "test", 0, clips) for engine in ENGINES]
 
 
 def validation_shards(clips: int) -> list[Shard]:

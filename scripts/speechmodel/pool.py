@@ -26,6 +26,8 @@ from speechmodel.speakers import (
 from tiny.split import Part
 
 SHARD = 400
+#: an engine's name with this at its end speaks only the plainest requests
+PLAIN = "_plain"
 _ATTEMPTS = 8
 
 
@@ -59,7 +61,7 @@ def voices(engine: str) -> list[str]:
         "festival_ked": lambda: [FESTIVAL_HELD[0]],
         "festival_slt_hts": lambda: [FESTIVAL_HELD[1]],
     }
-    return groups[engine]()
+    return groups[engine.removesuffix(PLAIN)]()
 
 
 def _speaker(engine: str) -> Speaker:
@@ -85,7 +87,7 @@ def wanted_call(kind: str) -> tuple[str, dict[str, str]]:
 def make_shard(folder: Path, shard: Shard, seed: int, attempt: int = 0) -> None:
     """Speak one shard. The same shard, seed and attempt give the same bytes."""
     rng = Random(f"{shard.name}/{seed}/{attempt}")
-    sentences = Sentences(shard.part, rng.randrange(2**31)).stream()
+    sentences = Sentences(shard.part, rng.randrange(2**31)).stream(plain=shard.engine.endswith(PLAIN))
     speaker, offered = _speaker(shard.engine), voices(shard.engine)
     clips: list[Clip] = []
     refused = 0

@@ -19,7 +19,7 @@ from tiny.expand import expand, sections
 from tiny.generate import Generator
 from tiny.mutate import courtesies, decorate, mutate
 from tiny.slots import in_words
-from tiny.split import Part
+from tiny.split import PARTS, Part, action_sources
 
 _UNITS = {
     "hr": "hour", "hrs": "hours", "h": "hours", "min": "minutes", "mins": "minutes", "m": "minutes",
@@ -79,6 +79,14 @@ def general_words() -> list[str]:
 
 
 @functools.cache
+def held_out_lines() -> frozenset[str]:
+    """Fixed lines of the other parts, as they are said: a choice of a training line may spell one out, too."""
+    sources = action_sources()
+    lines = {part: {s.template.line for s in sources[part] if not set("[{") & set(s.template.line)} for part in PARTS}
+    return frozenset(spoken(line) for part in PARTS if part != "train" for line in lines[part] - lines["train"])
+
+
+@functools.cache
 def vocabulary() -> frozenset[str]:
     """The words of the requests (with those of every slot value, held out or not) and of everyday English.
 
@@ -110,17 +118,25 @@ class Sentences:
         self._known = vocabulary()
         self._words = sorted(self._known)
 
-    def _action(self) -> Sentence | None:
-        """A request for an action, as people say it; None when the draw cannot be said."""
+    def _action(self, plain: bool = False) -> Sentence | None:
+        """A request for an action, as people say it; None when the draw cannot be said. plain: only in one of the
+        plainest ways to ask, which are never held out."""
         generator, rng = self._generator, self._generator.rng
         sources = generator.actions[self._part]
         by_action = generator.by_action
-        source = rng.choice(by_action[rng.choice(sorted(by_action))]) if rng.random() < 0.5 else rng.choice(sources)
+        if plain:
+            by_action = {}
+            for source in generator.actions["train"]:
+                if source.template.plain:
+                    by_action.setdefault(source.action, []).append(source)
+        even = plain or rng.random() < 0.5
+        source = rng.choice(by_action[rng.choice(sorted(by_action))]) if even else rng.choice(sources)
         pieces = expand(source.template.line, generator._fill, rng)
         if any(piece.slot == "name" and not piece.text for piece in pieces):
             return None
         values = {piece.slot: piece.text for piece in pieces if piece.slot}
-        pieces = decorate(pieces, source.template.question, self._part, rng)
+        if not plain or rng.random() < 0.3:
+            pieces = decorate(pieces, source.template.question, self._part, rng)
         try:
             text = spoken("".join(piece.text for piece in pieces))
             arguments = tuple(
@@ -156,12 +172,20 @@ class Sentences:
             chosen.append(rng.choice(pool))
         return Sentence(" ".join(chosen), "words")
 
-    def stream(self, action: float = 0.62, words: float = 0.2) -> Iterator[Sentence]:
-        """Sentences without end; what remains of the shares are requests for something else."""
+    def stream(self, action: float = 0.62, words: float = 0.2, plain: bool = False) -> Iterator[Sentence]:
+        """Sentences without end; what remains of the shares are requests for something else. plain: only the
+        plainest requests for actions."""
         while True:
             draw = self._rng.random()
-            found = self._action() if draw < action else self._string() if draw < action + words else self._outside()
+            if plain:
+                found = self._action(plain=True)
+            else:
+                found = (
+                    self._action() if draw < action else self._string() if draw < action + words else self._outside()
+                )
             if found is None or not 1 <= len(found.text.split()) <= LONGEST:
+                continue
+            if self._part == "train" and found.text in held_out_lines():
                 continue
             # made-up names cannot be spelled by ear: a few are kept, so that a word never heard is spelled at all
             if not set(found.text.split()) <= self._known and self._rng.random() > 0.12:

@@ -20,7 +20,7 @@ from speechmodel.calibrate import choose_confidence, choose_turn
 from speechmodel.card import Findings, card, targets
 from speechmodel.clips import Clip, read_shard
 from speechmodel.dataset import ClipStore
-from speechmodel.evaluation import measure, test_shards, timing, validation_shards
+from speechmodel.evaluation import measure, plain_shards, test_shards, timing, validation_shards
 from speechmodel.examples import arranged
 from speechmodel.pool import make_pool
 from speechmodel.recognise import transcribe
@@ -39,6 +39,8 @@ ENCODER_PRECISION = "int8"
 _CALIBRATION = ("clean", "10 dB")
 #: validation clips of each engine that the confidence is chosen on
 _CALIBRATED = 60
+#: plain requests spoken by each engine of the tests
+PLAIN_CLIPS = 60
 
 
 def newest(work: Path) -> Path:
@@ -149,10 +151,13 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
             raise InputError(f"{models / name} is no package", "build it first: scripts/build_speech_model.py")
     check_engines(say)
     pool = work / "pool"
-    make_pool(pool, test_shards(clips), seed, say)
+    make_pool(pool, [*test_shards(clips), *plain_shards(PLAIN_CLIPS)], seed, say)
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     settings = listener.model.settings["stt"]
     cells = measure(listener, answerer, pool, test_shards(clips), float(settings["confidence"]), say)
+    plain = measure(
+        listener, answerer, pool, plain_shards(PLAIN_CLIPS), float(settings["confidence"]), say, ("clean",)
+    )
     clean = [trial for cell in cells if cell.condition == "clean" for trial in cell.trials]
     read_right = [answerer.outcome(replace(t, text=t.clip.text, confidence=1.0), 0.0) for t in clean]
     note = work / "note.md"  # what was particular about this run, if anything
@@ -171,6 +176,7 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
         data,
         first,
         (intent_accuracy(read_right), quiet_share(read_right)),
+        plain,
         note.read_text(encoding="utf-8").strip() + "\n\n" if note.exists() else "",
     )
     (models / stt_package.NAME / "MODEL_CARD.md").write_text(card(found), encoding="utf-8")

@@ -49,7 +49,15 @@ class Plan:
     kept_codes: int = 400
     again_codes: float = 0.7
     listen_rate: float = 1.5e-3
-    shares: dict[str, float] = field(default_factory=lambda: {"espeak": 0.5, "flite": 0.5, "recordings": 0.5})
+    shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "espeak": 0.35,
+            "flite": 0.35,
+            "espeak_plain": 0.15,
+            "flite_plain": 0.15,
+            "recordings": 0.5,
+        }
+    )
 
     def steps(self, stage: Stage) -> int:
         return self.joint_steps if stage == "joint" else self.listen_steps
