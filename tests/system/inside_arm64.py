@@ -60,6 +60,19 @@ def picture() -> None:
     print(f"a JPEG of {len(out.getvalue())} bytes; {av.__version__} decodes H.264")
 
 
+def front_end() -> None:
+    """The wake words' features: the same as on the machine that the models were trained on, but for rounding."""
+    import numpy as np
+
+    from noctule.wake import features
+
+    kept = np.frombuffer(features.KEPT_ANSWER.read_bytes(), np.int8).reshape(-1, features.CHANNELS)
+    apart = np.abs(features.extract(features.reference_signal()).astype(int) - kept)
+    print(f"front end: {np.count_nonzero(apart)} of {apart.size} values differ, by {apart.max()} at most")
+    if not features.agrees(features.extract(features.reference_signal()), kept):
+        raise SystemExit("the shipped wake word would be refused here")
+
+
 def runtime() -> None:
     from noctule.tflite_probe import probe_runtime
 
@@ -82,6 +95,7 @@ def main() -> int:
     began = time.monotonic()
     imports()
     picture()
+    front_end()
     runtime()
     models()
     print(f"{time.monotonic() - began:.0f} s")
