@@ -15,7 +15,7 @@ import threading
 import time
 import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,10 @@ def speak(command: list[str], env: dict[str, str], person: Person, answers: Path
             person.say(RECORDINGS / f"{scene.recording}.wav")
             try:
                 turn = _show(events, answers)
+                if turn.asked_again:  # as anybody would: once more, and it needs no wake word now
+                    print("  says     the same again")
+                    person.say(RECORDINGS / f"{scene.recording}.wav")
+                    turn = replace(_show(events, answers), woken=turn.woken)
             except queue.Empty:
                 broken.append(f'"{scene.said}" had no end')
                 continue
@@ -155,6 +159,7 @@ class Shown:
     action: str = ""
     reply: str = ""
     spoken: bool = False
+    asked_again: bool = False
 
     def missing(self) -> list[str]:
         """The stages that every turn of the demonstration must have."""
@@ -178,6 +183,7 @@ def _show(events: Events, answers: Path) -> Shown:
             print(f"  action   {shown.action}: {kind.partition('.')[2]}")
         elif kind in ENDS:
             shown.reply, shown.spoken = fields.get("reply", ""), bool(fields.get("spoken"))
+            shown.asked_again = kind == "session.unsure" and not fields.get("again")
             print(f"  ends     {event['message']}")
             print(f"  answers  {shown.reply}")
             files = sorted(answers.glob("*.wav"), key=lambda path: path.stat().st_mtime)
