@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPat
         def end(self, patience: float = 0.0) -> bool:
             return True
 
-    feed = Feed(SourceSpec("film", "file", "x.mp4"), patience=QUICK)
+    feed = Feed(SourceSpec("film", "file", "x.mp4"), patience=replace(QUICK, open=4.0))
     monkeypatch.setattr("noctule.capture.feed.Session", Played)
     monkeypatch.setattr(feed._launcher, "launch", lambda: (feed.spec, Process()))
     for _ in range(5):

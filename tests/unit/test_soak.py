@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import subprocess
@@ -68,7 +69,8 @@ def test_a_process_is_sampled() -> None:
     thread = threading.Thread(target=run)
     thread.start()
     waiting.wait(10)
-    block = bytearray(os.urandom(8 << 20))
+    block = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # not what a heap had to spare
+    block.write(os.urandom(8 << 20))
     child = subprocess.Popen(["sleep", "60"])
     try:
         after = holding(os.getpid())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from noctule.actions.declared import REFUSALS
@@ -77,6 +77,8 @@ def test_every_refusal_keeps_its_words(reply: str) -> None:
     assert said == re.sub(r"[^a-z' ]", " ", reply.lower().replace(",", " ")).split()
 
 
+@example("<>0")
+@example("a<b, c>d")
 @given(st.text(max_size=80))
 def test_nothing_else_comes_out(text: str) -> None:
     said = spoken(text)

@@ -105,8 +105,8 @@ def _plain(text: str) -> str:
     text = _STOP.sub(f" <{_LONG}> ", text)
     text = _COMMA.sub(f" <{_SHORT}> ", text)
     out: list[str] = []
-    for part in re.split(r"(<\d\.\d+>)", text):
-        if part.startswith("<"):
+    for index, part in enumerate(re.split(r"(<\d\.\d+>)", text)):
+        if index % 2:  # a pause of ours; a text may have a "<" of its own
             out.append(f'<break time="{part[1:-1]}s"/>')
             continue
         folded = unicodedata.normalize("NFKD", part.casefold())
