@@ -92,10 +92,15 @@ class Layer(nn.Module):
             x, mixed = x[wanted], mixed[wanted]
         x = x + attn["o_proj"](mixed)
         h = self.post_attention_layernorm(x)
-        return x + mlp["down_proj"](F.silu(mlp["gate_proj"](h)) * mlp["up_proj"](h))
+        out: Tensor = x + mlp["down_proj"](F.silu(mlp["gate_proj"](h)) * mlp["up_proj"](h))
+        return out
 
 
 class Llama(nn.Module):
+    cos: Tensor
+    sin: Tensor
+    later: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -123,7 +128,8 @@ class Llama(nn.Module):
         for layer in self.layers[:-1]:
             x = layer(x, self.cos[:T], self.sin[:T], self.later)
         # Nobody reads the last layer's output elsewhere.
-        return self.norm(self.layers[-1](x, self.cos[:T], self.sin[:T], self.later, wanted))
+        out: Tensor = self.norm(self.layers[-1](x, self.cos[:T], self.sin[:T], self.later, wanted))
+        return out
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., dim] -> [..., vocab]."""

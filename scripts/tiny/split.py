@@ -98,9 +98,9 @@ class Fence:
 
     def __init__(self, part: Part, sources: dict[Part, list[Source]]) -> None:
         self.part = part
-        others: list[Part] = {"train": ["test", "validation"], "validation": ["test"], "test": []}[part]
+        above: dict[Part, list[Part]] = {"train": ["test", "validation"], "validation": ["test"], "test": []}
         lines: dict[str, list[str]] = {}
-        for source in (source for other in others for source in sources[other]):
+        for source in (source for other in above[part] for source in sources[other]):
             lines.setdefault(source.action, []).append(source.template.line)
         if part != "train":
             for source in sources["train"]:

@@ -219,7 +219,7 @@ class Trainer:
         losses = F.cross_entropy(logits.float(), batch.targets[wanted], reduction="none")
         weights = batch.weights[wanted]
         loss = (losses * weights).sum() / weights.sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
