@@ -55,7 +55,7 @@ def _build(
     epoch: int,
 ) -> Path:
     options.output.mkdir(parents=True, exist_ok=True)
-    # beside the cache, so that files are linked, not copied
+    # in the cache, not in /tmp, which may be memory: 300 MB
     with tempfile.TemporaryDirectory(prefix="deb.", dir=options.cache) as work:
         root = Path(work) / "root"
         root.mkdir(mode=0o755)

@@ -58,8 +58,8 @@ def _environment(home: Path, target: Target, site: Path, machine: str) -> None:
     name = f"python{target.python}"
     environment = home / name
     packages = environment / "lib" / name / "site-packages"
-    # hard links: nothing in the cache is written through them, chmod sets what is set already
-    shutil.copytree(site, packages, copy_function=os.link)
+    # copies, not links: a link that another build makes to the same file changes it while tar reads it
+    shutil.copytree(site, packages)
     (environment / "bin").mkdir()
     (environment / "bin/python").symlink_to(f"../../../../bin/{name}")
     (environment / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n", "ascii")
