@@ -18,9 +18,10 @@ from noctule.capture.feed import Feed
 from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec
 
-WAIT = 20.0
+#: generous: nothing waits this long on an idle machine
+WAIT = 60.0
 #: quick tempers, so that tests of failures do not take long.
-QUICK = Patience(stall=0.6, open=4.0, linger=0.2, backoff=0.1, backoff_max=0.5, look=0.1)
+QUICK = Patience(stall=0.6, open=30.0, linger=0.2, backoff=0.1, backoff_max=0.5, look=0.1)
 
 _made: dict[tuple[str, ...], Path] = {}
 _folder = tempfile.TemporaryDirectory(prefix="noctule-videos-")

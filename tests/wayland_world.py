@@ -1,4 +1,8 @@
-"""A real Wayland compositor without a screen: sway on wlroots' headless backend."""
+"""A real Wayland compositor without a screen: sway on wlroots' headless backend.
+
+NOCTULE_SWAY names another sway, or a program that starts one with its arguments and environment (as root, it sees to
+being another user itself): ext-image-copy-capture needs sway 1.11, which Debian 12 and 13 do not have.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,17 @@ _NOBODY = 65534
 
 
 class Sway:
-    """A compositor showing one colour, 640x360. `socket`: where it listens."""
+    """A compositor showing one colour, 640x360. `socket`: where it listens; settings: more lines of its
+    configuration."""
 
-    def __init__(self, folder: Path, colour: str = "#204060") -> None:
+    def __init__(self, folder: Path, colour: str = "#204060", settings: str = "") -> None:
         self.folder = folder / "session"
         self.folder.mkdir(mode=0o700)
         config = self.folder / "config"
         config.write_text(
             "output HEADLESS-1 resolution 640x360@60Hz position 0 0\n"
             f"output * bg {colour} solid_color\n"
-            "xwayland disable\nseat * hide_cursor 1\n"
+            f"xwayland disable\nseat * hide_cursor 1\n{settings}\n"
         )
         self.log = self.folder / "log"
         env = {
@@ -35,14 +40,16 @@ class Sway:
             "WLR_LIBINPUT_NO_DEVICES": "1",
             "WLR_HEADLESS_OUTPUTS": "1",
         }
-        command = ["sway", "-d", "-c", str(config)]
+        another = os.environ.get("NOCTULE_SWAY", "")
+        command = [another or "sway", "-d", "-c", str(config)]
         if os.geteuid() == 0:  # sway will not run as root
             for path in (self.folder, config):
                 os.chown(path, _NOBODY, _NOBODY)
             for parent in self.folder.parents[:4]:
                 if parent.owner() == "root" and parent.name.startswith(("pytest", "test_")):
                     parent.chmod(0o755)
-            command = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *command]
+            if not another:
+                command = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *command]
         self._out = self.log.open("wb")
         self.process = subprocess.Popen(
             command, env=env, stdout=self._out, stderr=self._out, stdin=subprocess.DEVNULL, start_new_session=True
@@ -84,4 +91,4 @@ class Sway:
 
 
 def available() -> bool:
-    return shutil.which("sway") is not None
+    return shutil.which(os.environ.get("NOCTULE_SWAY") or "sway") is not None

@@ -9,45 +9,34 @@ a thread under the supervisor. The socket is open from the start, so that `noctu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from noctule import __version__
 from noctule.api.control import Control, ControlServer
+from noctule.api.operate import routes as operating
+from noctule.api.timers import routes as timer_routes
+from noctule.board import Board
 from noctule.clock import Clock, SystemClock
 from noctule.config import Config, LoadedConfig
-from noctule.errors import NoctuleError, UnavailableError
+from noctule.errors import UnavailableError
 from noctule.events import Bus
-from noctule.inforce import InForce
-from noctule.journal import Journal, notify, reloading, watchdog_interval
+from noctule.governor import Governed, Governor
+from noctule.journal import Journal, notify, watchdog_interval
+from noctule.language import Build, Language, Needs
 from noctule.lock import InstanceLock
+from noctule.operate import Operation
 from noctule.organs import Grow, Host, Organ, close_all, none
 from noctule.report import report
-from noctule.supervisor import DEGRADED, STARTING, Job, Part, Policy, Supervisor
+from noctule.supervisor import STARTING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
 from noctule.timers import Timers
 from noctule.workers import NAME as LM
-from noctule.workers import Ask, Engine, LanguageWorker
+from noctule.workers import Ask, Engine
 
-
-@dataclass(frozen=True)
-class Needs:
-    """What an engine is built from. config: the one in force, to be asked again for each request; part: to beat."""
-
-    config: Callable[[], Config]
-    part: Part
-    timers: Timers
-    bus: Bus
-    clock: Clock
-    organs: Sequence[Organ] = ()
-
-
-#: loads a language engine, in the language worker's thread
-Build = Callable[[Needs], Engine]
+__all__ = ["Build", "Needs", "Service"]
 
 #: what systemd is asked for, again and again, while models load.
 EXTEND_SECONDS = 15
@@ -70,9 +59,9 @@ class Service:
         journal: Journal,
         clock: Clock | None = None,
         grow: Grow = none,
+        board: Board | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._inforce = InForce(loaded, load, bus)
         self._bus = bus
         self._journal = journal
         self._build = build
@@ -89,77 +78,99 @@ class Service:
             ping=self._feed,
             changed=self._changed,
         )
-        self.language = LanguageWorker(
-            self._load_engine, bus, self._clock, size=loaded.config.lm.queue, max_age=supervision.stall
+        self.operation = Operation(
+            loaded, load, bus, journal, self.supervisor, lambda: self.organs, self.summary, self.status
         )
+        self.language = Language(
+            lambda: self.config, bus, self._clock, self._build_engine, self._needs, self.supervisor
+        )
+        self.operation.language = self.language
         self.timers = Timers(
             loaded.config.service.state_dir / "timers.json",
             bus,
             self._clock,
             limit=lambda: self.config.actions.max_timers,
         )
-        #: senses: what the configuration asks for, plugged in by the caller's `grow`.
-        self.organs = grow(
-            Host(
-                lambda: self.config,
-                bus,
-                self._clock,
-                self.submit,
-                lambda text: clean_request(text, self.config.lm.max_prompt),
-                self.status,
-            )
-        )
+        self._grow = grow
+        self._board = board or Board()
+        #: senses: what the configuration asks for, plugged in by the caller's `grow` once nobody else has them.
+        self.organs: list[Organ] = []
+        self.governor: Governor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
         self._ending: asyncio.Event | None = None
-        self._reload_lock: asyncio.Lock | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self._inforce.config
+        return self.operation.config
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises NoctuleError when the service cannot even start."""
         self._loop = asyncio.get_running_loop()
-        self._news, self._ending, self._reload_lock = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+        self._news, self._ending = asyncio.Event(), asyncio.Event()
         api = self.config.api
+        # The lock first: an organ takes devices and sockets, which are another instance's as long as that lives.
         with InstanceLock(api.socket.with_name("noctule.lock")):
-            control = Control(
-                self._bus,
-                self._clock,
-                self.status,
-                self.reload,
-                self.submit,
-                lambda text: clean_request(text, self.config.lm.max_prompt),
-                lambda: self.config.lm.timeout,
-                lambda: self.config.lm.max_prompt,
-                extra=[route for organ in self.organs for route in organ.routes()],
-            )
-            server = ControlServer(
-                control,
-                api.socket,
-                group=api.group,
-                max_clients=api.max_clients,
-                max_body=api.max_body,
-                read_timeout=api.read_timeout,
-            )
             try:
-                await server.start()
-            except NoctuleError:
-                close_all(self.organs, ORGAN_CLOSE)
-                raise
-            self.server = server
-            try:
-                self._listen_to_signals()
-                self._start_parts()
-                await self._until_ready()
-                await self._ending.wait()
+                await self._serve()
             finally:
-                await self._stop(server)
+                close_all(self.organs, ORGAN_CLOSE)
+
+    async def _serve(self) -> None:
+        """Listen, start every part, wait for the end. The caller closes the organs if this never begins."""
+        assert self._ending is not None
+        api = self.config.api
+        clean = self._clean
+        self.organs = self._grow(Host(lambda: self.config, self._bus, self._clock, self.submit, clean, self.status))
+        self.governor = Governor(
+            lambda: self.config.governor,
+            self._board,
+            [step for part in (self.language, *self.organs) if isinstance(part, Governed) for step in part.steps()],
+            self._bus,
+            self._clock,
+            self.config.supervision.stall,
+            self._changed,
+        )
+        control = Control(
+            self._bus,
+            self._clock,
+            self.status,
+            self.operation.reload,
+            self.submit,
+            clean,
+            lambda: self.config.lm.timeout,
+            lambda: self.config.lm.max_prompt,
+            extra=[
+                *operating(self.operation),
+                *timer_routes(self.timers),
+                *(route for organ in self.organs for route in organ.routes()),
+            ],
+            words=lambda: self.config.service.log_words,
+        )
+        server = ControlServer(
+            control,
+            api.socket,
+            group=api.group,
+            max_clients=api.max_clients,
+            max_body=api.max_body,
+            read_timeout=api.read_timeout,
+        )
+        await server.start()
+        self.server = server
+        try:
+            self._listen_to_signals()
+            self._start_parts()
+            await self._until_ready()
+            await self._ending.wait()
+        finally:
+            await self._stop(server)
+
+    def _clean(self, text: str) -> str:
+        return clean_request(text, self.config.lm.max_prompt)
 
     def _start_parts(self) -> None:
         lm = self.config.lm
@@ -172,7 +183,9 @@ class Service:
             Job("timers", lambda part, stop: self.timers.run(part.beat, stop), stall, self.timers.wake)
         )
         if lm.enabled:
-            self.supervisor.add(self.language.job)
+            self.supervisor.add(self.language.worker.job)
+        assert self.governor is not None
+        self.supervisor.add(self.governor.job)
         for organ in self.organs:
             for job in organ.jobs():
                 self.supervisor.add(job)
@@ -207,7 +220,8 @@ class Service:
         stopping = asyncio.ensure_future(asyncio.to_thread(self.supervisor.stop, timeout))
         await server.stop()
         stuck = await stopping
-        stuck += [name for name in close_all(self.organs, ORGAN_CLOSE) if name not in stuck]
+        organs, self.organs = self.organs, []
+        stuck += [name for name in close_all(organs, ORGAN_CLOSE) if name not in stuck]
         for name in stuck:
             self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
@@ -218,7 +232,7 @@ class Service:
         assert self._ending is not None
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._ending.set)
-        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._background(self._reload_quietly()))
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._background(self.operation.reload_quietly()))
         frozen = os.environ.get(FREEZE_VARIABLE)
         if frozen:
             self._loop.add_signal_handler(signal.SIGUSR2, self.supervisor.freeze, frozen)
@@ -254,9 +268,18 @@ class Service:
         if self._ready:
             notify(STATUS=self.summary())
 
-    def _load_engine(self, part: Part) -> Engine:
-        self._inforce.built(LM)
-        return self._build(Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs))
+    def _needs(self, part: Part) -> Needs:
+        return Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs)
+
+    def _build_engine(self, needs: Needs) -> Engine:
+        if not needs.beside:
+            self.operation.inforce.built(LM)
+        return self._build(needs)
+
+    def end(self) -> None:
+        """Stop, as SIGTERM does; from any thread."""
+        if self._loop is not None and self._ending is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -265,59 +288,35 @@ class Service:
         if all(part.name != LM for part in self.supervisor.parts()):
             raise UnavailableError("The language model is switched off.", "set lm.enabled = true and restart")
         self._bus.publish("ask.received", LM, "A request has come", characters=len(ask.text), prompt=ask.text)
-        self.language.submit(ask)
-
-    # -- reload --------------------------------------------------------------------------------------------------
-
-    async def reload(self) -> dict[str, Any]:
-        """Read the configuration again and apply what can change live. Raises ConfigError; the old one then stays."""
-        assert self._reload_lock is not None
-        async with self._reload_lock:
-            reloading()
-            try:
-                return self._inforce.reload(self._apply)
-            finally:
-                notify(READY=1, STATUS=self.summary())
-
-    async def _reload_quietly(self) -> None:
-        with contextlib.suppress(NoctuleError):  # each mistake is in the journal already
-            await self.reload()
-
-    def _apply(self, new: Config) -> None:
-        """Put live settings in force, and give parts that are out of service another chance at once."""
-        self._journal.configure(new.service.verbosity, new.service.log_words)
-        for organ in self.organs:
-            organ.apply(new)
-        for part in self.supervisor.parts():
-            if part.state == DEGRADED:
-                if part.name == LM:
-                    self._inforce.built(LM)
-                self.supervisor.retry(part.name)
+        self.language.worker.submit(ask)
 
     # -- status --------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """One line for STATUS= and `systemctl status`."""
-        troubles = self.supervisor.troubles()
+        troubles = [*self.supervisor.troubles(), *self._more_troubles()]
         if troubles:
             return "Degraded: " + "; ".join(troubles)
-        name = self.language.about.get("model")
+        name = self.language.worker.about.get("model")
         return f"Ready: {name}" if name else "Ready" if self._ready else "Starting"
+
+    def _more_troubles(self) -> list[str]:
+        return [*self.language.troubles(), *(self.governor.troubles() if self.governor is not None else [])]
 
     def status(self) -> Mapping[str, Any]:
         """Everything `noctule status` shows; JSON-able."""
         return {
-            **report(self.supervisor, self._state, self._clock.monotonic() - self._started),
+            **report(self.supervisor, self._state, self._clock.monotonic() - self._started, self._more_troubles()),
             "summary": self.summary(),
-            "lm": {
-                **self.language.about,
-                "enabled": self.config.lm.enabled,
-                "waiting": self.language.waiting,
-                "requests": vars(self.language.counts),
-            },
+            "lm": self.language.report(),
+            "governor": self.governor.report() if self.governor is not None else {},
             "api": self.server.report(),
             "timers": self.timers.report(),
             **{organ.name: dict(organ.status()) for organ in self.organs},
-            "journal": {"structured": self._journal.structured, "lost": self._journal.lost},
-            "config": {"files": self._inforce.files, "needs_restart": self._inforce.pending()},
+            "journal": {
+                "structured": self._journal.structured,
+                "lost": self._journal.lost,
+                "verbosity": self.operation.verbosity,
+            },
+            "config": {"files": self.operation.inforce.files, "needs_restart": self.operation.inforce.pending()},
         }

@@ -7,6 +7,7 @@ limit delete the oldest first, unlabelled ones before labelled ones. Nothing is 
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -52,7 +53,7 @@ class WakeClips:
         path = self.folder / f"{stamp}-{safe}-{min(score, 9.999):.3f}.wav"
         with self._lock:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                _own_folder(self.folder)
             except OSError as error:
                 raise InputError(f"{self.folder} cannot be made: {error.strerror}.") from None
             with WavWriter(path, RATE) as writer:
@@ -64,7 +65,7 @@ class WakeClips:
         """All clips, oldest first."""
         found = []
         for label, folder in [("", self.folder), *((k, self.folder / v) for k, v in LABELS.items())]:
-            for path in folder.glob("*.wav"):
+            for path in folder.glob("*.wav") if not folder.is_symlink() else ():
                 if (parts := _NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
                     found.append(Clip(path, label, parts[2], float(parts[3]), parts[1]))
         return sorted(found, key=lambda clip: clip.name)
@@ -86,10 +87,17 @@ class WakeClips:
                 clip.path.unlink()
                 return
             target = self.folder / LABELS[label]
-            target.mkdir(exist_ok=True)
-            clip.path.rename(target / clip.name)
+            try:
+                _own_folder(target)
+                clip.path.rename(target / clip.name)
+                for folder in (target, clip.path.parent):  # a label that was acknowledged outlives a power cut
+                    _flush(folder)
+            except OSError as error:
+                raise InputError(f"{clip.name} cannot be labelled: {error.strerror}.") from None
 
     def _tidy(self, wall: float) -> None:
+        for leftover in self.folder.glob(".*.part"):  # of a save that the power's end cut short
+            leftover.unlink(missing_ok=True)
         oldest = time.strftime("%Y%m%dT%H%M%S", time.localtime(wall - self.days * 86400))
         clips = self.list()
         for clip in [clip for clip in clips if clip.time < oldest]:
@@ -102,3 +110,18 @@ class WakeClips:
                 break
             clip.path.unlink()
             total -= sizes.pop(clip.name)
+
+
+def _own_folder(folder: Path) -> None:
+    """Make the folder. InputError for a symbolic link: what is kept must not land where somebody else chose."""
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a symbolic link, which is not followed.", "a bind mount keeps clips elsewhere")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from noctule import __version__
 from noctule.api.client import Client
-from noctule.board import temperature_c
+from noctule.board import Board, temperature_c
 from noctule.config import Config, LoadedConfig
 from noctule.errors import NoctuleError, UnavailableError
 
@@ -39,6 +39,21 @@ RECORD = 0.5
 GROUPS = {"audio": "the microphone", "video": "cameras"}
 #: bits of the Raspberry Pi firmware's get_throttled (documentation of vcgencmd).
 _THROTTLED = {0: "under-voltage now", 1: "frequency capped now", 2: "throttled now", 16: "under-voltage since boot"}
+
+
+def _kept_off_networks() -> bool:
+    """True when the installed unit has PrivateNetwork=yes (the shipped one has)."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "show", "noctule.service", "--property=LoadState,PrivateNetwork"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return {"LoadState=loaded", "PrivateNetwork=yes"} <= set(done.stdout.split())
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,7 @@ class Doctor:
             ("network", self._network),
             ("models", self._models),
             ("wake words", self._wake_words),
+            ("speech", self._speech),
             ("microphone", self._microphone),
             ("loudspeaker", self._loudspeaker),
             ("rights", self._rights),
@@ -122,6 +138,11 @@ class Doctor:
             yield Finding("network", NOTE if door.warning else OK, door.sentence, door.warning)
         if not doors:
             yield Finding("network", OK, "Nothing listens on a network; only the control socket is open.")
+        needing = [door.sentence for door in doors if door.network]
+        if needing and _kept_off_networks():
+            text = f"The service's unit keeps it off every network, so this cannot work: {'; '.join(needing)}."
+            hint = 'sudo systemctl edit noctule, with the lines under "THE PORT" in docs/api.md; restart'
+            yield Finding("sandbox", FIX, text, hint)
 
     def _models(self) -> Iterator[Finding]:
         from noctule.manifest import load_manifest
@@ -142,6 +163,20 @@ class Doctor:
         for word in self.config.wake.words:
             package = find_wake_word(word, self.config.service.models)
             yield Finding("wake words", OK, f'"{package.phrase}" is whole; threshold {package.threshold:g}')
+
+    def _speech(self) -> Iterator[Finding]:
+        from noctule.voices import examine
+
+        if not self.config.wake.enabled or self.config.audio.source == "none":
+            yield Finding("speech", NOTE, "Nobody is listened to: nothing is recognised or spoken.", "wake.enabled")
+            return
+        for side, what in (("stt", "Commands are heard but not understood"), ("tts", "Answers are not spoken")):
+            try:
+                found = examine(self.config, side)
+            except NoctuleError as error:
+                yield Finding("speech", FIX, f"{what}: {error}", error.hint)
+            else:
+                yield Finding("speech", OK if found else NOTE, found or f"{what}.", "" if found else f"speech.{side}")
 
     def _microphone(self) -> Iterator[Finding]:
         from noctule.audio.health import OK as HEALTHY
@@ -239,9 +274,13 @@ class Doctor:
         else:
             hot = degrees > HOT
             yield Finding("heat", FIX if hot else OK, f"{degrees:.0f} °C", "a fan, or lm.threads = 1" if hot else "")
-        throttled = self._sys / "devices/platform/soc/soc:firmware/get_throttled"
-        with contextlib.suppress(FileNotFoundError):
-            bits = int(throttled.read_text().strip(), 16)
+        readings = Board(self._proc, self._sys).read()
+        if readings.voltage_alarm is not None and readings.throttled is None:
+            low = readings.voltage_alarm
+            hint = "a stronger power supply" if low else ""
+            yield Finding("power", FIX if low else OK, "under-voltage now" if low else "steady", hint)
+        if readings.throttled is not None:
+            bits = readings.throttled
             said = [text for bit, text in _THROTTLED.items() if bits >> bit & 1]
             hint = "a stronger power supply" if any("voltage" in text for text in said) else "cooling"
             yield Finding("power", FIX if said else OK, ", ".join(said) or "steady", hint if said else "")

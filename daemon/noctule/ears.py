@@ -113,8 +113,8 @@ class Ears:
             self.detector.close()
 
     def _silence(self, part: Part, stop: threading.Event) -> None:
-        self._close()
         self._session.reset()
+        self._close()
         self._orders.clear()
         if self.muted and not stop.is_set():
             self._orders.wait(PATIENCE)
@@ -147,6 +147,7 @@ class Ears:
                 self._watch_health()
                 part.beat()
         except EndOfSound:
+            self._session.end_of_turn(self._session.turn)  # a command may be the last thing in a file
             self.finished.set()
             while not stop.is_set() and not self.muted:  # a file that is over leaves nothing to hear
                 part.beat()
@@ -158,6 +159,7 @@ class Ears:
         if self._open:
             self._open = False
             self._source.close()
+            self._session.broken()
             self._bus.publish("audio.closed", NAME, f"{self._source.name} is closed", source=self._source.name)
 
     def _watch_health(self) -> None:

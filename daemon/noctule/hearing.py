@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from noctule.actions.numbers import say_duration
 from noctule.audio.chunk import RATE, Pcm, SoundSource
 from noctule.audio.endpoint import EndpointSettings
 from noctule.audio.microphone import Microphone
+from noctule.audio.portaudio import CardWatch
 from noctule.audio.ring import SoundRing
 from noctule.audio.sources import PcmSource, WavSource
 from noctule.clips import WakeClips
 from noctule.config import Config
+from noctule.config.agree import check_agreement
+from noctule.ear_memory import EarMemory
 from noctule.ears import Ears, WakeDetector
 from noctule.errors import CancelledError, ConfigError, ModelError, NoctuleError, UnavailableError
 from noctule.events import Event
-from noctule.lm.speech_pair import SpeechPair, load_pair, sampling
-from noctule.mind import cache_folder, find_model
-from noctule.model_stt import ModelRecogniser
+from noctule.mouth import Mouth
 from noctule.organs import Host
 from noctule.session import SPEAKING, Session, SessionSettings, Utterance
 from noctule.supervisor import Job
-from noctule.turns import Recogniser, Turns
+from noctule.turns import Turns
+from noctule.voices import Voices, loudspeaker
 from noctule.wake.detector import Detector
 from noctule.wake.package import WakePackage, load_package
 from noctule.workers import Ask
-from noctule.wyoming_stt import WyomingRecogniser
 
 #: seconds of sound before and after a detection that a saved clip holds.
 CLIP_BEFORE, CLIP_SECONDS = 2.0, 2.0
@@ -58,6 +63,12 @@ def sound_source(config: Config) -> SoundSource:
     return WavSource(audio.path) if audio.path.suffix.lower() == ".wav" else PcmSource(audio.path)
 
 
+def timer_sentence(event: Event) -> str:
+    """What is said of a timer that has fired."""
+    name, length = str(event.fields.get("words", "")), float(event.fields["duration_s"])
+    return f"The {name} timer is over." if name else f"The timer for {say_duration(length)} is over."
+
+
 class Hearing:
     """See organs.Organ."""
 
@@ -65,31 +76,36 @@ class Hearing:
 
     def __init__(self, host: Host, source: SoundSource | None = None) -> None:
         config = host.config()
-        wake, speech = config.wake, config.speech
+        wake = config.wake
+        check_agreement(config)
         self._host = host
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
-        recogniser: Recogniser | None = None
-        if speech.stt == "wyoming":
-            recogniser = WyomingRecogniser(speech.wyoming, speech.language, speech.timeout)
-        elif speech.stt == "model":
-            recogniser = ModelRecogniser(self._load_speech, lambda pair: sampling(pair, speech), speech.seed)
-        self.turns = Turns(host.bus, host.clock, self._answer, recogniser)
+        self.voices = Voices(host.config, host.bus)
+        self.loudspeaker = speaker = loudspeaker(config)
+        self.voice = Mouth(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
+        self.turns = Turns(
+            host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold
+        )
         stop_words = frozenset(Path(word).name for word in wake.stop_words)
         endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
+        limit = config.lm.timeout + config.speech.timeout + GRACE
         self.session = Session(
             host.bus,
             self._ring,
             self.turns.submit,
             self.turns.interrupt,
-            SessionSettings(wake.pre_roll, stop_words, endpoint),
+            SessionSettings(wake.pre_roll, limit, stop_words, endpoint),
+            self.turns.open,
+            self.turns.sound,
         )
         self.turns.session = self.session
         self.clips = WakeClips(config.service.state_dir / "clips", wake.save_quota, wake.save_days)
         self._saving = wake.save
         self._lock = threading.Lock()
         self._detector: Detector | None = None
-        #: thresholds set by hand while running; they win over the configuration until the next start.
-        self._by_hand: dict[str, float] = {}
+        #: what was muted and tuned by hand; it wins over the configuration, also after a restart.
+        self.memory = EarMemory(config.service.state_dir, host.bus)
+        self._cards = CardWatch() if config.audio.source == "microphone" else None
         self.ears = Ears(
             source or sound_source(config),
             self._load,
@@ -97,7 +113,7 @@ class Hearing:
             self._ring,
             host.bus,
             host.clock,
-            muted=config.audio.muted,
+            muted=config.audio.muted or self.memory.muted,
         )
         host.bus.add_sink(self._on_event)
 
@@ -119,32 +135,19 @@ class Hearing:
             detector = self._detector
         if detector is not None:
             for word in detector.words:
-                detector.set_threshold(word, self._by_hand.get(word) or config.wake.threshold or None)
-
-    def _load_speech(self) -> SpeechPair:
-        """The configured speech model, in the thread of the turns. Raises NoctuleError."""
-        config = self._host.config()
-        speech, folders = config.speech, config.service.models
-        if not speech.model:
-            raise ConfigError(["speech.model: is needed when speech.stt is model"])
-        pair = load_pair(
-            find_model(speech.model, folders),
-            find_model(speech.codec, folders) if speech.codec else None,
-            threads=speech.threads,
-            cache_dir=cache_folder(config, self._host.bus),
-            policy=speech.realtime,
-        )
-        self._host.bus.publish("lm.loaded", "ears", f"Loaded {pair.model.manifest.name}: {pair.verdict.sentence}", 5)
-        return pair
+                detector.set_threshold(word, self.memory.thresholds.get(word) or config.wake.threshold or None)
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
-    def _answer(self, text: str, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+    def _answer(
+        self, text: str, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
+    ) -> Mapping[str, Any]:
         limit = self._host.config().lm.timeout
         clock = self._host.clock
-        ask = Ask(self._host.clean(text), lambda piece: None, clock.monotonic() + limit, clock)
+        ask = Ask(self._host.clean(text), emit, clock.monotonic() + limit, clock)
         self._host.submit(ask)
         while True:
+            beat()
             try:
                 return ask.result.result(timeout=0.05)
             except FutureTimeout:
@@ -155,7 +158,11 @@ class Hearing:
                     raise UnavailableError("The language model did not answer in time.") from None
 
     def _on_event(self, event: Event) -> None:
-        """Saves a clip of what woke it, where that is wanted; in the hearing thread, which publishes the event."""
+        """Rings for a timer, and saves a clip of what woke it where that is wanted; in the publisher's thread."""
+        if event.kind == "timer.fired" and self.voice is not None:
+            # the sentence is for the voice; without one the chime rings
+            with contextlib.suppress(NoctuleError):
+                self.turns.announce(timer_sentence(event) if self.voice.speaks else "")
         if event.kind != "wake.heard" or not self._saving:
             return
         samples, _ = self._ring.read(self._ring.end - int(CLIP_BEFORE * RATE))
@@ -174,24 +181,47 @@ class Hearing:
     # -- organ ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
-        return [self.turns.job, self.ears.job]
+        ears = self.ears.job
+        if self._cards is not None:  # a microphone that is plugged in again is heard at once
+            ears = dataclasses.replace(ears, again=self._cards.changed)
+        return [self.turns.job, *([self.voice.job] if self.voice is not None else []), ears]
 
     def status(self) -> Mapping[str, Any]:
         with self._lock:
             words = dict(self._detector.words) if self._detector is not None else {}
-        return {**self.ears.report(), "words": words, "saving": self._saving, "replaced": self.turns.replaced}
+        return {
+            **self.ears.report(),
+            "words": words,
+            "saving": self._saving,
+            **self.turns.report(),
+            "voice": self.voice.report() if self.voice is not None else None,
+            "missing": dict(self.voices.troubles),
+        }
 
     def apply(self, config: Config) -> None:
         self.clips.quota_mb, self.clips.days = config.wake.save_quota, config.wake.save_days
         self._saving = config.wake.save
         self._set_thresholds(config)
+        self.turns.retry()
+        if self.voice is not None:
+            self.voice.retry()
 
     def close(self) -> None:
         self.turns.interrupt(self.session.turn)
 
     def mute(self, muted: bool) -> None:
         """For the assistant's own action."""
-        self.ears.mute(muted, "asked by voice or text")
+        self.mute_by_hand(muted, "asked by voice or text")
+
+    def mute_by_hand(self, on: bool, why: str) -> bool:
+        """Close or reopen the microphone, and remember it for the next start; False when it already was so."""
+        changed = self.ears.mute(on, why)
+        self.memory.mute(on)
+        return changed
+
+    def say(self, text: str) -> Future[bool]:
+        """Speak a text in the room; whether to its end. Raises InputError, BusyError, UnavailableError."""
+        return self.turns.announce(self._host.clean(text))
 
     def hush(self) -> None:
         """For the assistant's "stop": silence an answer that is being spoken. The turn that asks goes on."""
@@ -205,11 +235,11 @@ class Hearing:
         if detector is None:
             raise UnavailableError("The wake words are not loaded.", "noctule status")
         if threshold is None and word in detector.words:
-            self._by_hand.pop(word, None)
+            self.memory.threshold(word, None)
             self._set_thresholds(self._host.config())
         else:
             detector.set_threshold(word, threshold)
-            self._by_hand[word] = detector.words[word]
+            self.memory.threshold(word, detector.words[word])
         now = detector.words[word]
         self._host.bus.publish(
             "wake.threshold", "wake", f"The threshold of {word} is {now:g} now", 5, word=word, threshold=now

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from noctule.config import Config, LoadedConfig, changes
 from noctule.errors import ConfigError
 from noctule.events import Bus
+
+#: puts a configuration in force; gets the old and the new one, answers which keys could not be, and why.
+Apply = Callable[[Config, Config], Awaitable[Mapping[str, str]]]
 
 
 class InForce:
@@ -45,8 +48,8 @@ class InForce:
                     found.append(key)
         return sorted(found)
 
-    def reload(self, apply: Callable[[Config], None]) -> dict[str, Any]:
-        """Read, `apply` and tell; the keys applied and those that need a restart.
+    async def reload(self, apply: Apply) -> dict[str, Any]:
+        """Read, `apply` and tell: the keys applied, those that could not be (with why), those that need a restart.
 
         Raises ConfigError, after each mistake was published; the old configuration then stays.
         """
@@ -57,13 +60,17 @@ class InForce:
                 self._bus.publish("config.rejected", "config", problem, level=3)
             raise
         old, self._loaded = self._loaded, new
-        apply(new.config)
+        failed = dict(await apply(old.config, new.config))
         restart = self.pending()
-        applied = [key for key, _ in changes(old.config, new.config) if key not in restart]
+        changed = [key for key, _ in changes(old.config, new.config)]
+        applied = [key for key in changed if key not in restart and key not in failed]
         for key in applied:
             self._bus.publish("config.applied", "config", f"{key} is in force now", 5, key=key)
+        for key, why in failed.items():
+            self._bus.publish("config.failed", "config", f"{key} is not in force: {why}", 3, key=key)
         for key in restart:
             self._bus.publish("config.restart", "config", f"{key} needs a restart", 5, key=key)
         text = f"{len(applied)} settings applied, {len(restart)} need a restart"
+        text += f", {len(failed)} could not be put in force" if failed else ""
         self._bus.publish("config.reloaded", "config", f"The configuration was reloaded: {text}", 5)
-        return {"applied": applied, "restart": restart, "files": self.files}
+        return {"applied": applied, "failed": failed, "restart": restart, "files": self.files}

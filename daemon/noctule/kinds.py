@@ -41,6 +41,26 @@ _ALL = (
     ),
     Kind("config.applied", "A setting was changed", "It is in force now."),
     Kind("config.restart", "A setting needs a restart", "Type: systemctl restart noctule"),
+    Kind(
+        "config.failed",
+        "A setting could not be put in force",
+        "The entry says why. What was in force before goes on; correct the setting and reload again.",
+    ),
+    Kind(
+        "log.level",
+        "The verbosity was changed by hand",
+        "Until the next reload or start; service.verbosity keeps it.",
+    ),
+    Kind(
+        "governor.eased",
+        "Noctule does less, to spare the board",
+        "The board is too hot, short of power or short of memory; the entry says which and what was given up. It is"
+        " undone by itself when the board is well again. If this is frequent: cooling, a stronger power supply, or a"
+        " smaller model. [governor] has the thresholds.",
+    ),
+    Kind(
+        "governor.restored", "Noctule does more again", "A step that spared the board was undone; the entry says why."
+    ),
     Kind("part.started", "A part has started", "The entry names it."),
     Kind("part.failed", "A part has failed", "It will be restarted; the entry says why it failed."),
     Kind(
@@ -57,6 +77,11 @@ _ALL = (
     ),
     Kind("lm.loaded", "A language model was loaded", "Its files and its golden answers were verified."),
     Kind("lm.refused", "A language model was refused", "The entry says what is wrong with it."),
+    Kind(
+        "lm.unloaded",
+        "An idle language model left memory",
+        "The next request loads it again and waits for that. lm.idle_unload and lm.keep_warm_mb decide.",
+    ),
     Kind("ask.received", "A request has come", "Its words are logged only with service.log_words."),
     Kind("ask.answered", "A request was answered", "The entry has the token counts and times."),
     Kind("ask.failed", "A request could not be answered", "The entry says why."),
@@ -71,7 +96,7 @@ _ALL = (
     Kind(
         "audio.muted",
         "The microphone was muted",
-        "The device is closed, not merely ignored. `noctule unmute` ends it.",
+        "The device is closed, not merely ignored, also after a restart. `noctule mute off` ends it.",
     ),
     Kind("audio.unmuted", "The microphone is on again", "It was muted before."),
     Kind("audio.trouble", "The microphone hears nothing useful", "The entry says what is wrong and what helps."),
@@ -92,10 +117,31 @@ _ALL = (
         "session.unrecognised", "A command was not understood", "No recogniser is configured, or it found no words."
     ),
     Kind("session.words", "A command was understood", "The words are logged only with service.log_words."),
+    Kind(
+        "session.unsure", "The words were not sure enough", "It asked again, or gave up; speech.confidence tunes it."
+    ),
+    Kind("speech.words", "A word was heard", "A command is being recognised while it is spoken."),
+    Kind("speech.loaded", "A speech model was loaded", "Its files and its golden answers were verified."),
+    Kind("speech.missing", "A speech model is missing", "The entry says which, and what is done without."),
+    Kind("speech.announced", "Something was said unasked", "A timer that fired, or `noctule say`."),
+    Kind("voice.failed", "An answer was not spoken", "The entry says why; it was still written."),
     Kind("session.cancelled", "A turn was given up", "It was interrupted before its answer was ready."),
     Kind("session.failed", "A turn failed", "The entry says why."),
-    Kind("session.turn", "A turn is complete", "Times are milliseconds since the end of speech."),
-    Kind("state.set_aside", "A damaged state file was set aside", "It was renamed; the service went on without it."),
+    Kind(
+        "session.turn",
+        "A turn is complete",
+        "Times are milliseconds since the end of speech; wake_ms since the wake word, total_ms from it to the end.",
+    ),
+    Kind(
+        "state.set_aside",
+        "A damaged state file was set aside",
+        "It was renamed to NAME.corrupt-TIME beside its place, and the service went on without it.",
+    ),
+    Kind(
+        "state.not_kept",
+        "Something could not be written to the state folder",
+        "It is in force now and will be forgotten at the next start. Is the disk full, or read-only?",
+    ),
     Kind("capture.live", "A source gives pictures", "Its display, camera or stream was opened."),
     Kind(
         "capture.lost",

@@ -15,27 +15,34 @@ from noctule.actions.commands import UserCommands
 from noctule.actions.devices import NoCapture, NoMicrophone
 from noctule.actions.status import BoardStatus
 from noctule.actions.volume import Mixer
-from noctule.app import Needs
+from noctule.board import Board
 from noctule.brain import Brain, Settings
 from noctule.config import Config
-from noctule.errors import CancelledError, ModelError, UnavailableError
+from noctule.config.schema import Lm
+from noctule.errors import CancelledError, ModelError, TooLargeError, UnavailableError
 from noctule.events import Bus
+from noctule.language import Needs
 from noctule.lm.chat import Message
 from noctule.lm.request import Options
 from noctule.lm.sampler import Sampling, settings
 from noctule.lm.text_lm import TextLM
+from noctule.manifest import load_manifest
 from noctule.sight import Sight
 from noctule.workers import NAME, Ask, Engine
 
+#: bytes that must stay free when two models are in memory at once.
+_SPARE = 48_000_000
 
-def find_model(name: str, folders: list[Path]) -> Path:
-    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError."""
+
+def find_model(name: str, folders: list[Path], key: str = "lm.model") -> Path:
+    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError, with
+    the setting `key` that names it."""
     places = [Path(name)] if Path(name).is_absolute() else [folder / name for folder in folders]
     for place in places:
         if (place / "manifest.json").exists():
             return place
     where = ", ".join(str(place.parent) for place in places)
-    raise ModelError(f"There is no model {Path(name).name} in {where}.", "see lm.model and service.models")
+    raise ModelError(f"There is no model {Path(name).name} in {where}.", f"see {key} and service.models")
 
 
 def cache_folder(config: Config, bus: Bus) -> Path | None:
@@ -53,15 +60,37 @@ def cache_folder(config: Config, bus: Bus) -> Path | None:
     return folder
 
 
-def load_lm(config: Config, bus: Bus) -> TextLM:
-    """Load, verify and warm up the configured model. Raises ModelError."""
-    lm = config.lm
+def check_room(folder: Path, board: Board | None = None) -> None:
+    """TooLargeError unless a second model fits into memory beside the present one.
+
+    A model takes about twice its files: the unpacked weights, and while they are made the packed ones; then its
+    caches. What it really takes is known only when it is too late to ask.
+    """
+    files = load_manifest(folder, "text-lm").files
+    needed = 2 * sum(entry.bytes for entry in files.values()) + _SPARE
+    free = (board or Board()).available_bytes()
+    if free is not None and free < needed:
+        raise TooLargeError(
+            f"{folder.name} needs about {needed / 1e6:.0f} MB beside the model in service, and {free / 1e6:.0f} MB"
+            " can be had.",
+            "set lm.model and restart, which loads it alone",
+        )
+
+
+def load_lm(config: Config, bus: Bus, wanted: Lm | None = None) -> TextLM:
+    """Load, verify and warm up the wanted model, by default the configured one. Raises ModelError."""
+    lm = wanted or config.lm
+    cache_dir = cache_folder(config, bus)
     model = TextLM.load(
         find_model(lm.model, config.service.models),
         threads=lm.threads,
-        cache_dir=cache_folder(config, bus),
+        cache_dir=cache_dir,
         context=lm.context or None,
     )
+    if cache_dir is not None and model.weight_cache is None:
+        bus.publish(
+            "lm.loaded", NAME, f"No weight cache: {cache_dir} is full or read-only; more memory is used", level=4
+        )
     model.warm_up()
     return model
 
@@ -77,7 +106,7 @@ def sampling(model: Sampling, config: Config) -> Sampling:
     return replace(model, **own)
 
 
-def facts(lm: TextLM, config: Config) -> Mapping[str, Any]:
+def facts(lm: TextLM, threads: int) -> Mapping[str, Any]:
     """What `status` shows of a loaded model."""
     manifest = lm.manifest
     graph = manifest.files[manifest.graph.file] if manifest.graph is not None else None
@@ -87,8 +116,9 @@ def facts(lm: TextLM, config: Config) -> Mapping[str, Any]:
         "folder": str(manifest.folder),
         "sha256": graph.sha256 if graph is not None else None,
         "bytes": graph.bytes if graph is not None else None,
-        "threads": config.lm.threads,
+        "threads": threads,
         "context": lm.context,
+        "smallest_context": lm.smallest_context,
         "runtime": lm.runtime,
     }
 
@@ -99,7 +129,7 @@ class Mind:
     def __init__(self, lm: TextLM, needs: Needs) -> None:
         self._lm = lm
         self._config = needs.config
-        self._about = facts(lm, needs.config())
+        self._about = facts(lm, (needs.lm or needs.config().lm).threads)
         commands = UserCommands(lambda: self._config().commands)
         from noctule.hearing import Hearing  # which imports this module, for its model finder
 
@@ -163,6 +193,10 @@ class Mind:
         """One real step of the model."""
         self._lm.canary()
 
+    def lean(self, on: bool) -> int:
+        """See TextLM."""
+        return self._lm.lean(on)
+
     def about(self) -> Mapping[str, Any]:
         """See `facts`."""
         return self._about
@@ -173,9 +207,12 @@ class Mind:
 
 
 def build_engine(needs: Needs) -> Engine:
-    """Load what the configuration names. Runs in the language worker's thread; raises ModelError."""
+    """Load what is wanted. Runs in the language worker's thread or its loader's; raises ModelError, TooLargeError."""
     config = needs.config()
-    lm = load_lm(config, needs.bus)
+    wanted = needs.lm or config.lm
+    if needs.beside:
+        check_room(find_model(wanted.model, config.service.models))
+    lm = load_lm(config, needs.bus, wanted)
     engine = Mind(lm, needs)
     about = engine.about()
     needs.bus.publish(

@@ -1,65 +1,71 @@
-"""Speech to text by a speech model of our own, for the assistant's turns. L3; used by one thread.
-
-The model is loaded at the first command: a board that is never spoken to does not hold it in memory.
-"""
+"""Speech to text by a speech model of our own, for the assistant's turns. L3; used by one thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noctule.audio.chunk import RATE, Pcm
-from noctule.errors import InputError
+from noctule.errors import ModelError
 from noctule.lm.speech_lm import SpeechSampling
 from noctule.lm.speech_pair import SpeechPair
-from noctule.lm.stt import Transcriber, transcriber
+from noctule.lm.stt import EndOfTurn, Transcriber, transcriber
 from noctule.lm.words import Word
 from noctule.resample import Resampler
 
 
-class ModelRecogniser:
-    """See turns.Recogniser. load: makes the pair, once; sampling: how its text is drawn, given the pair."""
+class ModelListening:
+    """See turn.Listening: one command, frame by frame as it comes."""
 
-    def __init__(
-        self,
-        load: Callable[[], SpeechPair],
-        sampling: Callable[[SpeechPair], SpeechSampling] = lambda pair: pair.model.sampling,
-        seed: int = 0,
-    ) -> None:
-        self._load, self._sampling, self._seed = load, sampling, seed
-        self._pair: SpeechPair | None = None
-        self._listener: Transcriber | None = None
-
-    def transcribe(self, samples: Pcm) -> str:
-        """The words in int16 mono 16 kHz `samples`, "" when there were none. Raises NoctuleError."""
-        if len(samples) == 0:
-            raise InputError("There is no sound to transcribe.")
-        pair, listener = self._ready()
-        shape = pair.codec.shape
-        resampler = Resampler(RATE, shape.sample_rate)
-        sound = np.asarray(samples, np.float32) / np.float32(32768)
-        sound = np.concatenate([resampler.push(sound), resampler.finish()])
-        short = -len(sound) % shape.frame_samples
-        frames = np.concatenate([sound, np.zeros(short, np.float32)]).reshape(-1, shape.frame_samples)
+    def __init__(self, listener: Transcriber, rate: int, frame: int) -> None:
+        self._listener, self._frame = listener, frame
+        self._resampler = Resampler(RATE, rate)
+        self._rest: NDArray[np.float32] = np.zeros(0, np.float32)
         listener.reset()
-        heard = [item for frame in frames for item in listener.feed(frame)]
-        heard += listener.finish()
-        return " ".join(item.text for item in heard if isinstance(item, Word))
+
+    def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
+        return self._take(self._resampler.push(samples.astype(np.float32) / np.float32(32768)))
+
+    def _take(self, sound: NDArray[np.float32]) -> list[Word | EndOfTurn]:
+        self._rest = np.concatenate([self._rest, sound])
+        whole = len(self._rest) // self._frame
+        frames, self._rest = np.split(self._rest, [whole * self._frame])
+        return [item for frame in frames.reshape(whole, self._frame) for item in self._listener.feed(frame)]
+
+    def finish(self, quiet: float) -> Sequence[Word | EndOfTurn]:
+        heard = self._take(self._resampler.finish())
+        if len(self._rest):
+            heard += self._take(np.zeros(self._frame - len(self._rest), np.float32))
+        return [*heard, *self._listener.finish(quiet)]
+
+    def cancel(self) -> None:
+        """The next command resets the model."""
+
+
+class ModelRecogniser:
+    """See turn.Recogniser. pair: loaded, owned from here on; sampling: how its text is drawn."""
+
+    def __init__(self, pair: SpeechPair, sampling: SpeechSampling | None = None, seed: int = 0) -> None:
+        self._pair = pair
+        self._listener = transcriber(pair.model, pair.codec, sampling, seed)
+        stt = pair.model.settings.get("stt") or {}
+        try:
+            #: below this the model's own judgement of a command is that it did not understand.
+            self.confidence = float(stt.get("confidence", 0.0))
+        except (TypeError, ValueError):
+            where = pair.model.manifest.folder
+            raise ModelError(f"{where}: streams.stt.confidence is no number: {stt.get('confidence')!r}") from None
+
+    @property
+    def name(self) -> str:
+        return self._pair.model.manifest.name
+
+    def begin(self) -> ModelListening:
+        shape = self._pair.codec.shape
+        return ModelListening(self._listener, shape.sample_rate, shape.frame_samples)
 
     def close(self) -> None:
         """Free the model."""
-        if self._pair is not None:
-            self._pair.close()
-            self._pair = self._listener = None
-
-    def _ready(self) -> tuple[SpeechPair, Transcriber]:
-        if self._pair is None or self._listener is None:
-            pair = self._load()
-            try:
-                self._listener = transcriber(pair.model, pair.codec, self._sampling(pair), self._seed)
-            except BaseException:
-                pair.close()
-                raise
-            self._pair = pair
-        return self._pair, self._listener
+        self._pair.close()

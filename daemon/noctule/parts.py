@@ -87,12 +87,15 @@ class Job:
 
     run: the loop; gets the part (to beat) and an event that says stop; returning before it is set is a failure.
     wake: called when the worker must stop, to pull it out of whatever it waits for.
+    again: asked at each tick while the worker is out of service; True when something changed that makes trying again
+    at once worthwhile (a device was plugged in), so that it need not wait for the next planned attempt.
     """
 
     name: str
     run: Callable[[Part, threading.Event], None]
     max_age: float
     wake: Callable[[], None] = lambda: None
+    again: Callable[[], bool] = lambda: False
 
 
 class Worker(Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from noctule import __version__
@@ -11,9 +12,10 @@ from noctule.board import resident_bytes, temperature_c
 from noctule.supervisor import WORKING, Supervisor
 
 
-def report(supervisor: Supervisor, state: str, age: float) -> dict[str, Any]:
-    """What is true of any service: who works, who does not, and what the process and the board tell of themselves."""
-    troubles, parts = supervisor.troubles(), supervisor.report()
+def report(supervisor: Supervisor, state: str, age: float, more: Sequence[str] = ()) -> dict[str, Any]:
+    """What is true of any service: who works, who does not, and what the process and the board tell of themselves.
+    more: troubles that are not a part's own."""
+    troubles, parts = [*supervisor.troubles(), *more], supervisor.report()
     if state == "ready" and (troubles or any(part["state"] != WORKING for part in parts)):
         state = "degraded"
     return {

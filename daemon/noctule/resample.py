@@ -24,12 +24,19 @@ _BETA = 9.5
 #: the pass band ends here, as a share of the lower Nyquist frequency; the transition fits in the rest.
 _ROLLOFF = 0.91
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
+#: filter taps of all phases together; rates with hardly a common divisor would need gigabytes.
+_LARGEST_BANK = 500_000
 
 
 def _filter_bank(up: int, down: int) -> tuple[NDArray[np.float32], int]:
     """Polyphase filters [up, taps] and the reach (taps on the left of the centre sample)."""
     cutoff = min(1.0, up / down) * _ROLLOFF
     reach = ceil(_ZEROS / cutoff)
+    if up * 2 * reach > _LARGEST_BANK:
+        raise InputError(
+            f"a sample rate that is {down}/{up} of the wanted one cannot be converted within bounded memory",
+            "convert it first: `ffmpeg -i IN -ar 16000 OUT.wav`",
+        )
     taps = np.arange(-reach + 1, reach + 1, dtype=np.float64)
     phases = np.arange(up, dtype=np.float64)[:, None] / up
     distance = taps[None, :] - phases

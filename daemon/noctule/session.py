@@ -1,12 +1,16 @@
 """One conversation turn after another: asleep, listening, thinking, speaking. L3; pure, driven by its callers.
 
     asleep --wake word--> listening --end of speech--> thinking --first sound--> speaking --end--> asleep
-                              |  nobody spoke: asleep      |          |
-                              +<------- wake word (barge-in) ---------+      stop word: asleep, from anywhere
+      |                       |  ^  nobody spoke: asleep   |          |
+      |                       |  +-- ask_again ------------+----------+
+      |                       +<------- wake word (barge-in) ---------+      stop word: asleep, from anywhere
+      +--announce--> speaking
 
-It knows neither microphones nor models: sound and detections come in by `hear`, finished utterances go out by
-`on_utterance`, and whoever thinks and speaks reports with `speaking` and `done`. Turns are numbered, so that a late
-report about a turn that was interrupted changes nothing.
+It knows neither microphones nor models: sound and detections come in by `hear`, the beginning of a command goes out
+by `on_open`, its end by `on_utterance`, and whoever recognises, thinks and speaks reports with `end_of_turn`,
+`speaking` and `done`. The sound itself is in the ring: who wants it while it is being spoken reads it there, after
+`on_sound`.
+Turns are numbered, so that a late report about a turn that was interrupted changes nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +30,9 @@ LISTENING = "listening"
 THINKING = "thinking"
 SPEAKING = "speaking"
 
+#: seconds after a detection in which the wake word itself may still be heard: detectors decide up to 0.2 s early.
+SETTLE = 0.35
+
 
 class Heard(Protocol):
     """What the detector reports (see wake.detector.Detection)."""
@@ -41,6 +48,21 @@ class Heard(Protocol):
 
 
 @dataclass(frozen=True)
+class Opening:
+    """A command begins. word, phrase: what woke it; first: number of its first sample in the ring, with the
+    pre-roll; woken: when the wake word was complete; again: it was not understood the first time; lead: seconds of
+    sound from `first` to `woken`."""
+
+    turn: int
+    word: str
+    phrase: str
+    first: int
+    woken: float
+    again: bool = False
+    lead: float = 0.0
+
+
+@dataclass(frozen=True)
 class Utterance:
     """A finished command. samples: int16 mono 16 kHz with the pre-roll; times are monotonic seconds."""
 
@@ -49,8 +71,12 @@ class Utterance:
     samples: Pcm
     woken: float
     ended: float
-    #: "ended" by silence, or "too long".
+    #: "ended" by silence, "end of turn" by the recogniser's own judgement, or "too long".
     reason: str
+    #: when the last sound of speech was over; before `ended` by the silence that proved it.
+    spoke: float = 0.0
+    #: number of the sample in the ring that follows the command.
+    last: int = 0
 
     @property
     def seconds(self) -> float:
@@ -59,16 +85,19 @@ class Utterance:
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """pre_roll: seconds kept from before the wake word was decided; stop_words: ids that end a turn."""
+    """pre_roll: seconds kept from before the wake word was decided; stop_words: ids that end a turn; limit: seconds
+    of thinking after which nobody waits any more."""
 
     pre_roll: float = 0.6
+    limit: float = 90.0
     stop_words: frozenset[str] = frozenset()
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
 
 
 class Session:
-    """on_utterance: takes a finished command, in the hearing thread, must not block; on_interrupt: a turn is over
-    before its time, silence and cancel it (also in the hearing thread)."""
+    """on_utterance: takes a finished command; on_interrupt: a turn is over before its time, silence and cancel it;
+    on_open: a command begins; on_sound: the ring has more of it. All in the hearing thread (on_utterance also in that
+    of `end_of_turn`); none may block."""
 
     def __init__(
         self,
@@ -77,19 +106,22 @@ class Session:
         on_utterance: Callable[[Utterance], None],
         on_interrupt: Callable[[int], None],
         settings: SessionSettings | None = None,
+        on_open: Callable[[Opening], None] = lambda opening: None,
+        on_sound: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._ring = ring
         self._on_utterance = on_utterance
         self._on_interrupt = on_interrupt
+        self._on_open, self._on_sound = on_open, on_sound
         self.settings = settings or SessionSettings()
         self._endpointer = Endpointer(self.settings.endpoint)
         self._lock = threading.RLock()
         self._state = ASLEEP
         self._turn = 0
-        self._word = ""
-        self._woken = 0.0
-        self._first = 0
+        self._opening = Opening(0, "", "", 0, 0.0)
+        #: monotonic seconds up to which sound was heard, when thinking began, and when the command did.
+        self._now = self._ended = self._began = 0.0
 
     @property
     def state(self) -> str:
@@ -105,57 +137,79 @@ class Session:
 
     def hear(self, chunk: Chunk, detections: Iterable[Heard]) -> None:
         """Sound, and the words detected in it. The ring must already hold the chunk."""
-        for heard in detections:
-            self._detected(chunk, heard)
         with self._lock:
-            listening = self._state == LISTENING
-        if not listening:
-            self._endpointer.observe(chunk.samples)
-            return
-        state = self._endpointer.feed(chunk.samples)
-        if state == NOTHING:
-            self._sleep("session.nothing", "Nobody spoke after the wake word")
+            self._now = chunk.time + len(chunk.samples) / RATE
+        for heard in detections:
+            self._detected(heard)
+        with self._lock:
+            turn = self._turn
+            if self._state != LISTENING:
+                self._endpointer.observe(chunk.samples)
+                late = self._state == THINKING and self._now - self._ended > self.settings.limit
+                state = ""
+            else:
+                late, state = False, self._endpointer.feed(chunk.samples)
+        if late:
+            # Whoever should have answered is stuck: say so, and take wake words as usual.
+            message = f"The turn failed: no answer came within {self.settings.limit:g} s"
+            self._sleep(turn, THINKING, "session.failed", message, 4)
+        elif state == NOTHING:
+            self._sleep(turn, LISTENING, "session.nothing", "Nobody spoke after the wake word")
         elif state in (ENDED, TOO_LONG):
-            self._finish(chunk, state)
+            self._finish(turn, state)
+        elif state:
+            self._on_sound()
 
-    def _detected(self, chunk: Chunk, heard: Heard) -> None:
-        end = chunk.time + len(chunk.samples) / RATE
+    def _detected(self, heard: Heard) -> None:
         facts = {"word": heard.word, "score": round(heard.score, 3), "threshold": heard.threshold}
         stop = heard.word in self.settings.stop_words
         with self._lock:
             before, turn = self._state, self._turn
             if stop and before == ASLEEP:
                 return  # nothing to stop
+            end = self._now
             self._state = ASLEEP if stop else LISTENING
             if not stop:
-                self._turn += 1
-                self._word, self._woken = heard.word, end
-                self._first = max(0, self._ring.end - int(self.settings.pre_roll * RATE))
+                here = self._ring.end
+                first = max(0, here - int(self.settings.pre_roll * RATE))
+                lead = (here - first) / RATE
+                opening = self._begin(Opening(turn + 1, heard.word, heard.phrase, first, end, lead=lead), SETTLE)
+        if before != ASLEEP:
+            self._on_interrupt(turn)
         if before in (THINKING, SPEAKING):
             self._bus.publish(
                 "session.interrupted", "session", f'Interrupted by "{heard.phrase}"', 5, turn=turn, **facts
             )
-            self._on_interrupt(turn)
         if stop:
             self._bus.publish("session.stopped", "session", f'Stopped by "{heard.phrase}"', 5, turn=turn, **facts)
             return
-        self._endpointer.begin()
         self._bus.publish(
             "wake.heard",
             "wake",
             f'Heard "{heard.phrase}" ({heard.score:.2f})',
             5,
-            turn=self._turn,
+            turn=opening.turn,
             captured=end,
             **facts,
         )
+        self._on_open(opening)
 
-    def _finish(self, chunk: Chunk, reason: str) -> None:
+    def _begin(self, opening: Opening, settle: float = 0.0) -> Opening:
+        """Listen to a new command. The lock is held."""
+        self._turn, self._opening, self._state = opening.turn, opening, LISTENING
+        self._began = self._now
+        self._endpointer.begin(settle)
+        return opening
+
+    def _finish(self, turn: int, reason: str) -> bool:
         with self._lock:
-            samples, lost = self._ring.read(self._first)
-            self._state = THINKING
-            ended = chunk.time + len(chunk.samples) / RATE
-            utterance = Utterance(self._turn, self._word, samples, self._woken, ended, reason)
+            if turn != self._turn or self._state != LISTENING:
+                return False
+            opening, last = self._opening, self._ring.end
+            samples, lost = self._ring.read(opening.first, last)
+            self._state, self._ended = THINKING, self._now
+            spoke = min(self._now, self._began + self._endpointer.speech_end)
+            utterance = Utterance(turn, opening.word, samples, opening.woken, self._now, reason, spoke, last)
         self._bus.publish(
             "session.utterance",
             "session",
@@ -166,14 +220,48 @@ class Session:
             reason=reason,
         )
         self._on_utterance(utterance)
+        return True
 
-    def _sleep(self, kind: str, message: str) -> None:
+    def _sleep(self, turn: int, state: str, kind: str, message: str, level: int = 6) -> None:
+        """End a turn from `state`, unless it has gone on meanwhile."""
+        if self._move(turn, (state,), ASLEEP):
+            self._on_interrupt(turn)
+            self._bus.publish(kind, "session", message, level, turn=turn)
+
+    def broken(self) -> None:
+        """The sound broke off (its device was closed): a command in the middle of it is no command."""
+        message = "The turn failed: the sound broke off in the middle of a command"
+        self._sleep(self.turn, LISTENING, "session.failed", message, 4)
+
+    # -- whoever recognises, thinks and speaks -------------------------------------------------------------------
+
+    def listening(self, turn: int) -> bool:
+        """Whether this turn's command is still being spoken."""
         with self._lock:
-            self._state = ASLEEP
-            turn = self._turn
-        self._bus.publish(kind, "session", message, turn=turn)
+            return turn == self._turn and self._state == LISTENING
 
-    # -- whoever thinks and speaks -------------------------------------------------------------------------------
+    def end_of_turn(self, turn: int) -> bool:
+        """The recogniser says that the speaker has finished; False when that was known, or the turn is over."""
+        return self._finish(turn, "end of turn")
+
+    def ask_again(self, turn: int) -> bool:
+        """The command was not understood: listen to it once more, without a wake word. False when it is over."""
+        with self._lock:
+            if turn != self._turn or self._state not in (THINKING, SPEAKING):
+                return False
+            before = self._opening
+            opening = self._begin(Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True))
+        self._on_open(opening)
+        return True
+
+    def announce(self) -> int | None:
+        """Begin to speak without having been asked, as for a timer; the turn's number, None while another runs."""
+        with self._lock:
+            if self._state != ASLEEP:
+                return None
+            self._turn += 1
+            self._state = SPEAKING
+            return self._turn
 
     def speaking(self, turn: int) -> bool:
         """The answer's first sound is about to be played; False when the turn was interrupted meanwhile."""
@@ -181,7 +269,7 @@ class Session:
 
     def done(self, turn: int) -> bool:
         """The turn is over; False when it already was."""
-        return self._move(turn, (THINKING, SPEAKING), ASLEEP)
+        return self._move(turn, (LISTENING, THINKING, SPEAKING), ASLEEP)
 
     def reset(self) -> None:
         """Drop whatever is going on, as muting must: nothing that was heard is kept."""
@@ -189,9 +277,9 @@ class Session:
             before, turn = self._state, self._turn
             self._state = ASLEEP
             self._turn += 1
-        self._endpointer = Endpointer(self.settings.endpoint)
+            self._endpointer = Endpointer(self.settings.endpoint)
         self._ring.clear()
-        if before in (THINKING, SPEAKING):
+        if before != ASLEEP:
             self._on_interrupt(turn)
 
     def _move(self, turn: int, allowed: tuple[str, ...], state: str) -> bool:

@@ -14,6 +14,7 @@ from noctule.api.page import StatusPage
 from noctule.capture.door import Door
 from noctule.capture.eyes import Eyes, Pictures
 from noctule.config import Config
+from noctule.governor import Step
 from noctule.organs import Host
 from noctule.supervisor import Job, Part
 
@@ -71,6 +72,10 @@ class Sight:
     def apply(self, config: Config) -> None:
         """Live settings are asked for each time they are used."""
 
+    def steps(self) -> Sequence[Step]:
+        """What the governor may take."""
+        return [_Frames(self.eyes, lambda: self._host.config().governor.fps), _Background(self.eyes)]
+
     def close(self) -> None:
         self.api.close()
         self._door.close()
@@ -98,3 +103,42 @@ class Sight:
                 await asyncio.sleep(min(_BEAT, part.max_age / 4))
         finally:
             await page.stop()
+
+
+class _Frames:
+    """Fewer pictures a second, of the sources that are open and of those that will be."""
+
+    name, relieves = "frames", frozenset({"heat", "power"})
+
+    def __init__(self, eyes: Eyes, fps: Callable[[], float]) -> None:
+        self._eyes, self._fps = eyes, fps
+
+    def take(self) -> str:
+        fps = self._fps()
+        if not self._eyes.slow(fps):
+            self._eyes.slow(0.0)
+            return ""
+        return f"sources give at most {fps:g} pictures a second"
+
+    def undo(self) -> str:
+        self._eyes.slow(0.0)
+        return "sources give all their pictures again"
+
+
+class _Background:
+    """Nothing that nobody asked for just now."""
+
+    name, relieves = "background", frozenset({"heat", "power", "memory"})
+
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
+
+    def take(self) -> str:
+        if not self._eyes.ease(True):
+            self._eyes.ease(False)
+            return ""
+        return "watching for motion and keeping video for clips pause"
+
+    def undo(self) -> str:
+        self._eyes.ease(False)
+        return "watching for motion and keeping video for clips go on"

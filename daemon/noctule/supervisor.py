@@ -165,7 +165,7 @@ class Supervisor:
     def _look_after(self, worker: Worker, now: float) -> None:
         if worker.state in (STARTING, WORKING) and not worker.alive and not worker.stop.is_set():
             self._bury(worker, now)
-        elif worker.retry_at is not None and now >= worker.retry_at:
+        elif worker.retry_at is not None and (now >= worker.retry_at or worker.job.again()):
             worker.restarts += 1
             worker.launch()
 

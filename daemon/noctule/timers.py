@@ -11,9 +11,7 @@ while the service was away fires at once and says how late it is.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,12 +22,11 @@ from noctule.actions.numbers import say_duration
 from noctule.clock import Clock
 from noctule.errors import BusyError, InputError
 from noctule.events import Bus
+from noctule.state_file import StateFile
 
 FORMAT = 1
 #: Longest nap of the thread, in seconds: bounds how late a jump of the wall clock is noticed, and beats.
 NAP = 1.0
-#: Bytes of the largest file that is read; a thousand timers take a tenth of it.
-_FILE_LIMIT = 1 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -74,7 +71,7 @@ class Timers:
         on_fire: Callable[[Timer], None] = lambda timer: None,
         boot_id: str | None = None,
     ) -> None:
-        self._path = path
+        self._file = StateFile(path, bus, "timers")
         self._bus = bus
         self._clock = clock
         self._limit = limit
@@ -84,7 +81,9 @@ class Timers:
         self._changed = threading.Event()
         self._timers: dict[int, Timer] = {}
         self._next = 1
-        self._load()
+        known = self._file.read(self._read)
+        if known is not None:
+            self._timers, self._next = known
 
     # -- for actions and status ---------------------------------------------------------------------------------
 
@@ -225,42 +224,9 @@ class Timers:
                 for t in self._timers.values()
             ],
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_name(self._path.name + ".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
+        self._file.write(data)
 
-    def _load(self) -> None:
-        try:
-            with self._path.open("rb") as file:
-                text = file.read(_FILE_LIMIT + 1)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._bus.publish(
-                "state.set_aside",
-                "timers",
-                f"{self._path} cannot be read: {error.strerror}; starting without timers",
-                4,
-            )
-            return
-        try:
-            self._timers, self._next = self._read(text)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            aside = self._path.with_name(self._path.name + ".damaged")
-            with contextlib.suppress(OSError):
-                self._path.replace(aside)
-            self._bus.publish(
-                "state.set_aside", "timers", f"{self._path} is damaged and was renamed to {aside.name}", 4
-            )
-
-    def _read(self, text: bytes) -> tuple[dict[int, Timer], int]:
-        if len(text) > _FILE_LIMIT:
-            raise ValueError("too large")
-        data = json.loads(text)
+    def _read(self, data: dict[str, Any]) -> tuple[dict[int, Timer], int]:
         if data["format"] != FORMAT:
             raise ValueError("unknown format")
         same_boot = bool(self._boot) and data["boot_id"] == self._boot

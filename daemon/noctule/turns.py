@@ -1,164 +1,232 @@
-"""What happens to a finished command: recognise it, have it answered, speak the answer. L3; one thread, one turn.
+"""The assistant's turns, one after another, and what it says unasked. L3; one thread.
 
-A command that comes while another waits takes its place (a wake word has interrupted it already); the one that lost
-its place is counted. Without a recogniser the command is published with its length, its sound is kept in memory for
-the API, and the journal says so: nothing is pretended to have been understood.
+Commands come from the session, in the hearing thread: `open` when one begins, `submit` when it has ended, `interrupt`
+when a wake or stop word, or silence, ends a turn before its time. A command that comes while another waits takes its
+place (a wake word has interrupted it already); the one that lost its place is counted. Without a recogniser a command
+is published with its length, its sound is kept in memory for the API, and the journal says so.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
 
-from noctule.audio.chunk import Pcm
+from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
-from noctule.errors import CancelledError, NoctuleError
+from noctule.errors import BusyError, NoctuleError, UnavailableError
 from noctule.events import Bus
-from noctule.session import Session, Utterance
+from noctule.mouth import Mouth
+from noctule.session import Opening, Session, Utterance
 from noctule.supervisor import Job, Part
+from noctule.turn import NAME, NAP, Answering, Desk, Recogniser, Turn
 
-NAME = "turns"
-MAX_AGE = 60.0
-PATIENCE = 1.0
-
-
-class Recogniser(Protocol):
-    """Speech to text."""
-
-    def transcribe(self, samples: Pcm) -> str:
-        """The words in int16 mono 16 kHz samples. Raises NoctuleError."""
+#: seconds without work after which the thread counts as frozen; for loading a model; of a look at the queue.
+MAX_AGE, LOAD_LIMIT, PATIENCE = 15.0, 300.0, 1.0
+#: announcements that may wait.
+ANNOUNCEMENTS = 8
 
 
-class Voice(Protocol):
-    """Text to sound in the room."""
+@dataclass
+class Announcement:
+    """Something to say without having been asked. text: "" for the chime alone."""
 
-    def say(self, text: str, started: Callable[[], bool]) -> bool:
-        """Speak; `started()` is called before the first sound and may forbid it; False when it was interrupted."""
-
-    def stop(self) -> None:
-        """Fall silent now, from any thread."""
-
-
-class Answering(Protocol):
-    """The language worker, seen from here."""
-
-    def __call__(self, text: str, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
-        """Answer a request; the mapping has "reply". Raises NoctuleError."""
+    text: str
+    result: Future[bool] = field(default_factory=Future)
 
 
 class Turns:
-    """recogniser and voice may be None: then a turn ends where they would be needed, and says so."""
+    """load: makes the recogniser in the worker's thread, None where there is none, and says so itself; threshold: the
+    confidence below which is asked again, None for the recogniser's own; voice: None where nothing can be heard."""
 
     def __init__(
         self,
         bus: Bus,
         clock: Clock,
+        ring: SoundRing,
         answer: Answering,
-        recogniser: Recogniser | None = None,
-        voice: Voice | None = None,
+        load: Callable[[], Recogniser | None],
+        voice: Mouth | None = None,
+        threshold: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._bus, self._clock = bus, clock
-        self._answer, self._recogniser, self._voice = answer, recogniser, voice
-        self._queue: queue.Queue[Utterance | None] = queue.Queue(maxsize=1)
+        self._bus, self._clock, self._ring = bus, clock, ring
+        self._answer, self._load, self._threshold = answer, load, threshold
+        self.voice = voice
+        self._recogniser: Recogniser | None = None
+        self._news = threading.Condition()
+        self._waiting: Opening | None = None
+        self._noticed = 0.0
+        self._ended: Utterance | None = None
         self._interrupted = -1
+        self._retry = False
+        self._announcements: deque[Announcement] = deque()
         self.session: Session | None = None
-        #: commands that were replaced by a later one before their turn came.
-        self.replaced = 0
-        #: the last command, in memory only.
+        #: commands that were replaced by a later one before their turn came; announcements that were too many.
+        self.replaced = self.dropped = 0
+        #: the last command, and where the time of the last turn went; in memory only.
         self.last: Utterance | None = None
-        self.job = Job(NAME, self.run, MAX_AGE, lambda: self._offer(None))
+        self.last_turn: dict[str, Any] = {}
+        self.job = Job(NAME, self.run, MAX_AGE, self._wake)
 
     # -- any thread ----------------------------------------------------------------------------------------------
 
+    def open(self, opening: Opening) -> None:
+        """A command begins; never blocks."""
+        with self._news:
+            self.replaced += self._waiting is not None
+            self._waiting, self._ended = opening, None
+            self._noticed = self._clock.monotonic()
+            self._news.notify_all()
+
+    def sound(self) -> None:
+        """The ring has more."""
+        with self._news:
+            self._news.notify_all()
+
     def submit(self, utterance: Utterance) -> None:
-        """Take a finished command; never blocks."""
-        self._offer(utterance)
+        """The command has ended; never blocks."""
+        with self._news:
+            self._ended = utterance
+            self._news.notify_all()
 
     def interrupt(self, turn: int) -> None:
         """A turn is over before its time: stop speaking, drop what is still being computed."""
-        self._interrupted = max(self._interrupted, turn)
-        if self._voice is not None:
-            self._voice.stop()
+        with self._news:
+            self._interrupted = max(self._interrupted, turn)
+            self._news.notify_all()
+        if self.voice is not None:
+            self.voice.stop()
 
-    def _offer(self, item: Utterance | None) -> None:
-        while True:
-            try:
-                self._queue.put_nowait(item)
-            except queue.Full:
-                try:
-                    if self._queue.get_nowait() is not None:
-                        self.replaced += 1
-                except queue.Empty:
-                    continue
-            else:
-                return
+    def announce(self, text: str) -> Future[bool]:
+        """Say a text, or with "" the chime, as soon as nobody is being listened to; True: to its end.
+
+        Raises BusyError when too much waits, UnavailableError where nothing can be heard or spoken.
+        """
+        if self.voice is None:
+            raise UnavailableError("There is no loudspeaker here.", "audio.output")
+        if text and not self.voice.speaks:
+            raise UnavailableError("There is no voice here.", "speech.tts; noctule status says why")
+        with self._news:
+            if len(self._announcements) >= ANNOUNCEMENTS:
+                self.dropped += 1
+                raise BusyError(f"{ANNOUNCEMENTS} announcements wait already.")
+            announcement = Announcement(text)
+            self._announcements.append(announcement)
+            self._news.notify_all()
+        return announcement.result
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be served."""
+        with self._news:
+            return self._waiting is None and not self._announcements
+
+    def retry(self) -> None:
+        """Look again for a recogniser that was missing: the configuration or the packages may have changed."""
+        with self._news:
+            self._retry = True
+            self._news.notify_all()
+
+    def report(self) -> dict[str, Any]:
+        """For `status`."""
+        recogniser = self._recogniser
+        return {
+            "recogniser": recogniser.name if recogniser is not None else None,
+            "replaced": self.replaced,
+            "announcements_dropped": self.dropped,
+            "last_turn": self.last_turn,
+        }
+
+    def _wake(self) -> None:
+        self.interrupt(self.session.turn if self.session is not None else 0)
 
     # -- the worker's thread -------------------------------------------------------------------------------------
 
     def run(self, part: Part, stop: threading.Event) -> None:
-        while not stop.is_set():
-            part.beat()
-            try:
-                utterance = self._queue.get(timeout=PATIENCE)
-            except queue.Empty:
-                continue
-            if utterance is not None and not stop.is_set():
-                part.expect(MAX_AGE)
-                self._turn(utterance)
-
-    def _turn(self, utterance: Utterance) -> None:
-        assert self.session is not None
-        self.last = utterance
+        """Load, then: wait for a command, serve it, beat."""
+        part.expect(LOAD_LIMIT)
+        self._recogniser = self._load()
         try:
-            self._steps(utterance)
-        except CancelledError as error:
-            self._bus.publish("session.cancelled", NAME, f"The turn was given up: {error}", turn=utterance.turn)
-        except NoctuleError as error:
-            self._bus.publish(
-                "session.failed",
-                NAME,
-                f"The turn failed: {error}",
-                4,
-                turn=utterance.turn,
-                code=error.code,
-                hint=error.hint,
-            )
+            while not stop.is_set():
+                part.beat()
+                if self._retry:
+                    self._retry = False
+                    part.expect(LOAD_LIMIT)
+                    self._recogniser = self._recogniser or self._load()
+                opening, announcement = self._next(stop)
+                if opening is not None:
+                    self._turn(part, opening)
+                elif announcement is not None:
+                    self._speak_up(part, announcement)
         finally:
-            self.session.done(utterance.turn)
+            recogniser, self._recogniser = self._recogniser, None
+            if recogniser is not None:
+                recogniser.close()
+            for waiting in self._announcements:
+                waiting.result.set_exception(UnavailableError("The turns are out of service.", "noctule status"))
+            self._announcements.clear()
 
-    def _steps(self, utterance: Utterance) -> None:
-        ledger: dict[str, Any] = {"turn": utterance.turn, "seconds": round(utterance.seconds, 2)}
-        if self._recogniser is None:
-            message = "A command was heard, but no recogniser is configured (speech.stt), so nobody understood it"
-            self._bus.publish("session.unrecognised", NAME, message, 4, **ledger)
-            return
-        text = self._recogniser.transcribe(utterance.samples)
-        self._check(utterance)
-        ledger["recognised_ms"] = self._since(utterance)
-        if not text:
-            self._bus.publish("session.unrecognised", NAME, "The recogniser found no words", **ledger)
-            return
-        self._bus.publish("session.words", NAME, f"{len(text.split())} words were recognised", words=text, **ledger)
-        result = self._answer(text, lambda: utterance.turn <= self._interrupted)
-        self._check(utterance)
-        ledger["answered_ms"] = self._since(utterance)
-        reply = str(result["reply"])
-        spoken = False
-        if self._voice is not None and reply:
-            spoken = self._voice.say(reply, lambda: self._first_sound(utterance, ledger))
-        self._bus.publish("session.turn", NAME, "A turn is complete", reply=reply, spoken=spoken, **ledger)
+    def _next(self, stop: threading.Event) -> tuple[Opening | None, Announcement | None]:
+        with self._news:
+            if self._waiting is None and not self._announcements and not self._retry and not stop.is_set():
+                self._news.wait(PATIENCE)
+            opening, self._waiting = self._waiting, None
+            announcement = self._announcements.popleft() if opening is None and self._announcements else None
+        return (None, None) if stop.is_set() else (opening, announcement)
 
-    def _first_sound(self, utterance: Utterance, ledger: dict[str, Any]) -> bool:
+    # -- one turn ------------------------------------------------------------------------------------------------
+
+    def _turn(self, part: Part, opening: Opening) -> None:
         assert self.session is not None
-        ledger["first_sound_ms"] = self._since(utterance)
-        return self.session.speaking(utterance.turn)
+        recogniser, own = self._recogniser, self._threshold()
+        least = own if own is not None else recogniser.confidence if recogniser is not None else 0.0
+        desk = Desk(
+            self._bus, self._clock, self._ring, self.session, self._answer, recogniser, self.voice, least,
+            part.beat, part.expect, self._ending, lambda turn: turn <= self._interrupted, self._wait,
+        )  # fmt: skip
+        turn = Turn(desk, opening, self._noticed)
+        try:
+            turn.run()
+        finally:
+            self.last = turn.utterance or self.last
+            self.last_turn = turn.outcome or self.last_turn
 
-    def _since(self, utterance: Utterance) -> int:
-        """Milliseconds since the end of speech was decided."""
-        return round((self._clock.monotonic() - utterance.ended) * 1000)
+    def _ending(self, turn: int) -> Utterance | None:
+        with self._news:
+            return self._ended if self._ended is not None and self._ended.turn == turn else None
 
-    def _check(self, utterance: Utterance) -> None:
-        if utterance.turn <= self._interrupted:
-            raise CancelledError("a later wake word or stop word interrupted it")
+    def _wait(self, seconds: float) -> None:
+        with self._news:
+            self._news.wait(seconds)
+
+    # -- announcements -------------------------------------------------------------------------------------------
+
+    def _speak_up(self, part: Part, announcement: Announcement) -> None:
+        """Say it as a turn of its own, or put it back while somebody is being listened to."""
+        assert self.session is not None
+        turn = self.session.announce()
+        if turn is None:
+            with self._news:
+                self._announcements.appendleft(announcement)
+                self._news.wait(NAP)
+            return
+        voice, played = self.voice, False
+        assert voice is not None
+        try:
+            saying = voice.begin() if announcement.text else voice.ring()
+            saying.put(announcement.text)
+            saying.close()
+            while (state := saying.wait(NAP)) is None:
+                part.beat()
+            played = state
+            announcement.result.set_result(played)
+        except NoctuleError as error:
+            self._bus.publish("voice.failed", NAME, f"An announcement was not spoken: {error}", 4, code=error.code)
+            announcement.result.set_exception(error)
+        finally:
+            self.session.done(turn)
+        how = "to its end" if played else "not to its end"
+        self._bus.publish("speech.announced", NAME, f"An announcement was spoken, {how}", 6, reply=announcement.text)

@@ -126,9 +126,9 @@ class WavReader:
         while True:
             name, size = struct.unpack("<4sI", self._exactly(8))
             if name == b"ds64":
+                if not 16 <= size <= 4096:  # asked for more, `read` would set aside that much memory at once
+                    raise self._bad(f"has a ds64 chunk of {size} bytes, which no WAV file has")
                 body = self._exactly(size)
-                if size < 16:
-                    raise self._bad("has a ds64 chunk that is too short to hold the size of the audio")
                 long_size = struct.unpack_from("<Q", body, 8)[0]
             elif name == b"fmt ":
                 if not 16 <= size <= 4096:

@@ -10,7 +10,6 @@ The worker knows nothing of language: what an answer is belongs to the `Engine` 
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -19,13 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from noctule.clock import Clock
+from noctule.engine_slot import LOAD_LIMIT, NAME, EngineSlot, Facts, Rest
 from noctule.errors import BusyError, CancelledError, NoctuleError, UnavailableError
 from noctule.events import Bus
 from noctule.supervisor import Job, Part
 
-NAME = "lm"
-#: seconds that verifying, loading and warming up a model may take before it counts as frozen.
-LOAD_LIMIT = 300.0
+__all__ = ["LOAD_LIMIT", "NAME", "Ask", "Counts", "Engine", "LanguageWorker", "Rest"]
 
 
 class Engine(Protocol):
@@ -64,6 +62,9 @@ class Ask:
     options: Mapping[str, Any] = field(default_factory=dict)
     result: Future[Mapping[str, Any]] = field(default_factory=Future)
     beat: Callable[[], None] = lambda: None
+    #: monotonic seconds at which the worker got it, and at which the first piece of its reply came
+    received: float = 0.0
+    first: float | None = None
     _cancelled: str = ""
 
     def cancel(self, why: str) -> None:
@@ -99,13 +100,25 @@ class Counts:
 
 
 class LanguageWorker:
-    """The queue in front of the model and the loop behind it. build: loads an engine; runs in the worker's thread."""
+    """The queue in front of the model and the loop behind it. build: loads an engine; rest: when it may go."""
 
-    def __init__(self, build: Callable[[Part], Engine], bus: Bus, clock: Clock, *, size: int, max_age: float) -> None:
-        self._build = build
+    def __init__(
+        self,
+        build: Callable[[Part], Engine],
+        bus: Bus,
+        clock: Clock,
+        *,
+        size: int,
+        max_age: float,
+        rest: Callable[[], Rest] = Rest,
+    ) -> None:
         self._bus = bus
         self._clock = clock
-        self._queue: queue.Queue[Ask | None] = queue.Queue(maxsize=size)
+        #: bounded by `_size` requests; None, of which there is at most one, only wakes the loop
+        self._queue: queue.Queue[Ask | None] = queue.Queue()
+        self._size = size
+        self._waiting = 0
+        self._nudged = False
         self._canary_every = max_age / 3
         self._lock = threading.Lock()
         self._current: Ask | None = None
@@ -113,24 +126,33 @@ class LanguageWorker:
         self._closed: NoctuleError | None = None
         self._stopped = False
         self.counts = Counts()
-        self.about: Mapping[str, Any] = {}
+        self.slot = EngineSlot(build, bus, clock, rest)
+        self.slot.wake, self.slot.served = self.nudge, self._open
+        #: seconds from a request's arrival to the first piece of its reply: the last one's, a load included.
+        self.first_seconds: float | None = None
         self.job = Job(NAME, self.run, max_age, self.stop)
+
+    @property
+    def about(self) -> Facts:
+        """Facts about the engine; empty when there is none."""
+        return self.slot.about
 
     # -- any thread ----------------------------------------------------------------------------------------------
 
     def submit(self, ask: Ask) -> None:
         """Queue a request. Raises BusyError when the queue is full, UnavailableError when nobody would answer."""
+        ask.received = self._clock.monotonic()
         with self._lock:
             self.counts.received += 1
             try:
                 if self._closed is not None:
                     raise self._closed
-                try:
-                    self._queue.put_nowait(ask)
-                except queue.Full:
+                if self._waiting >= self._size:
                     raise BusyError(
-                        f"{self._queue.maxsize} requests are waiting already.", "try again soon, or raise lm.queue"
-                    ) from None
+                        f"{self._size} requests are waiting already.", "try again soon, or raise lm.queue"
+                    )
+                self._waiting += 1
+                self._queue.put(ask)
             except NoctuleError as error:
                 self.counts.refused += 1
                 self._bus.publish("ask.refused", NAME, f"Refused a request: {error.message}", 4, code=error.code)
@@ -138,7 +160,7 @@ class LanguageWorker:
 
     @property
     def waiting(self) -> int:
-        return self._queue.qsize()
+        return self._waiting
 
     def stop(self) -> None:
         """End the current request and everything that waits; the loop then sees its stop event."""
@@ -147,31 +169,52 @@ class LanguageWorker:
             if self._current is not None:
                 self._current.cancel("The service is stopping.")
         self._close(UnavailableError("The service is stopping."))
-        with contextlib.suppress(queue.Full):  # full: the loop has something to wake up for
-            self._queue.put_nowait(None)
+        self.nudge()
+        self.slot.abandon()
+
+    def nudge(self) -> None:
+        """Have the loop look at its orders."""
+        with self._lock:
+            if not self._nudged:
+                self._nudged = True
+                self._queue.put(None)
+
+    def resize(self, size: int) -> None:
+        """How many requests may wait, from now on; those that wait already stay."""
+        with self._lock:
+            self._size = size
+
+    def _take(self, timeout: float) -> Ask | None:
+        """The next request; None when the loop was woken for something else. Raises queue.Empty."""
+        ask = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
+        with self._lock:
+            if ask is None:
+                self._nudged = False
+            else:
+                self._waiting -= 1
+        return ask
 
     # -- the worker's thread -------------------------------------------------------------------------------------
 
     def run(self, part: Part, stop: threading.Event) -> None:
         """Load, then: wait for a request, answer it, beat."""
-        part.expect(LOAD_LIMIT)
         try:
-            engine = self._build(part)
             try:
-                self.about = engine.about()
-                self._open()
+                self.slot.ensure(part)
                 while not stop.is_set():
                     part.beat()
+                    self.slot.settle(part)
+                    self.slot.rest()
                     try:
-                        ask = self._queue.get(timeout=self._canary_every)
+                        ask = self._take(self.slot.nap(self._canary_every))
                     except queue.Empty:
-                        engine.canary()
+                        self.slot.canary()
                         continue
                     if ask is not None:
-                        self._serve(engine, ask, part)
+                        self._serve(ask, part)
+                        self.slot.used()
             finally:
-                self.about = {}
-                engine.close()
+                self.slot.close()
         except NoctuleError as error:
             self._close(UnavailableError(f"The language model is out of service: {error.message}", error.hint))
             raise
@@ -179,7 +222,28 @@ class LanguageWorker:
             self._close(UnavailableError(f"The language model failed ({type(error).__name__}) and is restarted."))
             raise
 
-    def _serve(self, engine: Engine, ask: Ask, part: Part) -> None:
+    def _ready(self, ask: Ask, part: Part) -> tuple[Engine, float]:
+        """The engine, and the seconds for which this request waited for it to be loaded."""
+        rested = not self.slot.loaded
+        try:
+            engine = self.slot.ensure(part)
+        except BaseException as error:
+            self.counts.failed += 1
+            reason = error.message if isinstance(error, NoctuleError) else type(error).__name__
+            self._failed(ask, UnavailableError(f"The language model could not be loaded again: {reason}"))
+            raise
+        return engine, round(self.slot.load_seconds, 4) if rested else 0.0
+
+    def _serve(self, ask: Ask, part: Part) -> None:
+        engine, loading = self._ready(ask, part)
+        emit = ask.emit
+
+        def note_first(piece: str) -> None:
+            if ask.first is None:
+                ask.first = self._clock.monotonic()
+            emit(piece)
+
+        ask.emit = note_first
         ask.beat = part.beat
         with self._lock:
             self._current = ask
@@ -207,6 +271,11 @@ class LanguageWorker:
             facts: dict[str, Any] = {k: v for k, v in answer.items() if isinstance(v, (str, int, float, bool))}
             facts |= {f"{name}_tokens": count for name, count in answer.get("tokens", {}).items()}
             facts["seconds"] = seconds
+            if loading:
+                facts["load_s"] = loading
+                answer = {**answer, "seconds": {**answer.get("seconds", {}), "load": loading}}
+            if ask.first is not None:
+                self.first_seconds = facts["first_s"] = round(ask.first - ask.received, 4)
             self._bus.publish("ask.answered", NAME, f"Answered a request in {seconds:.2f} s", **facts)
             _settle(ask.result, answer)
         finally:
@@ -230,7 +299,7 @@ class LanguageWorker:
             self._closed = error
         while True:
             try:
-                ask = self._queue.get_nowait()
+                ask = self._take(0)
             except queue.Empty:
                 return
             if ask is not None:

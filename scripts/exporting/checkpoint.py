@@ -29,8 +29,10 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from None
     except NotADirectoryError:
         raise InputError(f"{path.parent} is a file, expected a checkpoint folder") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, numbers beyond Python's bound
+        raise InputError(f"{path} is not valid JSON: {str(error)[:200]}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path} holds a {type(data).__name__}, expected an object")
     return data
@@ -60,7 +62,12 @@ class Checkpoint:
     def _weight_files(self) -> list[Path]:
         index = self.folder / "model.safetensors.index.json"
         if index.exists():
-            names = sorted(set(read_json(index).get("weight_map", {}).values()))
+            places = read_json(index).get("weight_map", {})
+            if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+                raise InputError(f"{index}: weight_map must give a file's name for each tensor")
+            names = sorted(set(places.values()))
+            if odd := [name for name in names if Path(name).name != name or name in ("", "..") or "\0" in name]:
+                raise InputError(f"{index} names {odd[0]!r}, which is no file in this folder")
             missing = [name for name in names if not (self.folder / name).is_file()]
             if missing or not names:
                 raise InputError(f"{index} names {', '.join(missing) or 'no files'}, which the folder lacks")

@@ -47,6 +47,8 @@ class Options:
     licence: str = "unknown"
     source: str = ""
     build: str = ""
+    #: of the codec that the model was trained with
+    sample_rate: int = SAMPLE_RATE
 
 
 def is_kyutai(raw: dict[str, Any]) -> bool:
@@ -233,7 +235,7 @@ def streams_section(
             "n_q": codec_codebooks(config),
             "card": config.card,
             "frame_rate": FRAME_RATE,
-            "sample_rate": SAMPLE_RATE,
+            "sample_rate": options.sample_rate,
         },
         "bytes_per_frame": {
             "temporal": {str(c): traffic[f"temporal_{c}"] for c in buckets},

@@ -106,12 +106,18 @@ class Graph(Subgraph):
     # -- linear algebra and reductions ------------------------------------------------------------------------
 
     def linear(self, a: Tensor, weight: Weight, bias: Weight | None = None) -> Tensor:
-        """a [rows, in] times weight [out, in] transposed, plus bias [out]."""
+        """a [rows, in] times weight [out, in] transposed, plus bias [out].
+
+        A float16 weight is stored at half its size and unpacked to float32 when the file is loaded.
+        """
         if a.shape[-1] != weight.shape[1]:
             raise ModelError(f"{self.signature}: {weight.name} {weight.shape} does not fit an input of {a.shape}")
         options = schema.FullyConnectedOptionsT()
         options.keepNumDims = True
-        inputs = [a, self.weight(weight), None if bias is None else self.weight(bias)]
+        rows = self.weight(weight)
+        if weight.dtype == "float16":
+            rows = self.op("DEQUANTIZE", [rows], weight.shape, options=schema.DequantizeOptionsT(), version=3)
+        inputs = [a, rows, None if bias is None else self.weight(bias)]
         # version 5: the bias may be absent; 12 and 13: int4 and blockwise weights
         version = {"float32": 5, "float16": 5, "int8": 5, "int4": 13}[weight.dtype]
         return self.op("FULLY_CONNECTED", inputs, [*a.shape[:-1], weight.shape[0]], options=options, version=version)

@@ -15,10 +15,15 @@ from tiny.split import Part, action_sources, outside_sources, topics
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured. seen: lines that were trained on, with new values and decorations."""
+    """What was measured. seen: lines that were trained on, with new values and decorations.
+
+    old_inside, old_outside: the held-out lines that version 1 of the model was measured on, alone.
+    """
 
     inside: Score
     outside: Score
+    old_inside: Score
+    old_outside: Score
     seen: Score
     manifest: Manifest
     doubt: Doubt
@@ -68,12 +73,17 @@ such as "under no circumstances start a timer"):
 | phrasings of actions (templates) | {lines["train"]} | {lines["validation"]} | {lines["test"]} |
 | out-of-domain templates | {other["train"]} | {other["validation"]} | {other["test"]} |
 
-Whole templates are held out, and of {len(topics())} topics whole ones: {_names("test")} for test,
-{_names("validation")} for validation. Held out as well are a dozen numbers in durations and percentages, every fifth
-timer name and task, ways to be polite ("be so kind and …"), and ways to negate, report or ask back. The plainest way
-to ask for each action ("what time is it") is always trained on and is not in the test set. Half of the requests carry
-courtesies, a tenth typing mistakes, hesitations or dropped words. The test set is drawn with seed {TEST_SEED},
-validation with {VALIDATION_SEED}.
+Whole templates are held out, drawn by a hash of the line, and of {len(topics())} topics whole ones: {_names("test")}
+for test, {_names("validation")} for validation. A sentence that a held-out template gives is never trained on, even
+where a trained template would give it too. Held out as well are a dozen numbers in durations and percentages, every
+fifth timer name and task of the first list, a seventh of the words of crossed sentences, ways to be polite ("be so
+kind and …"), and ways to negate, report or ask back. The plainest way to ask for each action ("what time is it") is
+always trained on and is not in the test set. Half of the requests carry courtesies, an eighth typing or hearing
+mistakes, hesitations or dropped words; seven numbers in ten are words, as recognisers write them, and all requests
+are read without case and punctuation. The test set is drawn with seed {TEST_SEED}, validation with {VALIDATION_SEED}.
+
+The data grew after version 1 of this model, and the test set grew with it. "Lines of version 1" are the held-out
+lines that version 1 was measured on, alone; there version 1 reached 75.30 % exact and 6.40 % false actions.
 
 ## Limits
 
@@ -82,7 +92,7 @@ validation with {VALIDATION_SEED}.
 - The grammar keeps a call well formed (declared action, numbers that were said and lie within bounds, names that were
   said); it cannot make it the right one.
 - It knows nothing. Everything but the declared actions is answered with one of {len(REFUSALS)} fixed refusals.
-- Speech recognition errors were not simulated beyond missing case and punctuation.
+- Of speech recognition errors only a list of single words heard wrongly was simulated.
 
 ## What it got wrong
 
@@ -100,9 +110,17 @@ def _numbers(found: Findings) -> str:
         ("held-out phrasings", inside, "exact match: action and every argument", inside.exact, "≥ 95 %"),
         ("held-out phrasings", inside, "right action, arguments aside", inside.right_action, ""),
         ("held-out phrasings", inside, "refused although it could", inside.refused, ""),
+        ("held-out phrasings, lines of version 1", found.old_inside, "exact match", found.old_inside.exact, "≥ 95 %"),
         ("trained phrasings, new values", seen, "exact match", seen.exact, ""),
         ("out of domain, held out", outside, "false actions", outside.false_actions, "≤ 2 %"),
         ("out of domain, held out", outside, "the refusal suits the topic", outside.fitting_reply, ""),
+        (
+            "out of domain, lines of version 1",
+            found.old_outside,
+            "false actions",
+            found.old_outside.false_actions,
+            "≤ 2 %",
+        ),
     ]
     body = "\n".join(
         f"| {name} | {len(score.answers)} | {measure} | {_percent(value)} | {target} |"
@@ -122,7 +140,7 @@ def _percent(share: float) -> str:
 
 
 def _names(part: Part) -> str:
-    return ", ".join(sorted(topic.name.replace("_", " ") for topic, _ in topics() if topic.part == part))
+    return ", ".join(sorted(topic.name.replace("_", " ") for topic, _, _ in topics() if topic.part == part))
 
 
 def _table(
@@ -134,7 +152,7 @@ def _table(
 
 
 def _failures(answers: Iterable[Answer], most: int = 15) -> str:
-    shown = []
+    shown: list[str] = []
     for answer in answers:
         if len(shown) == most:
             break

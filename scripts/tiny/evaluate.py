@@ -101,12 +101,15 @@ def rehearsal() -> ActionRegistry:
     return registry
 
 
-def draw(part: Part, seed: int, count: int, inside: bool) -> list[Example]:
-    """`count` different requests of a part, all for declared actions or all for something else."""
+def draw(part: Part, seed: int, count: int, inside: bool, file: str = "") -> list[Example]:
+    """`count` different requests of a part, all for declared actions or all for something else.
+
+    file: from the lines of this data file of phrasings (and the out-of-domain file of the same ending) alone.
+    """
     seen: set[str] = set()
     examples: list[Example] = []
     # The small parts repeat themselves: stop when the draws stay stale.
-    for example in islice(Generator(part, seed).stream(1.0 if inside else 0.0), 20 * count):
+    for example in islice(Generator(part, seed, file=file).stream(1.0 if inside else 0.0), 20 * count):
         text = read(example.text).plain
         if text not in seen:
             seen.add(text)
@@ -141,7 +144,10 @@ class Examiner:
 
 
 #: Thresholds tried. 1.0 means: with unfamiliar words never act.
-_GRID = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9995, 1.0)
+_GRID = (
+    0.0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99,
+    0.995, 0.999, 0.9995, 1.0,
+)  # fmt: skip
 
 
 def familiar_words() -> list[str]:

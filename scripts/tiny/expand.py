@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -12,17 +13,42 @@ DATA = Path(__file__).parent / "data"
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{([a-z]+)\}")
+_MACRO = re.compile(r"<([a-z]+)>")
+
+
+def _read(name: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("= "):
+            title = line[2:]
+            found.setdefault(title, [])
+        elif line and not line.startswith("#"):
+            found[title].append(line)
+    return found
+
+
+@cache
+def macros() -> dict[str, str]:
+    """Name -> "[a|b|…]" of every section of macros.txt."""
+    return {name: f"[{'|'.join(lines)}]" for name, lines in _read("macros.txt").items()}
 
 
 def sections(name: str) -> dict[str, list[str]]:
-    """The sections of data/`name` ("= title", then its lines), in their order; "#" lines are comments."""
-    found: dict[str, list[str]] = {}
-    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
-        if line.startswith("= "):
-            found[line[2:]] = []
-        elif line and not line.startswith("#"):
-            found[next(reversed(found))].append(line)
-    return found
+    """The sections of data/`name` ("= title", then its lines), in their order; "#" lines are comments.
+
+    <names> of macros are replaced by the choices they stand for. KeyError for an unknown one.
+    """
+    known = macros()
+    return {
+        title: [_MACRO.sub(lambda match: known[match.group(1)], line) for line in lines]
+        for title, lines in _read(name).items()
+    }
+
+
+def files(kind: str) -> list[str]:
+    """Names of the data files of a kind: "phrasings" -> phrasings.txt first, then phrasings_….txt."""
+    return sorted(path.name for path in DATA.glob(f"{kind}*.txt"))
 
 
 @dataclass(frozen=True)
@@ -66,7 +92,10 @@ def parse_outside_lines(lines: list[str]) -> list[Template]:
 
 def expand(line: str, fill: Callable[[str], str], rng: Random) -> list[Piece]:
     """Draw one sentence: each [choice] by chance, each {slot} from `fill`."""
-    text = _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), line)
+    text = line
+    # Innermost choices first: a choice may be among the alternatives of another.
+    while "[" in text:
+        text = _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), text)
     pieces: list[Piece] = []
     end = 0
     for match in _SLOT.finditer(text):
@@ -77,3 +106,26 @@ def expand(line: str, fill: Callable[[str], str], rng: Random) -> list[Piece]:
     if end < len(text):
         pieces.append(Piece(text[end:]))
     return pieces
+
+
+# Slots that look alike in a sentence share a letter; a sentence is lower case, so capitals are free for them.
+_LETTER = {"d": "D", "c": "D", "p": "P", "s": "P", "name": "N", "task": "N"}
+_UNIT = re.compile(r"\{([a-z]+)\}|\s+|[\[\]|]|.")
+_SYNTAX = {"[": "(?:", "]": ")", "|": "|"}
+
+
+def skeleton(pieces: Iterable[Piece]) -> str:
+    """A sentence without spaces and with its slots as letters: what two sentences of one form have in common."""
+    return "".join(_LETTER.get(piece.slot, "S") if piece.slot else "".join(piece.text.split()) for piece in pieces)
+
+
+def covering(lines: Iterable[str]) -> re.Pattern[str]:
+    """Matches in full the skeletons of everything that `lines` may be expanded to."""
+
+    def form(match: re.Match[str]) -> str:
+        if match.group(1):
+            return _LETTER.get(match.group(1), "S")
+        text = match.group()
+        return "" if text.isspace() else _SYNTAX.get(text) or re.escape(text)
+
+    return re.compile("|".join(_UNIT.sub(form, line) for line in lines) or r"(?!)")

@@ -18,9 +18,9 @@ from noctule.actions.numbers import spans
 from noctule.actions.registry import placeholders
 from noctule.actions.words import read
 from tiny import slots
-from tiny.expand import Piece, expand
+from tiny.expand import Piece, expand, skeleton
 from tiny.mutate import decorate, disturb, mutate, salad
-from tiny.split import Part, Source, action_sources, outside_sources
+from tiny.split import Fence, Part, Source, action_sources, outside_sources
 
 _SPECS = {spec.name: spec for spec in SPECS}
 _POLITE = {"please", "could", "would", "thanks", "thank", "kind"}
@@ -54,15 +54,24 @@ def reply_for(action: str, arguments: tuple[tuple[str, str], ...], words: tuple[
 
 
 class Generator:
-    """Draws examples of one part of the split. rich: with many more courtesies around the requests."""
+    """Draws examples of one part of the split.
 
-    def __init__(self, part: Part, seed: int, rich: bool = False) -> None:
+    rich: share of requests with less common courtesies around them; file: from the templates of this data file alone.
+    """
+
+    def __init__(self, part: Part, seed: int, rich: float = 0.0, file: str = "") -> None:
         self.rich = rich
         self.part = part
         self.rng = Random(f"{part}/{seed}")
         self.held_out = part == "test"
-        self.actions = action_sources()
-        self.outside = outside_sources()[part]
+        actions, outside = action_sources(), outside_sources()
+        self._fence, self._fence_outside = Fence(part, actions), Fence(part, outside)
+        self.actions = {
+            part: [source for source in found if file in ("", source.file)] for part, found in actions.items()
+        }
+        # The same division of the out-of-domain lines: outside.txt with phrasings.txt, and so on.
+        other = file.replace("phrasings", "outside")
+        self.outside = [source for source in outside[part] if file == "" or source.file == other]
         self.by_topic: dict[str, list[Source]] = {}
         for source in self.outside:
             self.by_topic.setdefault(source.topic, []).append(source)
@@ -95,11 +104,12 @@ class Generator:
             "food": slots.FOODS,
             "song": slots.SONGS,
             "weekday": slots.WEEKDAYS,
+            **slots.CROSSED,
         }
         # A third are words made up on the spot: unknown words must not look like an action.
-        if slot in ("city", "person", "thing", "song", "food") and rng.random() < 0.3:
+        if slot in ("city", "person", "thing", "song", "food", "noun") and rng.random() < 0.3:
             return slots.pseudo_word(rng)
-        return rng.choice(pools[slot])
+        return rng.choice(slots.share_of(slot, pools[slot], self.part))
 
     def inside(self) -> Example | None:
         """A request for a declared action; None when the draw came out ambiguous."""
@@ -110,6 +120,8 @@ class Generator:
         else:
             source = rng.choice(self.actions[self.part])
         pieces = expand(source.template.line, self._fill, rng)
+        if self._fence.keeps_out(source, skeleton(pieces)):
+            return None
         beyond = False
         if rng.random() < 0.03 and any(piece.slot in ("d", "p") for piece in pieces):
             pieces = [self._beyond(piece) for piece in pieces]
@@ -162,22 +174,24 @@ class Generator:
                 return False
         return True
 
-    def outside_request(self) -> Example:
-        """A request for something else."""
+    def outside_request(self) -> Example | None:
+        """A request for something else; None when another part has it."""
         rng = self.rng
         draw = rng.random()
-        if draw < 0.2:
+        if draw < 0.3:
             source = rng.choice(self.actions[self.part])
             pieces = expand(source.template.line, self._fill, rng)
             text, refusal, topic = mutate("".join(piece.text for piece in pieces), source, self.part, rng)
             return self._refused(text, refusal, topic, source.template.line)
-        if draw < 0.25:
+        if draw < 0.33:
             return self._refused(salad(self.part, rng), "unclear", "word salad", "")
         if rng.random() < 0.5:
             source = rng.choice(self.by_topic[rng.choice(sorted(self.by_topic))])
         else:
             source = rng.choice(self.outside)
         pieces = expand(source.template.line, self._fill, rng)
+        if self._fence_outside.keeps_out(source, skeleton(pieces)):
+            return None
         decorated = (
             decorate(pieces, rng.random() < 0.6, self.part, rng, self.rich) if source.refusal != "unclear" else pieces
         )

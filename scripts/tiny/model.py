@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shape:
-    vocab: int = 1536
-    dim: int = 192
+    vocab: int = 2048
+    dim: int = 256
     layers: int = 4
-    heads: int = 6
-    kv_heads: int = 2
-    ffn: int = 512
+    heads: int = 8
+    kv_heads: int = 4
+    ffn: int = 704
     context: int = 128
     theta: float = 10000.0
     eps: float = 1e-5
@@ -71,8 +71,11 @@ class Layer(nn.Module):
             }
         )
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x [B,T,dim]."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, later: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """x [B,T,dim] -> [B,T,dim], or with wanted (bool [B,T]) only those positions, [N,dim].
+
+        cos, sin [T,head_dim]; later [context,context] is -inf where a key comes after its query.
+        """
         B, T, _ = x.shape
         s, attn, mlp = self.shape, self.self_attn, self.mlp
         h = self.input_layernorm(x)
@@ -81,14 +84,23 @@ class Layer(nn.Module):
         v = attn["v_proj"](h).view(B, T, s.kv_heads, s.head_dim).transpose(1, 2)
         groups = s.heads // s.kv_heads
         k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-        # Padding is on the right: causal attention alone keeps it out of every real position.
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + attn["o_proj"](mixed.transpose(1, 2).reshape(B, T, -1))
+        # Padding is on the right: causal attention alone keeps it out of every real position. Written out, because
+        # torch's fused attention on a CPU takes five times as long backwards at so few positions.
+        scores = (q * s.head_dim**-0.5) @ k.transpose(2, 3) + later[:T, :T]
+        mixed = (scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(B, T, -1)
+        if wanted is not None:
+            x, mixed = x[wanted], mixed[wanted]
+        x = x + attn["o_proj"](mixed)
         h = self.post_attention_layernorm(x)
-        return x + mlp["down_proj"](F.silu(mlp["gate_proj"](h)) * mlp["up_proj"](h))
+        out: Tensor = x + mlp["down_proj"](F.silu(mlp["gate_proj"](h)) * mlp["up_proj"](h))
+        return out
 
 
 class Llama(nn.Module):
+    cos: Tensor
+    sin: Tensor
+    later: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -99,6 +111,8 @@ class Llama(nn.Module):
         angle = torch.outer(torch.arange(shape.context, dtype=torch.float32), frequency).repeat(1, 2)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
+        later = torch.full((shape.context, shape.context), -torch.inf).triu(1)
+        self.register_buffer("later", later, persistent=False)
         self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
@@ -107,13 +121,15 @@ class Llama(nn.Module):
                 module.weight, std=0.02 if isinstance(module, nn.Embedding) else module.weight.shape[1] ** -0.5
             )
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """tokens int64 [B,T] -> [B,T,dim], after the last norm."""
+    def hidden(self, tokens: Tensor, wanted: Tensor) -> Tensor:
+        """tokens int64 [B,T], wanted bool [B,T] -> [N,dim], after the last norm, at the wanted positions."""
         T = tokens.shape[1]
         x = self.embed_tokens(tokens)
-        for layer in self.layers:
-            x = layer(x, self.cos[:T], self.sin[:T])
-        return self.norm(x)
+        for layer in self.layers[:-1]:
+            x = layer(x, self.cos[:T], self.sin[:T], self.later)
+        # Nobody reads the last layer's output elsewhere.
+        out: Tensor = self.norm(self.layers[-1](x, self.cos[:T], self.sin[:T], self.later, wanted))
+        return out
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., dim] -> [..., vocab]."""

@@ -35,6 +35,9 @@ _NEGATIONS, _NEGATIONS_TEST = map(_heads, ("negations", "negations test"))
 _HOW, _HOW_TEST = map(_heads, ("how", "how test"))
 _OTHERS, _OTHERS_TEST = map(_heads, ("others", "others test"))
 _ELSEWHERE, _ELSEWHERE_TEST = map(_tails, ("elsewhere", "elsewhere test"))
+#: word -> what a recogniser may write in its place
+_MISHEARD = {word: others.split(", ") for word, others in (line.split(": ") for line in _AROUND["misheard"])}
+_REPORT_HEADS, _REPORT_TAILS = _heads("heads of reports"), _tails("tails of reports")
 _FILLERS = ["uh", "um", "like", "you know", "er", "well", "so"]
 _SMALL = {"a", "the", "for", "me", "my", "to", "of", "is", "an", "on"}
 
@@ -53,9 +56,12 @@ def courtesies() -> list[str]:
     ]
 
 
-def decorate(pieces: list[Piece], question: bool, part: Part, rng: Random, rich: bool = False) -> list[Piece]:
-    """Put "please", "can you", "hey noctule" … around a request, or nothing (half of the time)."""
-    if rich and rng.random() < 0.6:
+def decorate(pieces: list[Piece], question: bool, part: Part, rng: Random, rich: float = 0.0) -> list[Piece]:
+    """Put "please", "can you", "hey noctule" … around a request, or nothing (half of the time).
+
+    rich: the share of requests that get less common courtesies.
+    """
+    if rng.random() < rich:
         return _decorate_richly(pieces, question, rng)
     draw = rng.random()
     if draw < 0.5:
@@ -90,9 +96,11 @@ def _decorate_richly(pieces: list[Piece], question: bool, rng: Random) -> list[P
 
 
 def disturb(pieces: list[Piece], rng: Random) -> list[Piece]:
-    """Typing mistakes, hesitation and dropped small words, in a tenth of the requests; slots stay whole."""
+    """Typing and hearing mistakes, hesitation and dropped small words, in an eighth of the requests; slots stay
+    whole.
+    """
     draw = rng.random()
-    if draw > 0.1:
+    if draw > 0.125:
         return pieces
     changed = []
     for piece in pieces:
@@ -111,6 +119,10 @@ def disturb(pieces: list[Piece], rng: Random) -> list[Piece]:
                 del words[index]
             elif draw >= 0.08 and draw < 0.09:
                 words[index] = f"{words[index]} {words[index]}"
+            elif draw >= 0.09 and len(real) > 2:
+                heard = [at for at in real if words[at] in _MISHEARD]
+                for at in heard[:2]:
+                    words[at] = rng.choice(_MISHEARD[words[at]])
         changed.append(Piece(" ".join(words)))
     return changed
 
@@ -157,18 +169,10 @@ def other_thing(text: str, part: Part, rng: Random) -> str | None:
     return " ".join(changed)
 
 
-def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str, str]:
-    """Turn a request for an action into something that asks for none. -> (text, refusal, topic)."""
-    test = part == "test"
-    # Where a name may stand, another thing is one: "how long is left on the pizza" still asks for a timer.
-    if rng.random() < 0.4 and source.action not in ("stop", "help", "time", "date", "timer.set", "timer.list"):
-        changed = other_thing(text, part, rng)
-        if changed is not None:
-            return changed, "unable", "mutated: another thing"
-    if source.action == "time" and rng.random() < 0.7:
-        return f"{text} in {rng.choice(slots.CITIES)}", "knowledge", "mutated: elsewhere"
-    if source.template.question or source.action in _NOT_MUTATED:
-        person = rng.choice(slots.PERSONS)
+def _report(text: str, test: bool, rng: Random) -> str:
+    """Let somebody else have said it."""
+    person = rng.choice(slots.PERSONS)
+    if test or rng.random() < 0.3:
         head = rng.choice(
             [
                 f"{person} asked ",
@@ -179,7 +183,24 @@ def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str
                 f"they shouted at {person} ",
             ]
         )
-        return f"{head}{text}", "unable", "mutated: reported"
+        return f"{head}{text}"
+    if rng.random() < 0.25:
+        return text + rng.choice(_REPORT_TAILS)
+    return rng.choice(_REPORT_HEADS) + text
+
+
+def mutate(text: str, source: Source, part: Part, rng: Random) -> tuple[str, str, str]:
+    """Turn a request for an action into something that asks for none. -> (text, refusal, topic)."""
+    test = part == "test"
+    # Where a name may stand, another thing is one: "how long is left on the pizza" still asks for a timer.
+    if rng.random() < 0.4 and source.action not in ("stop", "help", "time", "date", "timer.set", "timer.list"):
+        changed = other_thing(text, part, rng)
+        if changed is not None:
+            return changed, "unable", "mutated: another thing"
+    if source.action == "time" and rng.random() < 0.5:
+        return f"{text} in {rng.choice(slots.CITIES)}", "knowledge", "mutated: elsewhere"
+    if source.template.question or source.action in _NOT_MUTATED or rng.random() < 0.1:
+        return _report(text, test, rng), "unable", "mutated: reported"
     kinds = ["negation", "how", "others"] + (["elsewhere"] * 2 if source.action in _ELSEWHERE_ACTIONS else [])
     kind = rng.choice(kinds)
     if kind == "negation":

@@ -10,6 +10,10 @@ _VALUES = sections("values.txt")
 NAMES, TASKS, CITIES, PERSONS = (_VALUES[name] for name in ("names", "tasks", "cities", "persons"))
 THINGS, FOODS, SONGS, WEEKDAYS = (_VALUES[name] for name in ("things", "foods", "songs", "weekdays"))
 
+MORE_NAMES, MORE_TASKS = _VALUES["more names"], _VALUES["more tasks"]
+#: Words that are crossed with each other to make sentences about anything but us.
+CROSSED = {name: _VALUES[f"{name}s"] for name in ("noun", "verb", "adjective", "place")}
+
 _ONES = _VALUES["numbers"]
 _TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 # Syllables of made-up words.
@@ -39,8 +43,15 @@ def in_words(number: int, rng: Random) -> str:
 
 
 def spoken(number: int, rng: Random) -> str:
-    """In words or in digits."""
-    return str(number) if rng.random() < 0.4 else in_words(number, rng)
+    """In words, as recognisers write it, or in digits."""
+    return str(number) if rng.random() < 0.3 else in_words(number, rng)
+
+
+def share_of(slot: str, pool: list[str], part: str) -> list[str]:
+    """The words of a crossed slot that `part` draws from: every seventh is kept for the test."""
+    if slot not in CROSSED:
+        return pool
+    return [word for at, word in enumerate(pool) if (at % 7 == 3) == (part == "test")]
 
 
 def pseudo_word(rng: Random) -> str:
@@ -50,6 +61,8 @@ def pseudo_word(rng: Random) -> str:
     )
 
 
+#: What recognisers write for these numbers before a unit; noctule.actions.numbers reads it.
+_HEARD = {2: ["to", "too"], 8: ["ate"]}
 #: Durations with these counts and percentages of these values occur only in tests, as does every fifth name and task.
 HELD_OUT_COUNTS = frozenset({7, 11, 14, 18, 22, 33, 35, 42, 48, 55, 70, 95})
 
@@ -79,6 +92,8 @@ def duration(rng: Random, held_out: bool, longest: int) -> str:
     if rng.random() < (0.25 if longest > 60 else 0.08):
         return _fraction(rng, unit, longest)
     count = _count(rng, held_out, most)
+    if count in _HEARD and longest > 60 and rng.random() < 0.15:
+        return f"{rng.choice(_HEARD[count])} {unit}s"
     text = f"{spoken(count, rng)}{rng.choice([' ', ' ', ' ', '-', ''])}{_unit(unit, count, rng)}"
     # "fiveminutes" is nobody's spelling; "5min" is.
     if not text[0].isdigit():
@@ -136,11 +151,17 @@ def step(rng: Random, held_out: bool) -> str:
     return spoken(number, rng) + rng.choice([" percent", "%", " per cent"])
 
 
+def _pool(values: list[str], more: list[str], held_out: bool) -> list[str]:
+    """Every fifth of `values` for the test; for training the others, and `more`."""
+    held = set(values[::5])
+    return values[::5] if held_out else [value for value in (*values, *more) if value not in held]
+
+
 def name(rng: Random, held_out: bool) -> str:
     """What a timer is for. A third are words made up on the spot, so that copying is learned and not a list."""
     if rng.random() < 0.35:
         return " ".join(pseudo_word(rng) for _ in range(rng.choice([1, 1, 2])))
-    pool = [value for index, value in enumerate(NAMES) if (index % 5 == 0) == held_out]
+    pool = _pool(NAMES, MORE_NAMES, held_out)
     if rng.random() < 0.1:
         return f"{rng.choice(pool)} {rng.choice(pool)}"
     return rng.choice(pool)
@@ -148,7 +169,7 @@ def name(rng: Random, held_out: bool) -> str:
 
 def task(rng: Random, held_out: bool) -> str:
     """Something to be reminded of."""
-    pool = [value for index, value in enumerate(TASKS) if (index % 5 == 0) == held_out]
+    pool = _pool(TASKS, MORE_TASKS, held_out)
     chosen = rng.choice(pool)
     if rng.random() < 0.3:
         words = chosen.split()

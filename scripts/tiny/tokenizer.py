@@ -15,7 +15,7 @@ from noctule.actions.format import CallFormat, control_pieces
 from noctule.actions.words import read
 from tiny.generate import Generator
 
-VOCABULARY = 1536
+VOCABULARY = 2048
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 

@@ -124,7 +124,9 @@ def check_reload() -> None:
     with config('[service]\nverbosity = "debug"\n[lm]\nthreads = 1\n'):
         sh("systemctl", "reload", UNIT)
         texts = until("the reload in the journal", lambda: [e["MESSAGE"] for e in entries(since)])
-        until("threads needs a restart", lambda: any("lm.threads" in e["MESSAGE"] for e in entries(since)))
+        until(
+            "threads applied", lambda: any("lm.threads is in force now" in e["MESSAGE"] for e in entries(since)), 60
+        )
         until("verbosity applied", lambda: any("service.verbosity" in e["MESSAGE"] for e in entries(since)))
         assert texts
     since = cursor()

@@ -6,10 +6,12 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,10 @@ from bench_parts.xserver import XServer
 from capture_world import QUICK, WAIT, running, until
 from noctule.capture import discover
 from noctule.capture.feed import LIVE, LOST, Feed
+from noctule.capture.sources.x11 import X11Source
 from noctule.capture.spec import SourceSpec
-from noctule.capture.x11probe import probe
+from noctule.capture.x11cursor import Pointer
+from noctule.capture.x11probe import X11Connection, probe
 from noctule.cli import run_command
 from noctule.errors import DeviceError
 
@@ -58,6 +62,73 @@ def test_size_and_mask(screen: XServer) -> None:
         assert (frame.width, frame.height) == (320, 200)
         assert (frame.rgb()[:100] == 128).all()
         assert clock.read(frame.rgb()) is None
+
+
+@contextmanager
+def arrow(address: str, x: int, y: int) -> Iterator[None]:
+    """A black arrow with a white edge as the pointer, at (x, y), for as long as its client is there."""
+    with X11Connection(address, WAIT) as client:
+        font, cursor = client.ids + 1, client.ids + 2
+        client.wire.send(45, 0, struct.pack("<IHxx", font, 6) + b"cursor")
+        glyph = struct.pack("<IIIHH6H", cursor, font, font, 68, 69, 0, 0, 0, 65535, 65535, 65535)
+        client.wire.send(94, 0, glyph)
+        client.wire.send(2, 0, struct.pack("<III", client.root, 1 << 14, cursor))
+        client.wire.send(41, 0, struct.pack("<IIhhHHhh", 0, client.root, 0, 0, 0, 0, x, y))
+        assert client.size() == (640, 360)  # all of it has been done
+        yield
+
+
+def test_the_pointer_is_shown_where_it_is_asked_for(screen: XServer) -> None:
+    screen.pixels[:] = (60, 120, 180, 0)
+    with arrow(screen.address, 300, 200):
+        with running(feed_of(screen.address)) as feed:
+            assert (feed.fresh(1.0, WAIT).rgb() == (180, 120, 60)).all()
+        with running(feed_of(screen.address, cursor=True)) as feed:
+            seen = feed.fresh(1.0, WAIT).rgb()
+    changed = np.argwhere((seen != (180, 120, 60)).any(axis=2))
+    assert 20 < len(changed) < 400
+    assert (changed >= (195, 295)).all()
+    assert (changed <= (225, 325)).all()
+    colours = {tuple(pixel) for pixel in seen[tuple(changed.T)].tolist()}
+    assert colours == {(0, 0, 0), (255, 255, 255)}
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (639, 359), (639, 0), (320, 359)])
+def test_a_pointer_at_the_edge(screen: XServer, x: int, y: int) -> None:
+    screen.pixels[:] = (60, 120, 180, 0)
+    with arrow(screen.address, x, y):
+        source = X11Source(SourceSpec("s", "x11", screen.address, cursor=True))
+        source.open()
+        plane = np.full((360, 640 * 4), 77, np.uint8)
+        (picture,) = source.read().pictures
+        assert picture.finish is not None
+        picture.finish([plane])
+        source.close()
+    changed = np.argwhere((plane.reshape(360, 640, 4)[..., :3] != 77).any(axis=2))
+    assert len(changed) > 0
+    assert np.abs(changed - (y, x)).max() < 20
+
+
+def test_half_clear_pointers_are_blended() -> None:
+    from types import SimpleNamespace
+
+    image = np.zeros((2, 2, 4), np.uint8)
+    image[0, 0] = (0, 0, 128, 128)  # half clear red: blue, green, red, opacity
+    image[1, 1] = (10, 20, 30, 255)
+    reply = bytes(8) + struct.pack("<hhHHHH", 5, 3, 2, 2, 1, 1) + bytes(12) + image.tobytes()
+    answers = [reply, b"", bytes(8) + struct.pack("<hhHHHH", 0, 0, 9, 9, 0, 0) + bytes(12)]
+    wire = SimpleNamespace(extension=lambda name: 7, request=lambda *about: answers.pop(0) if about[1] else b"yes")
+    pointer = Pointer(SimpleNamespace(wire=wire, what="it"))  # type: ignore[arg-type]
+    plane = np.full((8, 8 * 4), 100, np.uint8)
+    for _ in range(3):  # then none, then one that is cut short
+        pointer.paint([plane], 8)
+    screen = plane.reshape(8, 8, 4)
+    assert screen[2, 4].tolist() == [50, 50, 178, 100]
+    assert screen[3, 5].tolist() == [10, 20, 30, 100]
+    assert (screen[2, 5] == 100).all()
+    lacking = SimpleNamespace(wire=SimpleNamespace(extension=lambda name: None), what="X11 display :1")
+    with pytest.raises(DeviceError, match="X11 display :1 has no XFIXES"):
+        Pointer(lacking)  # type: ignore[arg-type]
 
 
 def test_a_frozen_server_is_noticed_and_comes_back(screen: XServer) -> None:

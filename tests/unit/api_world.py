@@ -36,6 +36,7 @@ class ApiWorld:
         self.status: Callable[[], Mapping[str, Any]] = lambda: {"state": "ready"}
         self.asks: list[Ask] = []
         self.timeout = 30.0
+        self.words = False
         self.heartbeat = float(settings.pop("heartbeat", 15.0))
         self.settings: dict[str, Any] = {
             "group": "", "max_clients": 64, "max_body": 65536, "read_timeout": WAIT, **settings,
@@ -47,6 +48,7 @@ class ApiWorld:
         control = Control(
             self.bus, SystemClock(), lambda: self.status(), self._reload, self._submit,
             lambda text: clean_request(text, 4096), lambda: self.timeout, lambda: 4096, heartbeat=self.heartbeat,
+            words=lambda: self.words,
         )  # fmt: skip
         self.server = ControlServer(control, self.path, **self.settings)
         await self.server.start()
@@ -54,7 +56,7 @@ class ApiWorld:
     async def _reload(self) -> Mapping[str, Any]:
         if self.reload_error is not None:
             raise self.reload_error
-        return {"applied": ["lm.top_k"], "restart": []}
+        return {"applied": ["lm.top_k"], "failed": {}, "restart": []}
 
     def _submit(self, ask: Ask) -> None:
         if self.submit_error is not None:

@@ -15,6 +15,7 @@ import pytest
 
 from noctule.api.client import Client
 from noctule.app import Needs, Service
+from noctule.board import Board
 from noctule.config import Config, LoadedConfig, load_config
 from noctule.errors import NoctuleError
 from noctule.events import Bus, Event
@@ -63,6 +64,7 @@ class World:
         self.may_load.set()
         self.configs: list[Config] = []
         self.grow: Grow = none
+        self.board: Board | None = None
         self.configure("")
 
     def configure(self, text: str) -> None:
@@ -83,7 +85,9 @@ class World:
         bus = Bus()
         bus.add_sink(self.events.append)
         journal = Journal()
-        service = self.service = Service(self.load(), self.load, self.build, bus, journal, grow=self.grow)
+        service = self.service = Service(
+            self.load(), self.load, self.build, bus, journal, grow=self.grow, board=self.board
+        )
         failures: list[BaseException] = []
 
         def drive() -> None:
@@ -95,12 +99,15 @@ class World:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         driver = threading.Thread(target=drive)
+        # a service that refuses to start never takes the signal: it must not be this process that does
+        before = signal.signal(signal.SIGTERM, lambda number, frame: None)
         driver.start()
         try:
             asyncio.run(service.run())
         finally:
             self.may_load.set()
             driver.join(WAIT)
+            signal.signal(signal.SIGTERM, before)
         if failures:
             raise failures[0]
         return service

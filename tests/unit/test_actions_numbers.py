@@ -38,6 +38,8 @@ DURATIONS = {
     "two hours thirty": 9000,
     "ten minutes fifteen": 615,
     "an hour, 20 minutes and 5 secs": 4805,
+    "to minutes": 120,
+    "too hours and ate minutes": 7680,
     "2.5 hours": 9000,
     "two point five hours": 9000,
     "a couple of minutes": 120,
@@ -73,6 +75,9 @@ def test_not_a_duration(text: str) -> None:
         ("cancel the five minute one", ["five minute"]),
         ("nothing here", []),
         ("Wake me in 1h30m!", ["1h30m"]),
+        ("a timer for to minutes", ["to minutes"]),  # as a recogniser may hear "two"
+        ("remind me to eat in an hour", ["an hour"]),
+        ("we ate too much", []),
     ],
 )
 def test_spans_are_the_longest_and_keep_the_persons_spelling(text: str, found: list[str]) -> None:

@@ -154,7 +154,7 @@ def test_a_reader_far_behind_is_given_up_instead_of_remembered(
 
 
 def test_reload_says_what_it_did(api: ApiWorld) -> None:
-    assert api.client().post("/reload") == {"applied": ["lm.top_k"], "restart": []}
+    assert api.client().post("/reload") == {"applied": ["lm.top_k"], "failed": {}, "restart": []}
     assert api.post("/reload", b"")[0] == 200
 
 

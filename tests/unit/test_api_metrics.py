@@ -99,14 +99,22 @@ def test_actions_wake_words_and_drops_are_counted() -> None:
         bus.publish("action.done", "brain", "", action="timer.set", arguments="secret words")
         bus.publish("action.failed", "brain", "", action="timer.set")
         bus.publish("wake.heard", "wake", "", word='odd "name"\\\n')
-    ears = {"state": "wrong rate", "level_db": -31.5, "gaps": 2}
+        bus.publish("session.turn", "turns", "", turn=3, total_ms=2100, reply="secret reply")
+        bus.publish("session.failed", "turns", "", turn=4, total_ms=100)
+        bus.publish("session.failed", "session", "no ledger: nobody was served")
+    last = {"turn": 3, "outcome": "turn", "wake_ms": 12, "sound_ms": 480, "total_ms": 2100}
+    ears = {"state": "wrong rate", "level_db": -31.5, "gaps": 2, "last_turn": last}
     text = render(status(ears=ears), meters, bus.dropped)
     found = read(text)
     assert "secret" not in text
     assert found["noctule_actions_total", (("action", "timer.set"), ("outcome", "done"))] == 1
     assert found["noctule_actions_total", (("action", "timer.set"), ("outcome", "failed"))] == 1
     assert found["noctule_wake_heard_total", (("word", 'odd "name"\\\n'),)] == 1
-    assert found["noctule_events_dropped_total", ()] == 2
+    assert found["noctule_events_dropped_total", ()] == 5
+    assert found["noctule_turns_total", (("outcome", "turn"),)] == 1
+    assert found["noctule_turns_total", (("outcome", "failed"),)] == 1
+    assert found["noctule_last_turn_milliseconds", (("stage", "sound"),)] == 480
+    assert found["noctule_last_turn_milliseconds", (("stage", "total"),)] == 2100
     assert found["noctule_ears_state", (("state", "wrong rate"),)] == 1
     assert found["noctule_ears_state", (("state", "ok"),)] == 0
     assert found["noctule_ears_level_decibels", ()] == -31.5

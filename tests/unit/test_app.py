@@ -30,7 +30,7 @@ def test_from_start_to_a_clean_stop(world: World) -> None:
         status = world.client().get("/status")
         assert status["state"] == "ready"
         assert {part["name"]: part["state"] for part in status["parts"]} == dict.fromkeys(
-            ("api", "lm", "timers"), "working"
+            ("api", "governor", "lm", "timers"), "working"
         )
         assert status["lm"]["model"] == "fake"
         assert status["memory"]["resident_bytes"] > 0
@@ -147,13 +147,13 @@ def test_a_missing_model_degrades_and_a_reload_brings_it_back(world: World) -> N
 def test_sighup_applies_what_it_can_and_says_what_needs_a_restart(world: World) -> None:
     def script() -> None:
         world.hear("READY=1")
-        world.configure('verbosity = "debug"\nlog_words = true\n[lm]\nthreads = 1\n')
+        world.configure('verbosity = "debug"\nlog_words = true\nstop_timeout = 2\n')
         os.kill(os.getpid(), signal.SIGHUP)
         world.hear("RELOADING=1")
         assert int(world.hear("MONOTONIC_USEC=").partition("=")[2]) > 0
         world.hear("READY=1")
         assert world.service.config.service.verbosity == "debug"
-        assert world.client().get("/status")["config"]["needs_restart"] == ["lm.threads"]
+        assert world.client().get("/status")["config"]["needs_restart"] == ["service.stop_timeout"]
         assert world.client().post("/ask", {"text": "hi", "stream": False})["reply"] == "you said hi"
         # setting it back is nothing to restart for
         world.configure("")
@@ -161,8 +161,8 @@ def test_sighup_applies_what_it_can_and_says_what_needs_a_restart(world: World) 
 
     world.run(script)
     applied = {e.fields["key"] for e in world.events if e.kind == "config.applied"}
-    assert applied == {"service.verbosity", "service.log_words", "lm.threads"}
-    assert [e.fields["key"] for e in world.events if e.kind == "config.restart"] == ["lm.threads"]
+    assert applied == {"service.verbosity", "service.log_words", "service.stop_timeout"}
+    assert [e.fields["key"] for e in world.events if e.kind == "config.restart"] == ["service.stop_timeout"]
 
 
 def test_a_reload_with_mistakes_keeps_the_old_configuration(world: World) -> None:
@@ -226,7 +226,7 @@ def test_the_watchdog_is_fed_until_a_worker_freezes(world: World, monkeypatch: p
         with pytest.raises(TimeoutError):
             world.hear("WATCHDOG=1")
         states = {part["name"]: part["state"] for part in world.client().get("/status")["parts"]}
-        assert states == {"api": "working", "timers": "working", "lm": "frozen"}
+        assert states == {"api": "working", "governor": "working", "timers": "working", "lm": "frozen"}
 
     service = world.run(script)
     assert service.stuck == ["lm"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -149,26 +148,24 @@ def test_what_is_written_is_played_in_order_and_then_silence() -> None:
     card = Card(SPEAKER, rates=(24000,))
     speaker = PortAudioSpeaker(module=card)
     speaker.start(24000)
+    assert speaker.name == "Speaker"
     said = np.linspace(-1, 1, 700, dtype=np.float32)
     speaker.write(said[:100])
     speaker.write(said[100:])
-    finished = threading.Event()
-    result: list[bool] = []
-    thread = threading.Thread(target=lambda: (result.append(speaker.finish(5)), finished.set()))
-    played = b""
-    thread.start()
-    while not finished.is_set():
-        if card.streams[0].closed:
-            break
-        data, flag = card.streams[0].pull()
-        played += data
-        if flag == Card.paComplete:
-            assert finished.wait(5)
-    thread.join(5)
+    assert speaker.ahead() == pytest.approx(700 / 24000)
+    first = card.streams[0].pull()
+    assert not speaker.played(0)
+    speaker.finish()
+    played = first[0]
+    while (pulled := card.streams[0].pull())[1] == Card.paContinue:
+        played += pulled[0]
+    heard = np.frombuffer(played + pulled[0], np.int16)
     expected = np.rint(said * 32767).astype(np.int16)
-    heard = np.frombuffer(played, np.int16)
-    assert np.array_equal(heard[heard.nonzero()[0][0] :][:700], expected)
-    assert result == [True]
+    assert np.array_equal(heard[:700], expected)
+    assert not heard[700:].any()
+    assert speaker.played(0)
+    assert speaker.underruns == 0
+    speaker.close()
     assert card.streams[0].closed
     assert card.sessions == 0
 
@@ -181,29 +178,37 @@ def test_stopping_silences_at_once_and_drops_what_was_queued() -> None:
     stream = card.streams[0]
     assert any(stream.pull()[0])
     speaker.stop()
-    assert stream.closed
+    assert not stream.closed, "the one who stops is the thread that hears: it closes no device"
     assert not any(stream.pull()[0])
     speaker.write(np.ones(16000, np.float32))
-    assert not speaker.finish(0.01)
+    assert speaker.ahead() == 0
+    assert speaker.played(0)
     speaker.start(16000)
+    assert stream.closed
     with pytest.raises(BusyError):
-        speaker.write(np.ones(16000 * 61, np.float32))
-    assert not speaker.finish(0.001), "a device that never asks for sound does not hold us"
-    with pytest.raises(DeviceError, match="does not open at 8000 Hz"):
-        speaker.start(8000)
+        speaker.write(np.ones(16000 * 11, np.float32))
+    card.streams[1].pull()
+    assert speaker.underruns == 1, "nothing was there to be played in the middle of an utterance"
+    card.rates = (8000,)
+    with pytest.raises(DeviceError, match="does not open at 16000, 48000, 44100 Hz"):
+        speaker.start(16000)
 
 
 def test_answers_become_files_whole_or_not_at_all(tmp_path: Path) -> None:
-    speaker = WavSpeaker(tmp_path)
+    speaker = WavSpeaker(tmp_path / "answers")
     for level in (0.25, 0.5):
         speaker.start(16000)
         speaker.write(np.full(800, level, np.float32))
-        assert speaker.finish(1)
+        assert speaker.ahead() == 0
+        speaker.finish()
+        assert speaker.played(0)
     speaker.start(16000)
     speaker.write(np.ones(10, np.float32))
     speaker.stop()
-    assert not speaker.finish(1)
+    speaker.write(np.ones(10, np.float32))
+    speaker.finish()
+    speaker.close()
     assert [p.name for p in speaker.files] == ["answer-1.wav", "answer-2.wav"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["answer-1.wav", "answer-2.wav"]
+    assert sorted(p.name for p in (tmp_path / "answers").iterdir()) == ["answer-1.wav", "answer-2.wav"]
     with WavReader(speaker.files[1]) as reader:
         assert np.concatenate(list(reader.blocks())) == pytest.approx(np.full(800, 0.5), abs=1e-4)

@@ -26,7 +26,9 @@ import pytest
 from capture_world import QUICK, WAIT, ffmpeg, number_in, plain_video, running, until, video
 from noctule.capture import discover, v4l2info
 from noctule.capture.feed import LIVE, LOST, Feed
+from noctule.capture.frame import make_frame
 from noctule.capture.launch import interpreter_for
+from noctule.capture.look import look_from, look_of
 from noctule.capture.presence import absence
 from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec
@@ -244,6 +246,9 @@ def test_screens_are_listed_with_their_problems(monkeypatch: pytest.MonkeyPatch)
     (found,) = discover.kms()
     assert (found.about, found.address) == ("screen HDMI-A-1", "kms:/dev/dri/card0")
     assert "needs CAP_SYS_ADMIN" in found.problem
+    monkeypatch.setattr(discover, "_free", lambda card: card == Path("/dev/dri/card0"))
+    assert next(discover.kms()).problem == "", "nobody holds the screen of a console"
+    monkeypatch.setattr(discover, "_free", lambda card: False)
     monkeypatch.setattr(discover, "_has_capability", lambda number: True)
     assert next(discover.kms()).problem == ""
     status["connected"] = "disconnected"
@@ -262,8 +267,7 @@ class FakeRequest:
         return {"SensorTimestamp": time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 5_000_000}
 
     def make_buffer(self, name: str) -> np.ndarray[Any, Any]:
-        assert name == "main"
-        return self.camera.buffer
+        return self.camera.buffer if name == "main" else self.camera.small
 
     def release(self) -> None:
         self.released = True
@@ -293,7 +297,9 @@ class FakePicamera2:
 
     def camera_configuration(self) -> dict[str, Any]:
         size = self.settings["main"]["size"]
-        return {"main": {"size": size, "stride": self.stride}, "colour_space": "SMPTE170M/Rec709/None/Limited"}
+        made = {"main": {"size": size, "stride": self.stride}, "colour_space": "SMPTE170M/Rec709/None/Limited"}
+        lores = self.settings["lores"]
+        return made if lores is None else {**made, "lores": {"size": lores["size"], "stride": 384}}
 
     def start(self) -> None:
         self.state.append("started")
@@ -337,6 +343,56 @@ def test_a_raspberry_pi_camera(pi: Any) -> None:
     source.close()
     assert all(request.released for request in camera.requests)
     assert camera.state == ["started", "stopped", "closed"]
+
+
+def test_the_small_stream_is_what_motion_is_looked_for_in(pi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its brightness reaches the viewer's frame, masked; the picture itself stays the main stream's."""
+    from test_capture_inside import Inside
+
+    from noctule.capture.masks import stored_rectangle
+
+    monkeypatch.setattr(FakePicamera2, "stride", 640)
+    small = np.full((180 * 3 // 2, 384), 200, np.uint8)
+    small[:180, :320] = np.arange(320)[None, :] // 5  # 64 steps
+    small[:, 320:] = 255  # padding
+    monkeypatch.setattr(FakePicamera2, "small", small, raising=False)
+    monkeypatch.setattr(FakePicamera2, "__init__", _large)
+    masks = ((0.0, 0.0, 0.5, 0.5),)
+    made = Inside(SourceSpec("cam", "picamera2", "0", 640, 360, masks=masks))
+    try:
+        made.hear("opened")
+        assert made_cameras.pop().asked["lores"] == {"size": (320, 180), "format": "YUV420"}
+        message, _ = made.hear("frame")
+    finally:
+        made.close()
+    look = look_from(message["look"])
+    assert look is not None
+    assert stored_rectangle(masks[0], 64, 36, 0) == (0, 0, 32, 18)
+    assert (look[:18, :32] == 128).all()
+    assert (look[18:] == np.arange(64)).all()
+    assert (look[:, 32:] == np.arange(32, 64)).all()
+
+
+made_cameras: list[Any] = []
+
+
+def _large(self: Any, number: int) -> None:
+    made_cameras.append(self)
+    self.requests, self.state = [], []
+    self.buffer = np.full(640 * 360 * 3 // 2, 90, np.uint8)
+
+
+def test_looks_that_are_none() -> None:
+    assert look_from(None) is None
+    assert look_from("!") is None
+    assert look_from("AAAA") is None
+    tiny = look_from(look_of(np.full((20, 30), 7, np.uint8), 0))
+    assert tiny is not None
+    assert (tiny == 7).all()
+    planes = [np.zeros((36, 64), np.uint8)]
+    frame = make_frame("c", 0, "gray", 64, 36, planes, pts=Fraction(0), captured=0.0, look=tiny)
+    assert (frame.small_luma() == 7).all()
+    assert (frame.small_luma(32, 18) == 0).all()
 
 
 def test_a_raspberry_pi_camera_that_is_not_right(pi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -543,6 +599,25 @@ def test_a_stream_that_falls_silent_or_goes_away_is_noticed_and_comes_back(tmp_p
             until(lambda: feed.state == LIVE, "the return of the server")
         finally:
             again.close()
+
+
+def test_pictures_without_a_time_do_not_tear_the_time_line() -> None:
+    """RTSP's first pictures come without one; what follows counts the stream's own clock, from wherever it stands."""
+    from noctule.capture.sources.network import NetworkSource
+
+    source = NetworkSource(SourceSpec("s", "network", "rtsp://192.0.2.1/x"))
+    given = [
+        source._on_time_line(raw, now)
+        for raw, now in (
+            (None, 500.0),
+            (None, 500.04),
+            (Fraction(90_000), 500.08),
+            (Fraction(90_001), 501.0),
+            (None, 501.5),
+            (Fraction(90_002), 502.0),
+        )
+    ]
+    assert [round(float(pts), 6) for pts in given] == [0.0, 0.04, 0.08, 1.08, 1.58, 2.08]
 
 
 def test_streams_that_are_none() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.capture import store as store_module
 from noctule.capture.eyes import Eyes, Pictures, specs_of
+from noctule.capture.files import FullError, atomic_file, write_file
 from noctule.capture.layout import FORMATS, plane_shapes
 from noctule.capture.masks import paint, stored_rectangle
 from noctule.capture.spec import SourceSpec, hide_secret, parse_address, parse_masks
-from noctule.capture.store import FullError, Limits, Store, atomic_file, safe_name, write_file
+from noctule.capture.store import Limits, Store, safe_name
 from noctule.config.schema import Config, Source
 from noctule.errors import ConfigError, DeviceError, InputError, UnavailableError
 
@@ -105,7 +105,7 @@ def test_a_truly_full_disk(tmp_path: Path) -> None:
     """/dev/full refuses every byte, as a full disk does."""
     with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
         full.write(b"x")
-    assert store_module.FullError.http_status == 503
+    assert FullError.http_status == 503
 
 
 def test_names_cannot_leave_the_folder() -> None:

@@ -166,7 +166,7 @@ def test_reload_prints_each_setting(api: ApiWorld, capsys: Capture, monkeypatch:
 
 
 async def _nothing_changed(world: ApiWorld) -> dict[str, Any]:
-    return {"applied": [], "restart": []}
+    return {"applied": [], "failed": {}, "restart": []}
 
 
 def test_reload_when_nothing_changed_and_when_a_restart_is_needed(
@@ -178,7 +178,7 @@ def test_reload_when_nothing_changed_and_when_a_restart_is_needed(
         assert capsys.readouterr().out == "nothing has changed\n"
 
     async def restart(world: ApiWorld) -> dict[str, Any]:
-        return {"applied": [], "restart": ["lm.threads"]}
+        return {"applied": [], "failed": {}, "restart": ["lm.threads"]}
 
     monkeypatch.setattr(ApiWorld, "_reload", restart)
     with ApiWorld(tmp_path) as api:
@@ -202,7 +202,7 @@ def test_without_a_daemon(argv: list[str], capsys: Capture) -> None:
     assert capsys.readouterr().err == "noctule: The daemon is not running.\nhint: systemctl start noctule\n"
 
 
-def tail_until(api: ApiWorld, argv: list[str], capsys: Capture) -> tuple[int, list[str]]:
+def tail_until(api: ApiWorld, argv: list[str], capsys: Capture, *more: Any) -> tuple[int, list[str]]:
     """Run tail in a thread, publish some events once it listens, stop the daemon; (exit status, lines)."""
     codes: list[int] = []
     runner = threading.Thread(target=lambda: codes.append(run_command(argv)))
@@ -217,6 +217,8 @@ def tail_until(api: ApiWorld, argv: list[str], capsys: Capture) -> tuple[int, li
     api.bus.subscribe = observed  # type: ignore[method-assign]
     runner.start()
     assert listening.wait(WAIT)
+    for kind, part, message, level, fields in more:
+        api.bus.publish(kind, part, message, level, **fields)
     api.bus.publish("timer.fired", "timers", "Timer 1 is over", number=1)
     api.bus.publish("lm.loaded", "lm", "hidden", level=7)
     api.bus.publish("part.degraded", "lm", "lm is out of service", level=3)
@@ -249,6 +251,22 @@ def test_tail_shows_what_was_said_only_when_asked_to() -> None:
     }
     assert words(event)[9:] == "lm: Answered"
     assert words(event, private=True)[9:] == "lm: Answered [reply: Noon.]"
+
+
+def test_tail_shows_words_while_they_are_spoken_only_to_who_may_see_them() -> None:
+    fields = {"words": "time", "text": "what time"}
+    event = {"kind": "speech.words", "part": "turns", "message": "A word was heard", "level": 7, "fields": fields}
+    assert words(event) == ""
+    assert words(event, private=True)[9:] == "hears: what time"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_tail_shows_words_when_the_daemon_logs_them(allowed: bool, api: ApiWorld, capsys: Capture) -> None:
+    api.words = allowed
+    fields = {"words": "time", "text": "what time"}
+    code, lines = tail_until(api, ["tail"], capsys, ("speech.words", "turns", "A word was heard", 7, fields))
+    assert code == 0
+    assert [line[9:] for line in lines if "hears" in line] == (["hears: what time"] if allowed else [])
 
 
 def test_tail_words_of_odd_events() -> None:

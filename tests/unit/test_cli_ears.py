@@ -44,7 +44,13 @@ class Daemon:
         async def clip(request: web.Request) -> web.Response:
             return web.Response(body=b"RIFFsound", content_type="audio/wav")
 
+        async def speak(request: web.Request) -> web.Response:
+            text = (await request.json())["text"]
+            self.told.append(("/say", text))
+            return web.json_response({"spoken": text != "a long story"})
+
         app = web.Application()
+        app.add_routes([web.post("/say", speak)])
         app.add_routes([web.post("/mute", mute), web.get("/wake", show), web.post("/wake", tell)])
         app.add_routes([web.get("/wake/clips/{name}", clip), web.post("/wake/clips/{name}", tell)])
         return app
@@ -146,3 +152,26 @@ def test_status_shows_what_is_heard() -> None:
         "  wakes    for hey above 0.9",
     ]
     assert _ears({**ears, "words": {}, "remedy": ""}) == ["  hears    USB Mic: silent, level -120 dB; asleep"]
+
+
+def test_say_speaks_in_the_daemons_room(daemon: Daemon, capsys: Capture) -> None:
+    assert run_command(["say", "dinner", "is", "ready"]) == 0
+    assert run_command(["say", "a long story"]) == 1
+    assert daemon.told == [("/say", "dinner is ready"), ("/say", "a long story")]
+    assert capsys.readouterr().out == "It was interrupted.\n"
+    assert run_command(["say", "hello", "--voice", "x.wav"]) == 65
+    assert "give -o FILE.wav" in capsys.readouterr().err
+
+
+def test_status_tells_who_listens_and_speaks_and_what_is_missing() -> None:
+    voice = {"voice": None, "loudspeaker": "Speaker", "trouble": "This board has no loudspeaker.", "spoken": 2,
+             "interrupted": 1}  # fmt: skip
+    ears = {"source": "Mic", "state": "ok", "session": {"state": "asleep"}, "words": {}, "recogniser": None,
+            "voice": voice, "missing": {"stt": "There is no model x: commands are heard but not understood"},
+            "last_turn": {"turn": 7, "outcome": "unrecognised", "ended_ms": 700, "total_ms": 2000}}  # fmt: skip
+    assert _ears(ears)[1:] == [
+        "  speaks   with a chime only through Speaker: 2 spoken, 1 interrupted",
+        "           This board has no loudspeaker.",
+        "           missing: There is no model x: commands are heard but not understood",
+        "  last     turn 7: unrecognised, 2000 ms in all; after the end of speech: end noticed 700 ms",
+    ]

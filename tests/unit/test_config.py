@@ -158,8 +158,8 @@ def test_what_show_prints_loads_back_to_the_same(tmp_path: Path) -> None:
 
 
 def test_changes_say_what_a_reload_can_apply(tmp_path: Path) -> None:
-    old, new = Config(), load_config(None, {}, ["lm.threads=7", "service.log_words=true"]).config
-    assert changes(old, new) == [("service.log_words", True), ("lm.threads", False)]
+    old, new = Config(), load_config(None, {}, ["lm.enabled=false", "service.log_words=true"]).config
+    assert changes(old, new) == [("service.log_words", True), ("lm.enabled", False)]
     assert changes(old, Config()) == []
 
 

@@ -151,6 +151,34 @@ def test_the_command_says_everything_and_its_status_says_whether_all_is_well(
     assert {line["state"] for line in lines} >= {OK, FIX}
 
 
+def test_a_unit_that_forbids_what_is_configured(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped unit gives no network: what needs one is told before somebody wonders why a port is shut."""
+    folder = board / "bin"
+    folder.mkdir()
+    fake = folder / "systemctl"
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    fake.write_text("#!/bin/sh\necho LoadState=loaded\necho PrivateNetwork=yes\n")
+    fake.chmod(0o755)
+    shut = examine(board, "capture.page_port=8000")["sandbox"]
+    assert shut.state == FIX
+    assert "The status page listens on 127.0.0.1:8000" in shut.text
+    assert "systemctl edit noctule" in shut.hint
+    assert "sandbox" not in examine(board)
+    assert "sandbox" not in examine(board, "wyoming.listen=unix:///run/w.sock")
+    far = examine(board, "sources.door.kind=network", "sources.door.address=rtsp://joe:secret@10.0.0.9/x")
+    assert "The source door is fetched over the network" in far["sandbox"].text
+    assert "secret" not in far["sandbox"].text + far["network"].text
+    fake.write_text("#!/bin/sh\necho LoadState=loaded\necho PrivateNetwork=no\n")
+    assert "sandbox" not in examine(board, "capture.page_port=8000")
+    fake.write_text("#!/bin/sh\nsleep 60\n")
+    monkeypatch.setattr(doctor.subprocess, "run", _too_slow)
+    assert doctor._kept_off_networks() is False
+
+
+def _too_slow(*command: object, **about: object) -> None:
+    raise doctor.subprocess.TimeoutExpired("systemctl", 5)
+
+
 def test_doors_to_the_network_are_named_and_warned_of(board: Path) -> None:
     assert examine(board)["network"].text.startswith("Nothing listens")
     at_home = examine(board, "api.tcp=127.0.0.1:8642")["network"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ class World:
         self.applied: list[Config] = []
         self.files = Config()
         self.error: ConfigError | None = None
+        self.failed: dict[str, str] = {}
         bus = Bus()
         bus.add_sink(self.events.append)
         self.inforce = InForce(LoadedConfig(Config()), self.load, bus)
@@ -28,52 +30,65 @@ class World:
             raise self.error
         return LoadedConfig(self.files, files=[Path("/etc/noctule/noctule.toml")])
 
-    def reload(self, *changes: tuple[str, object], first: Callable[[], None] = lambda: None) -> dict[str, list[str]]:
+    def reload(self, *changes: tuple[str, object], first: Callable[[], None] = lambda: None) -> dict[str, object]:
         self.files = Config()
         for dotted, value in changes:
             section, name = dotted.split(".")
             setattr(getattr(self.files, section), name, value)
 
-        def apply(config: Config) -> None:
-            self.applied.append(config)
+        async def apply(old: Config, new: Config) -> Mapping[str, str]:
+            self.applied.append(new)
             first()
+            return self.failed
 
-        return self.inforce.reload(apply)
+        return asyncio.run(self.inforce.reload(apply))
 
 
 def test_live_keys_are_applied_and_others_wait() -> None:
     world = World()
-    done = world.reload(("lm.max_tokens", 9), ("lm.threads", 7), ("api.max_clients", 3))
+    done = world.reload(("lm.max_tokens", 9), ("lm.enabled", False), ("api.max_clients", 3))
     assert done["applied"] == ["lm.max_tokens"]
-    assert done["restart"] == ["api.max_clients", "lm.threads"]
+    assert done["restart"] == ["api.max_clients", "lm.enabled"]
     assert done["files"] == ["/etc/noctule/noctule.toml"]
     assert world.inforce.config is world.files
     assert world.applied == [world.files]
     assert [(e.kind, e.fields.get("key")) for e in world.events] == [
         ("config.applied", "lm.max_tokens"),
         ("config.restart", "api.max_clients"),
-        ("config.restart", "lm.threads"),
+        ("config.restart", "lm.enabled"),
         ("config.reloaded", None),
     ]
 
 
 def test_what_waits_is_said_until_it_is_set_back_or_its_part_is_built_anew() -> None:
     world = World()
-    world.reload(("lm.threads", 7), ("api.max_clients", 3))
-    assert world.reload(("lm.threads", 7), ("api.max_clients", 3)) == {
-        "applied": [], "restart": ["api.max_clients", "lm.threads"], "files": ["/etc/noctule/noctule.toml"]
+    world.reload(("lm.enabled", False), ("api.max_clients", 3))
+    assert world.reload(("lm.enabled", False), ("api.max_clients", 3)) == {
+        "applied": [], "failed": {}, "restart": ["api.max_clients", "lm.enabled"],
+        "files": ["/etc/noctule/noctule.toml"],
     }  # fmt: skip
-    world.inforce.built("lm")  # the worker was restarted, so it has the new threads
+    world.inforce.built("lm")  # its part was built anew, so it has the new value
     assert world.inforce.pending() == ["api.max_clients"]
-    assert world.reload(("lm.threads", 7))["applied"] == ["api.max_clients"]
+    assert world.reload(("lm.enabled", False))["applied"] == ["api.max_clients"]
     assert world.inforce.pending() == []
-    assert world.reload()["restart"] == ["lm.threads"], "and going back needs a restart again"
+    assert world.reload()["restart"] == ["lm.enabled"], "and going back needs a restart again"
 
 
 def test_a_part_rebuilt_during_the_reload_has_its_keys_at_once() -> None:
     world = World()
-    done = world.reload(("lm.model", "other"), first=lambda: world.inforce.built("lm"))
-    assert (done["applied"], done["restart"]) == (["lm.model"], [])
+    done = world.reload(("lm.enabled", False), first=lambda: world.inforce.built("lm"))
+    assert (done["applied"], done["restart"]) == (["lm.enabled"], [])
+
+
+def test_a_key_that_could_not_be_put_in_force_is_said_with_the_reason() -> None:
+    world = World()
+    world.failed = {"lm.model": "There is no model other."}
+    done = world.reload(("lm.model", "other"), ("lm.max_tokens", 9))
+    assert done["applied"] == ["lm.max_tokens"]
+    assert done["failed"] == world.failed
+    (said,) = [e for e in world.events if e.kind == "config.failed"]
+    assert said.message == "lm.model is not in force: There is no model other."
+    assert said.level == 3
 
 
 def test_mistakes_keep_the_old_configuration() -> None:

@@ -15,12 +15,14 @@ LAYERS = {
     "config": 1, "journal": 1, "board": 1, "text": 1, "native_stderr": 1,
     "tflite": 1, "tflite_base": 1, "tflite_file": 1, "tflite_probe": 1, "tflite_native": 1, "tflite_litert": 1,
     "tflite_interpreter": 1, "manifest": 1, "manifest_schema": 1,
-    "wavefile": 1, "resample": 1,
+    "wavefile": 1, "resample": 1, "state_file": 1,
     "lm": 2, "wake": 2, "audio": 2, "capture": 2,
-    "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "model_stt": 3, "clips": 3,
+    "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "model_stt": 3, "clips": 3, "ear_memory": 3,
+    "wyoming_tts": 3, "model_tts": 3, "turn": 3, "command": 3, "ledger": 3, "mouth": 3, "saying": 3,
     "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "parts": 3, "workers": 3, "lock": 3,
+    "engine_slot": 3, "governor": 3,
     "app": 4, "inforce": 4, "report": 4, "organs": 4, "mind": 4, "hearing": 4, "sight": 4, "api": 4,
-    "looped": 4, "wyoming_server": 4, "mqtt": 4,
+    "looped": 4, "operate": 4, "language": 4, "voices": 4, "wyoming_server": 4, "mqtt": 4,
     "doctor": 5, "cli": 5, "__main__": 5,
 }  # fmt: skip
 #: L1 modules that L1 modules may import; L2 folders never import each other.

@@ -1,4 +1,4 @@
-"""Our own recogniser for the assistant's turns: loaded once, at the first command, each command on its own."""
+"""Our own recogniser for the assistant's turns: loaded once, each command on its own, word by word."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import InputError, ModelError
+from noctule.errors import ModelError
 from noctule.lm.speech_lm import Hooks
 from noctule.lm.speech_pair import SpeechPair, load_pair
+from noctule.lm.words import Word
 from noctule.model_stt import ModelRecogniser
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -44,30 +45,44 @@ class Loads:
         return pair
 
 
+def heard(recogniser: ModelRecogniser, sound: np.ndarray, block: int = 1600, quiet: float = 0.0) -> list[str]:
+    listening = recogniser.begin()
+    words = [item for at in range(0, len(sound), block) for item in listening.feed(sound[at : at + block])]
+    words += listening.finish(quiet)
+    listening.cancel()
+    return [item.text for item in words if isinstance(item, Word)]
+
+
 def test_commands_are_heard_one_by_one_on_one_model():
     loads = Loads()
-    recogniser = ModelRecogniser(loads)
-    assert loads.count == 0
-    assert recogniser.transcribe(SOUND) == "turn lamp"
-    assert recogniser.transcribe(-SOUND[:4000]) == "turn lamp"  # the first left nothing behind
+    recogniser = ModelRecogniser(loads())
+    assert recogniser.name == "kyutai-tiny-stt"
+    assert heard(recogniser, SOUND) == ["turn", "lamp"]
+    assert heard(recogniser, -SOUND[:4000]) == ["turn", "lamp"]  # the first left nothing behind
+    half = recogniser.begin()
+    half.feed(SOUND[:9000])
+    assert heard(recogniser, SOUND, block=777) == ["turn", "lamp"]  # nor does one that was broken off
     assert loads.count == 1
     recogniser.close()
-    assert recogniser.transcribe(SOUND) == "turn lamp"
-    assert loads.count == 2
-    recogniser.close()
+
+
+def test_words_come_while_the_command_is_spoken():
+    recogniser = ModelRecogniser(Loads()())
+    listening = recogniser.begin()
+    early = [item.text for at in range(0, 16_000, 160) for item in listening.feed(SOUND[at : at + 160])]
+    assert early[0] == "turn"
+    assert all(item.confidence is not None for item in recogniser.begin().feed(SOUND) if isinstance(item, Word))
     recogniser.close()
 
 
 def test_it_is_heard_at_the_codecs_rate(monkeypatch):
-    recogniser = ModelRecogniser(Loads())
-    recogniser.transcribe(SOUND)
+    recogniser = ModelRecogniser(Loads()())
     fed: list[np.ndarray] = []
     listener = recogniser._listener
-    assert listener is not None
     feed = listener.feed
     monkeypatch.setattr(listener, "feed", lambda frame: fed.append(frame) or feed(frame))
     tone = (10_000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
-    recogniser.transcribe(tone)
+    heard(recogniser, tone)
     sound = np.concatenate(fed)
     assert len(sound) == 13 * 1920  # a second is 12.5 frames
     wanted = 10_000 / 32_768 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 24_000)
@@ -75,10 +90,22 @@ def test_it_is_heard_at_the_codecs_rate(monkeypatch):
     recogniser.close()
 
 
-def test_no_sound_and_other_models_are_one_sentence():
-    recogniser = ModelRecogniser(Loads())
-    with pytest.raises(InputError, match="no sound"):
-        recogniser.transcribe(np.zeros(0, np.int16))
-    speaking = ModelRecogniser(lambda: load_pair(FIXTURES / "kyutai-tiny-modes" / "tts", CODEC))
-    with pytest.raises(ModelError, match="made for tts, not stt"):
-        speaking.transcribe(SOUND)
+def test_the_package_may_name_its_own_least_confidence():
+    pair = load_pair(STT, CODEC)
+    assert ModelRecogniser(pair).confidence == 0.0
+    settings = dict(pair.model.settings)
+    pair.model.settings = {**settings, "stt": {**settings["stt"], "confidence": 0.55}}
+    assert ModelRecogniser(pair).confidence == 0.55
+    pair.model.settings = {**settings, "stt": {**settings["stt"], "confidence": "high"}}
+    with pytest.raises(ModelError, match="confidence is no number: 'high'"):
+        ModelRecogniser(pair)
+    pair.close()
+
+
+def test_no_sound_is_no_word_and_other_models_are_one_sentence():
+    recogniser = ModelRecogniser(Loads()())
+    assert heard(recogniser, np.zeros(0, np.int16)) == []
+    recogniser.close()
+    speaking = load_pair(FIXTURES / "kyutai-tiny-modes" / "tts", CODEC)
+    with speaking, pytest.raises(ModelError, match="made for tts, not stt"):
+        ModelRecogniser(speaking)

@@ -16,10 +16,12 @@ import paho.mqtt.client as paho
 import pytest
 from app_world import WAIT, World
 
-from noctule.errors import BusyError, ConfigError
+from noctule.api.client import Client
+from noctule.errors import BusyError, ConfigError, InputError
 from noctule.events import Event
 from noctule.mqtt.organ import MAX_ASK, MqttLink
 from noctule.mqtt.topics import Topics, discovery, node_id, public
+from noctule.mqtt.verbs import QUEUE, Commands, carry_out, read
 from noctule.organs import Host, Organ
 from noctule.workers import Ask
 
@@ -202,3 +204,60 @@ def test_discovery_leaves_out_what_the_board_lacks() -> None:
     status["board"]["temperature_c"] = 40.0
     assert "sensor/temperature" in discovery(Topics("noctule", "b"), status, commands=False)
     assert len({config["unique_id"] for config in bare.values()}) == len(bare)
+
+
+@needs_mosquitto
+def test_a_board_is_driven_with_the_verbs_of_the_control_socket(board: Board, broker: Broker) -> None:
+    board.join(broker.port, "commands = true")
+
+    def do(verb: str, payload: str | bytes = "") -> Any:
+        broker.client.publish(f"noctule/board/do/{verb}", payload, qos=1).wait_for_publish(WAIT)
+        return broker.next("noctule/board/reply", lambda value: value.get("verb") == verb)
+
+    def script() -> None:
+        assert broker.next("homeassistant/notify/noctule_board/say/config")["command_topic"] == "noctule/board/do/say"
+        assert broker.next("noctule/board/availability") == "online"
+        timers = do("timer", "90")["timers"]
+        assert (timers[0]["number"], timers[0]["duration_s"]) == (1, 90.0)
+        assert [t["name"] for t in do("timer", '{"seconds": 60, "name": "tea"}')["timers"]] == ["tea", ""]
+        assert len(do("cancel", "1")["timers"]) == 1
+        assert do("cancel", "7")["error"]["message"] == "There is no timer 7."
+        assert do("cancel")["timers"] == []
+        assert do("reload")["files"] == [str(board.file)]
+        for verb, payload, words in (
+            ("dance", "", "no verb 'dance'"), ("timer", "soon", "'soon' is no number"),
+            ("timer", "x" * (MAX_ASK + 1), "larger than"), ("say", "hello", "Not Found"),
+        ):  # fmt: skip
+            assert words in do(verb, payload)["error"]["message"]
+        assert board.client().get("/status")["mqtt"]["done"] == 5
+
+    board.run(script)
+
+
+def test_a_snapshot_comes_as_a_picture(tmp_path: Path) -> None:
+    class Eyes(Client):
+        def fetch_with_head(self, path: str, method: str = "GET") -> tuple[bytes, dict[str, str]]:
+            return path.encode() * (1 if "small" in path else 1 << 20), {"X-Noctule-Size": "64x48", "Date": "now"}
+
+    client = Eyes(tmp_path / "none")
+    done = carry_out(client, "snapshot", read("snapshot", b"small one"))
+    assert done.picture == b"/snapshot/small%20one"
+    assert done.answer == {"bytes": 21, "size": "64x48"}
+    with pytest.raises(InputError, match="at most"):
+        carry_out(client, "snapshot", read("snapshot", b""))
+
+
+def test_commands_that_wait_are_bounded(tmp_path: Path) -> None:
+    commands = Commands(tmp_path / "none")
+    commands.close()
+    commands._thread.join(WAIT)
+    for _ in range(QUEUE):
+        commands.put("mute", b"")
+    with pytest.raises(BusyError):
+        commands.put("mute", b"")
+    assert read("mute", b"anything") == {"on": True}
+    assert read("say", b"hello") == {"text": "hello"}
+    for payload in (b"{", b"{1}", b"{" * 5000):
+        with pytest.raises(InputError, match="not JSON"):
+            read("timer", payload)
+    commands.close()

@@ -34,7 +34,7 @@ def test_degrading_writes_as_many_codebooks_as_fit():
     assert verdict.keeps_up
     assert verdict.codebooks == 11  # 40 + 10 + 11 * 2 = 72 = 80 * 0.9
     assert verdict.milliseconds <= 72
-    assert "11 of its 32 codebooks" in verdict.sentence
+    assert "11 of 32 codebooks" in verdict.sentence
 
 
 @pytest.mark.parametrize(("cost", "droppable"), [(SLOW, False), (HOPELESS, True)])

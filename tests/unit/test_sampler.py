@@ -142,6 +142,30 @@ def test_pruning_by_blocks_finds_the_same_largest(seed: int, k: int, ties: bool,
     np.testing.assert_array_equal(sampler._largest(x, k), wanted)
 
 
+@pytest.mark.parametrize("size", [9, 5000])
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-40, 0.99e-4])
+@pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}], ids=str)
+def test_a_temperature_next_to_nothing_is_greedy(size: int, temperature: float, how: dict[str, float]) -> None:
+    """Among equals the lowest id, and no warning of a number that overflowed (warnings are errors here)."""
+    x = np.random.default_rng(1).normal(0, 30, size).astype(np.float32)
+    x[[4, 7]] = 500.0
+    cold = Sampling(temperature=temperature, **how)  # type: ignore[arg-type]
+    assert {choose(x, cold, u) for u in (0.0, 0.5, 0.999)} == {4}
+    assert probabilities(x, cold)[4] == 1.0
+    assert Sampler(cold, 1).sample(x) == 4
+
+
+@pytest.mark.parametrize("size", [9, 5000])
+@pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}], ids=str)
+def test_the_coldest_temperature_that_is_not_greedy(size: int, how: dict[str, float]) -> None:
+    x = np.random.default_rng(1).normal(0, 30, size).astype(np.float32)
+    x[[4, 7]] = 500.0
+    x[5] = -3e38  # what some exporters write for "never"
+    cold = Sampling(temperature=1e-4, **how)  # type: ignore[arg-type]
+    assert {choose(x, cold, u) for u in (0.0, 0.9)} == {4, 7}
+    assert probabilities(x, cold)[[4, 7]] == pytest.approx([0.5, 0.5])
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 999), temperature=st.floats(0.05, 9.0), top_p=st.floats(0.0, 0.999))
 def test_the_nucleus_of_a_large_vocabulary_is_the_exact_one(seed: int, temperature: float, top_p: float) -> None:

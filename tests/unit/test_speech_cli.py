@@ -142,7 +142,11 @@ def test_models_are_found_by_name_and_their_codec_beside_them(tmp_path, capsys):
     shutil.copytree(CODEC, models / "ears-codec")
     assert run_command(command) == 0
     assert find_codec(models / "ears") == models / "ears-codec"
-    assert run_command(["transcribe", str(wav)]) == 65
+    shutil.copytree(CODEC, models / "noctule-speech-codec")
+    assert find_codec(models / "noctule-stt") == find_codec(models / "noctule-tts") == models / "noctule-speech-codec"
+    assert run_command(["transcribe", str(wav)]) == 66
+    assert "There is no model noctule-stt in" in capsys.readouterr().err
+    assert run_command(["transcribe", str(wav), "--set", "speech.stt=off"]) == 65
     assert "no speech model is named" in capsys.readouterr().err
     assert run_command(["transcribe", str(wav), "--model", "eyes"]) == 66
     assert "There is no model eyes" in capsys.readouterr().err
@@ -206,7 +210,7 @@ def test_a_slow_board_speaks_more_coarsely(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(speech_pair, "measure", lambda *_: FrameCost(60.0, 5.0, 1.0))
     command = ["say", "turn on the lamp", "--model", str(TTS), "--codec", str(CODEC), "-o"]
     assert run_command([*command, str(tmp_path / "coarse.wav")]) == 0
-    assert "so it writes 2 of its 3 codebooks" in capsys.readouterr().err
+    assert "so it writes 2 of 3 codebooks" in capsys.readouterr().err
     assert run_command([*command, str(tmp_path / "fine.wav"), "--set", "speech.realtime=allow"]) == 0
     sounds = []
     for name in ("coarse.wav", "fine.wav"):

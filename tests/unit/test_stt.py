@@ -168,3 +168,37 @@ def test_greedy_is_the_published_setting_of_this_model(model):
     assert model.sampling == SpeechSampling(model.sampling.text, model.sampling.audio)
     assert model.sampling.text.temperature == 0.0
     assert isinstance(model.sampling.text, Sampling)
+
+
+def test_a_word_tells_how_sure_the_model_was_of_its_tokens(model, codec):
+    """The probability of each token, at temperature 1, is that of the model's own logits."""
+    lamp = model.tokenizer.encode("lamp")
+    assert len(lamp) > 1
+    tokens = iter([3, 3, 3, 0, *lamp, 3, 3])
+    written: list[tuple[int, np.ndarray]] = []
+    logits: list[np.ndarray] = []
+
+    def text(_: int) -> int:
+        token = next(tokens, 3)
+        written.append((token, logits[-1]))
+        return token
+
+    session = model.session(hooks=Hooks(text_logits=lambda row: logits.append(row.copy().reshape(-1)), text=text))
+    listener = Transcriber(session, codec.encoder(), model.words(), PLAIN)
+    words = [w for _ in range(9) for w in listener.feed(np.full(1920, 0.1, np.float32))]
+    odds = [float(np.exp(row[t] - row.max()) / np.exp(row - row.max()).sum()) for t, row in written if t in lamp]
+    (word,) = words
+    assert word.confidence == pytest.approx(float(np.prod(odds) ** (1 / len(odds))), rel=1e-4)
+    assert 0 < word.confidence < 1
+
+
+def test_silence_that_was_heard_already_is_not_given_again(model, codec):
+    settings = SttSettings(delay=0.4)
+    steps: list[int] = []
+    session = model.session(hooks=Hooks(text=lambda _: steps.append(1) or 3))
+    listener = Transcriber(session, codec.encoder(), model.words(), settings)
+    for quiet, wanted in ((0.0, 18), (0.24, 6), (0.72, 0), (2.0, 0)):
+        listener.feed(np.zeros(1920, np.float32))
+        steps.clear()
+        list(listener.finish(quiet))
+        assert abs(len(steps) - wanted) <= 1, quiet

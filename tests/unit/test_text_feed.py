@@ -60,3 +60,14 @@ def test_a_text_that_is_not_complete_waits_for_its_next_words():
     assert f.end_step is None
     f.next(6, WORD)
     assert f.end_step == 6
+
+
+def test_a_text_that_is_still_coming_leaves_the_feed_hungry():
+    feed = TextFeed(FeedRules(new_word=1, padding=3, text_rows=10, initial_padding=0), complete=False)
+    assert feed.hungry
+    feed.more([Entry((7, 8), "lamp")])
+    assert not feed.hungry
+    assert [feed.next(0, 1), feed.next(1, 3), feed.next(2, 3)] == [1, 7, 8]
+    assert feed.hungry
+    feed.close()
+    assert not feed.hungry

@@ -14,7 +14,8 @@ from noctule.clock import ManualClock
 from noctule.errors import BusyError, InputError, ModelError, TooLargeError
 from noctule.lm.constraint import Constraint, Mask
 from noctule.lm.sampler import Sampling, TextSampling
-from noctule.lm.text_graph import CommunityGraph, NoctuleGraph
+from noctule.lm.text_community import CommunityGraph
+from noctule.lm.text_graph import NoctuleGraph
 from noctule.lm.text_lm import Chunk, Message, Options, TextLM, collect
 from noctule.tflite import default_runtime
 

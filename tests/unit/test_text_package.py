@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -149,7 +150,7 @@ def test_a_damaged_weight_cache_is_noticed_and_made_anew(tmp_path: Path) -> None
     caches = tmp_path / "caches"
     caches.mkdir()
     open_text_package(folder, cache_dir=caches).close()
-    (cache,) = caches.iterdir()
+    (cache,) = caches.glob("*.xnnpack")
     sound = cache.read_bytes()
     spoilt = bytearray(sound)
     for i in range(len(spoilt) // 4, len(spoilt) * 3 // 4, 3):
@@ -161,6 +162,31 @@ def test_a_damaged_weight_cache_is_noticed_and_made_anew(tmp_path: Path) -> None
     wrong["logits"] = [[x + 9.0 for x in row] for row in wrong["logits"]]
     with pytest.raises(ModelError, match="answers other logits"):
         open_text_package(rewritten(folder, golden=wrong), cache_dir=caches)
+
+
+def test_a_cache_is_built_only_where_it_has_room_and_trusted_only_when_it_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, caches = package(tmp_path / "p", "noctule_int8"), tmp_path / "caches"
+    caches.mkdir()
+    free = {"bytes": 1 << 20}
+    usage = shutil.disk_usage(tmp_path)._replace
+    monkeypatch.setattr(cache_file.shutil, "disk_usage", lambda path: usage(free=free["bytes"]))
+    with contextlib.closing(open_text_package(folder, cache_dir=caches)) as opened:
+        assert opened.cache is None, "building it there would end the process"
+    assert not list(caches.iterdir())
+    free["bytes"] = 1 << 30
+    with contextlib.closing(open_text_package(folder, cache_dir=caches)) as opened:
+        assert opened.cache is not None
+    (cache,) = caches.glob("*.xnnpack")
+    free["bytes"] = 0
+    with contextlib.closing(open_text_package(folder, cache_dir=caches)) as opened:
+        assert opened.cache == cache, "a whole one needs no room"
+    with cache.open("ab") as file:
+        file.truncate(cache.stat().st_size // 2)
+    with contextlib.closing(open_text_package(folder, cache_dir=caches)) as opened:
+        assert opened.cache is None, "a cut one would be built anew, for which there is no room"
+    assert not cache.exists()
 
 
 def test_caches_are_named_after_model_runtime_and_processor_and_old_ones_go(tmp_path: Path) -> None:
@@ -288,7 +314,7 @@ def test_community_graphs_are_checked(signatures: dict[str, Signature], message:
     ],
 )
 def test_prefill_lengths_are_chosen_by_cost(sizes: list[int], count: int, room: int, size: int) -> None:
-    assert text_graph._pick(sizes, count, room) == size
+    assert text_graph.pick(sizes, count, room) == size
 
 
 def test_reserving_more_than_there_is_is_a_bug(folder: Path) -> None:

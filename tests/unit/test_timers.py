@@ -195,7 +195,8 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, bus: Bus, heard: list[Event
     timers = make(tmp_path, bus, ManualClock())
     assert timers.running() == []
     assert kinds(heard) == ["state.set_aside"]
-    assert (tmp_path / "timers.json.damaged").read_bytes() == content
+    (aside,) = tmp_path.glob("timers.json.corrupt-*")
+    assert aside.read_bytes() == content
     timers.set(5)
     assert json.loads(path.read_text())["timers"][0]["duration"] == 5
 
@@ -212,8 +213,8 @@ def test_a_timer_that_cannot_be_kept_is_not_set(tmp_path: Path, bus: Bus) -> Non
 def test_a_cancel_that_cannot_be_kept_is_not_done(tmp_path: Path, bus: Bus) -> None:
     timers = make(tmp_path, bus, ManualClock())
     timer = timers.set(5)
-    (tmp_path / "timers.json.partial").mkdir()
-    with pytest.raises(OSError, match="partial"):
+    (tmp_path / ".timers.json.new").mkdir()
+    with pytest.raises(OSError, match="timers"):
         timers.cancel([timer.number])
     assert timers.running() == [timer]
 

@@ -14,10 +14,10 @@ from noctule.actions.registry import Call, Value
 from noctule.actions.words import read
 from noctule.lm.grammar import GrammarConstraint
 from tiny import slots
-from tiny.expand import Piece, expand, parse_action_lines, sections
+from tiny.expand import Piece, covering, expand, files, macros, parse_action_lines, sections, skeleton
 from tiny.generate import Example, Generator, reply_for
 from tiny.mutate import disturb, other_thing
-from tiny.split import PARTS, Part, action_sources, outside_sources, topics
+from tiny.split import PARTS, Fence, Part, Source, action_sources, outside_sources, topics
 
 CONTROL = {piece: 10 + at for at, piece in enumerate(control_pieces(SPECS))}
 BYTES = 10 + len(CONTROL)
@@ -59,7 +59,7 @@ def test_lines_and_topics_are_in_one_part_only() -> None:
         lines = {part: {(source.action, source.template.line) for source in sources[part]} for part in PARTS}
         assert not lines["train"] & (lines["test"] | lines["validation"])
         assert not lines["test"] & lines["validation"]
-    held = {topic.name for topic, _ in topics() if topic.part == "test"}
+    held = {topic.name for topic, _, _ in topics() if topic.part == "test"}
     assert len(held) >= 8
     assert not held & {source.topic for source in outside_sources()["train"]}
 
@@ -99,7 +99,7 @@ def test_one_request_has_one_meaning() -> None:
 
 
 def test_refusals_are_declared() -> None:
-    assert {topic.refusal for topic, _ in topics()} <= set(REFUSALS)
+    assert {topic.refusal for topic, _, _ in topics()} <= set(REFUSALS)
     assert {example.reply for example in draw("train", 400, share=0.0)} <= set(REFUSALS.values())
 
 
@@ -121,11 +121,76 @@ def test_templates() -> None:
         parse_action_lines(["no call"])
 
 
+def test_choices_inside_choices_and_names_for_choices() -> None:
+    drawn = {"".join(p.text for p in expand("[a|b [c|d]|]", str, Random(seed))) for seed in range(60)}
+    assert drawn == {"a", "b c", "b d", ""}
+    known = macros()
+    assert known["left"].startswith("[is left|")
+    for file in (*files("phrasings"), *files("outside")):
+        for lines in sections(file).values():
+            for line in lines:
+                assert "<" not in line
+                assert line.count("[") == line.count("]"), line
+    assert files("phrasings")[0] == "phrasings.txt"
+
+
+def test_a_pattern_covers_all_that_its_line_gives_and_nothing_else() -> None:
+    lines = ["[set|start [up|]] a timer for {d}", "cancel {name}'s timer, o'clock?"]
+    pattern = covering(lines)
+    for seed in range(40):
+        for line in lines:
+            assert pattern.fullmatch(skeleton(expand(line, lambda slot: "five minutes", Random(seed))))
+    for other in ("setatimerfor", "startDatimer", "setatimerforDD", "cancelN'stimer,o'cloc", "setatimerforN"):
+        assert pattern.fullmatch(other) is None
+    assert covering([]).fullmatch("") is None
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_no_sentence_of_a_held_out_line_is_drawn_for_another_part(part: Part) -> None:
+    sources = action_sources()
+    above: list[Part] = ["test", "validation"] if part == "train" else ["test"]
+    held = covering(source.template.line for other in above for source in sources[other] if source.action == "time")
+    fence = Fence(part, sources)
+    stopped = passed = 0
+    rng = Random(4)
+    for source in sources[part]:
+        if source.action != "time" or source.template.plain:
+            continue
+        for _ in range(60):
+            form = skeleton(expand(source.template.line, lambda slot: slot, rng))
+            if held.fullmatch(form):
+                assert fence.keeps_out(source, form)
+                stopped += 1
+            else:
+                passed += not fence.keeps_out(source, form)
+    assert stopped > 0
+    assert passed > stopped
+
+
+def test_plain_lines_are_trained_on_and_never_asked() -> None:
+    sources = action_sources()
+    [plain] = [s for s in sources["train"] if s.action == "time" and s.template.line == "time"]
+    assert not Fence("train", sources).keeps_out(plain, "time")
+    other = Source(parse_action_lines(["[the|] time =>"])[0], "time", "time")
+    assert Fence("test", sources).keeps_out(other, "time")
+
+
+def test_the_lines_of_one_file_alone() -> None:
+    old = {source.template.line for source in action_sources()["test"] if source.file == "phrasings.txt"}
+    drawn = list(islice(Generator("test", 3, file="phrasings.txt").stream(1.0), 200))
+    assert {example.line for example in drawn} <= old
+    lines = (
+        {source.template.line for source in outside_sources()["test"] if source.file == "outside.txt"} | old | {""}
+    )
+    drawn = list(islice(Generator("test", 3, file="phrasings.txt").stream(0.0), 200))
+    assert {example.line for example in drawn} <= lines
+
+
 def test_another_thing_in_place_of_ours() -> None:
     changed = other_thing("how hot is the cpu", "train", Random(3))
     assert changed is not None
     assert changed.startswith("how hot is the ")
-    assert "cpu" not in changed
+    assert "cpu" not in changed.split()
     assert other_thing("wake me in ten minutes", "train", Random(3)) is None
 
 

@@ -36,6 +36,9 @@ def test_the_service_contract() -> None:
     assert value("ExecStart") == "/opt/noctule/venv/bin/noctule run"
     assert value("RestartPreventExitStatus") == "78"
     assert value("Restart") == "on-failure"
+    assert value("StartLimitIntervalSec") == "0", "systemd would give it up for good"
+    assert value("KillMode") == "mixed", "capture processes are ended by their owner"
+    assert value("OOMPolicy") == "continue", "a capture process may die alone"
     assert value("User") == value("Group") == value("RuntimeDirectory") == value("StateDirectory") == "noctule"
 
 

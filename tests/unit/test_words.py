@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from noctule.errors import InputError
-from noctule.lm.words import Word, WordAssembler, script_entries
+from noctule.lm.words import Word, WordAssembler, confidence_of, script_entries
 
 PAD, MARK = 3, 0
 PIECES = {10: "▁turn", 11: "▁the", 12: "▁lam", 13: "p", 14: "▁on", 20: "</s>"}
@@ -85,3 +85,9 @@ def test_nothing_to_say_is_refused(turns):
 def test_endless_pauses_are_refused():
     with pytest.raises(InputError, match="longer than the longest"):
         script_entries(['a <break time="99999s"/> b'], spell)
+
+
+def test_a_commands_confidence_is_the_geometric_mean_over_its_words():
+    assert confidence_of([]) is None
+    assert confidence_of([Word("a", 0, 1), Word("b", 1, 2)]) is None
+    assert confidence_of([Word("a", 0, 1, 0.9), Word("b", 1, 2, 0.4), Word("c", 2, 3)]) == pytest.approx(0.6)

@@ -97,7 +97,7 @@ def world() -> Iterator[World]:
 
 def test_a_request_is_answered_and_told_to_the_journal(world: World) -> None:
     assert world.put().result.result(WAIT) == {"reply": "HELLO"}
-    assert world.worker.about == {"model": "fake"}
+    assert world.worker.about == {"model": "fake", "loaded": True, "load_s": world.worker.about["load_s"]}
     assert world.worker.counts.answered == 1
     event = next(e for e in world.events if e.kind == "ask.answered")
     assert event.fields["reply"] == "HELLO", "a private field, so it stays out of the journal"

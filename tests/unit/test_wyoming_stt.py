@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noctule.cli import run_command
 from noctule.errors import InputError, UnavailableError
+from noctule.lm.words import Word
+from noctule.wavefile import WavWriter
 from noctule.wyoming_stt import WyomingRecogniser, load
 
 load()  # first: it imports the package without its deprecation warning
@@ -34,6 +37,8 @@ class Handler(AsyncEventHandler):
         elif AudioStop.is_type(event.type):
             if HEARD.get("rude"):
                 return False
+            if HEARD.get("mute"):
+                return True
             await self.write_event(Transcript(text=" turn on the lights \n").event())
         return True
 
@@ -63,20 +68,73 @@ def server(path: Path) -> Iterator[str]:
         loop.close()
 
 
+def heard(recogniser: WyomingRecogniser, samples: np.ndarray) -> str:
+    listening = recogniser.begin()
+    try:
+        assert listening.feed(samples[:2500]) == []
+        assert listening.feed(samples[2500:]) == []
+        return " ".join(item.text for item in listening.finish(0.5) if isinstance(item, Word))
+    finally:
+        listening.cancel()
+
+
 def test_words_come_back_and_every_sample_went_out(tmp_path: Path) -> None:
     HEARD.clear()
     samples = np.arange(4000, dtype=np.int16)
     with server(tmp_path / "stt.sock") as uri:
-        assert WyomingRecogniser(uri, "en").transcribe(samples) == "turn on the lights"
+        recogniser = WyomingRecogniser(uri, "en")
+        assert recogniser.name == uri
+        assert heard(recogniser, samples) == "turn on the lights"
         assert HEARD["audio"] == samples.astype("<i2").tobytes()
         assert HEARD["language"] == "en"
         HEARD["rude"] = True
         with pytest.raises(UnavailableError, match="cannot be used"):
-            WyomingRecogniser(uri).transcribe(samples)
+            heard(recogniser, samples)
+        recogniser.close()
     with pytest.raises(UnavailableError, match="cannot be used"):
-        WyomingRecogniser(f"unix://{tmp_path}/absent").transcribe(samples)
+        WyomingRecogniser(f"unix://{tmp_path}/absent").begin()
+
+
+def test_sound_goes_out_while_it_is_spoken_and_a_broken_off_command_leaves(tmp_path: Path) -> None:
+    HEARD.clear()
+    with server(tmp_path / "stt.sock") as uri:
+        listening = WyomingRecogniser(uri).begin()
+        listening.feed(np.ones(1600, np.int16))
+        for _ in range(1000):
+            if HEARD.get("audio"):
+                break
+            threading.Event().wait(0.005)
+        assert len(HEARD["audio"]) == 3200  # type: ignore[arg-type]
+        listening.cancel()
+        listening.cancel()
+
+
+def test_a_silent_engine_is_not_waited_for(tmp_path: Path) -> None:
+    HEARD.clear()
+    HEARD["mute"] = True
+    with server(tmp_path / "stt.sock") as uri:
+        listening = WyomingRecogniser(uri, timeout=0.2).begin()
+        with pytest.raises(UnavailableError, match=r"did not answer in 0\.2 s"):
+            listening.finish(0.0)
 
 
 def test_an_address_must_be_one() -> None:
     with pytest.raises(InputError, match="no Wyoming address"):
         WyomingRecogniser("http://x")
+
+
+def test_transcribe_asks_the_engine_where_it_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    HEARD.clear()
+    config = tmp_path / "noctule.toml"
+    monkeypatch.setenv("NOCTULE_CONFIG", str(config))
+    with WavWriter(tmp_path / "in.wav", 16_000) as out:
+        out.write(np.full(24_000, 0.25, np.float32))
+    with server(tmp_path / "stt.sock") as uri:
+        config.write_text(f'[speech]\nstt = "wyoming"\nwyoming = "{uri}"\nlanguage = "en"\n')
+        assert run_command(["transcribe", str(tmp_path / "in.wav")]) == 0
+        assert capsys.readouterr().out == "turn on the lights\n"
+        assert len(HEARD["audio"]) == 48_000  # type: ignore[arg-type]
+        assert run_command(["transcribe", "--json", str(tmp_path / "in.wav")]) == 0
+        assert capsys.readouterr().out == '{"text": "turn on the lights"}\n'

@@ -80,6 +80,7 @@ class CallFormat:
     ) -> None:
         self._encode = encode
         self._control = control
+        self._marks = frozenset(control.values())
         self._bos = bos
         self._eos = eos
         self._words: dict[str, tuple[int, ...]] = {}
@@ -89,6 +90,10 @@ class CallFormat:
             if piece not in control:
                 raise ModelError(f"the tokenizer has no {piece}", "the package was not built for actions")
         self.reply_token = control[REPLY]
+
+    def is_control(self, token: int) -> bool:
+        """True for a piece that no text encodes to."""
+        return token in self._marks
 
     def knows(self, spec: Spec) -> bool:
         """True when the tokenizer has every piece that the action needs, so that the model can write it."""

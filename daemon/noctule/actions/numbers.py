@@ -20,6 +20,8 @@ _TENS = {
 }  # fmt: skip
 _ONES["oh"] = 0
 _TENS["fourty"] = 40
+#: What a recogniser may write for a number; it counts only where a unit in the plural follows at once.
+_HEARD = {"to": 2.0, "too": 2.0, "ate": 8.0}
 _FRACTIONS = {"half": 0.5, "quarter": 0.25, "quarters": 0.25}
 
 #: unit word -> (seconds, rank); a duration names its units from the largest rank down.
@@ -121,6 +123,9 @@ def _quantity(words: Sequence[str], at: int) -> Parsed:
     """What may stand before a unit: a number, an article, "half an", "a couple of", "three quarters of an"."""
     if at >= len(words):
         return None
+    if words[at] in _HEARD:
+        follows = words[at + 1] if at + 1 < len(words) else ""
+        return (_HEARD[words[at]], at + 1) if follows in ("seconds", "minutes", "hours") else None
     start = at + 1 if words[at] in ("a", "one", "an") and at + 1 < len(words) else at
     if words[start] in ("half", "quarter"):
         return _of(words, start + 1, _FRACTIONS[words[start]])

@@ -54,9 +54,9 @@ class Mixer:
         raise DeviceError("There is no sound output whose volume could be changed.", "see actions.mixer")
 
     def change(self, *settings: str) -> int:
-        """Apply amixer settings ("40%", "10%+", "mute"); the level in percent that the card then reports."""
+        """Apply amixer settings ("40%", "10%+", "mute"), or none; the level in percent that the card then reports."""
         # -M: the scale people hear, as alsamixer shows it.
-        text = self._amixer(["-M", "sset", self._name(), *settings])
+        text = self._amixer(["-M", "sset" if settings else "sget", self._name(), *settings])
         levels = [int(level) for level in _LEVEL.findall(text)]
         if not levels:
             raise DeviceError(f"The sound control {self._name()} has no volume.", "see actions.mixer")

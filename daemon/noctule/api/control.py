@@ -94,7 +94,7 @@ async def _follow(control: Control, lines: JsonLines) -> None:
 
     with control.bus.subscribe(EVENT_QUEUE, wake) as subscription:
         try:
-            await lines.send({"kind": "stream.opened"})
+            await lines.send({"kind": "stream.opened", "log_words": control.words()})
             last = False
             while not last:
                 waiting = asyncio.ensure_future(arrived.wait())

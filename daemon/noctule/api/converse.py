@@ -40,6 +40,8 @@ class Control:
     clean: Callable[[str], str]
     timeout: Callable[[], float]
     longest: Callable[[], int]
+    #: whether words may be shown without being asked for (service.log_words).
+    words: Callable[[], bool] = lambda: False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat: float = HEARTBEAT
     #: routes of the organs (microphone, cameras).

@@ -12,10 +12,12 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class OpenDoor:
-    """sentence: what listens and where; warning: why that is risky, empty if only this machine can reach it."""
+    """sentence: what listens and where; warning: why that is risky, empty if only this machine can reach it;
+    network: it needs a network, if only the loopback, which the shipped unit does not give it."""
 
     sentence: str
     warning: str = ""
+    network: bool = True
 
 
 def exposed(config: Config) -> list[OpenDoor]:
@@ -29,9 +31,14 @@ def exposed(config: Config) -> list[OpenDoor]:
         place = wyoming_address(config.wyoming.listen, config.wyoming.lan)
         open_to_all = not isinstance(place, str) and not place.loopback
         warning = f"{LAN_WARNING} and without a password: wyoming.listen, wyoming.lan" if open_to_all else ""
-        doors.append(OpenDoor(f"Wyoming listens on {place}", warning))
+        doors.append(OpenDoor(f"Wyoming listens on {place}", warning, network=not isinstance(place, str)))
     if config.mqtt.host:
         may = "takes requests from" if config.mqtt.commands else "reports to"
         warning = "" if config.mqtt.host in _HERE else "what is sent can be read on the way: mqtt.host"
         doors.append(OpenDoor(f"Noctule {may} the MQTT broker {config.mqtt.host}:{config.mqtt.port}", warning))
+    if config.capture.enabled and config.capture.page_port:
+        doors.append(OpenDoor(f"The status page listens on 127.0.0.1:{config.capture.page_port}, with a token"))
+    for name, source in config.sources.items():
+        if config.capture.enabled and source.kind == "network":
+            doors.append(OpenDoor(f"The source {name} is fetched over the network"))
     return doors

@@ -5,6 +5,7 @@ GET  /wake          words, thresholds, whether clips are kept, and the clips
 POST /wake          {"word": …, "threshold": 0…1 | null} or {"save": true|false}
 GET  /wake/clips/N  the clip N as audio/wav;  POST {"label": "yes"|"no"|"delete"}
 GET  /utterance     the last command as audio/wav, from memory
+POST /say           {"text": …}: speak it in the room; answers {"spoken": false} when it was interrupted
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
 
     async def mute(request: web.Request) -> web.StreamResponse:
         body = await json_body(request, {"on": (bool,)}, ("on",))
-        changed = hearing.ears.mute(body["on"], "asked through the control socket")
+        changed = await asyncio.to_thread(hearing.mute_by_hand, body["on"], "asked through the control socket")
         return web.json_response({"muted": hearing.ears.muted, "changed": changed})
 
     async def wake(request: web.Request) -> web.StreamResponse:
@@ -51,7 +52,7 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
         if "word" not in body or "threshold" not in body:
             raise InputError("word and threshold are missing from the body.", "threshold null restores the default")
         threshold = None if body["threshold"] is None else float(body["threshold"])
-        return web.json_response({"words": hearing.set_threshold(body["word"], threshold)})
+        return web.json_response({"words": await asyncio.to_thread(hearing.set_threshold, body["word"], threshold)})
 
     async def clip(request: web.Request) -> web.StreamResponse:
         found = await asyncio.to_thread(hearing.clips.find, request.match_info["name"])
@@ -65,7 +66,13 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
     async def utterance(request: web.Request) -> web.StreamResponse:
         return web.Response(body=wav_bytes(hearing.last_utterance().samples), content_type="audio/wav")
 
+    async def say(request: web.Request) -> web.StreamResponse:
+        body = await json_body(request, {"text": (str,)}, ("text",))
+        spoken = await asyncio.wrap_future(hearing.say(body["text"]))
+        return web.json_response({"spoken": spoken})
+
     return [
+        web.post("/say", say),
         web.post("/mute", mute),
         web.get("/wake", wake),
         web.post("/wake", tune),

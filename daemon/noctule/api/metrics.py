@@ -19,6 +19,8 @@ from aiohttp import web
 from noctule.api.converse import Control
 from noctule.audio import health
 from noctule.events import Event
+from noctule.governor import LADDER
+from noctule.ledger import STAGES
 from noctule.parts import DEGRADED, RESTARTING, STARTING, STOPPED, WORKING
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,7 +42,7 @@ class Meters:
         self._in_bucket = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
         self._counts: dict[str, Counter[str]] = {
-            name: Counter() for name in ("tokens", "failures", "actions", "wake")
+            name: Counter() for name in ("tokens", "failures", "actions", "wake", "turns")
         }
 
     def __call__(self, event: Event) -> None:
@@ -58,6 +60,8 @@ class Meters:
                 self._add("actions", f"{fields.get('action', '')}\n{event.kind.partition('.')[2]}")
             elif event.kind == "wake.heard":
                 self._add("wake", str(fields.get("word", "")))
+            elif event.kind.startswith("session.") and "total_ms" in fields:
+                self._add("turns", event.kind.partition(".")[2])
 
     def _add(self, name: str, value: str, count: int = 1) -> None:
         counts = self._counts[name]
@@ -137,9 +141,31 @@ def render(status: Mapping[str, Any], meters: Meters, dropped: int) -> str:
         status["memory"]["resident_bytes"],
     )
     page.one("noctule_temperature_celsius", "gauge", "The board's hottest sensor.", status["board"]["temperature_c"])
+    if status.get("governor"):
+        _governor(page, status["governor"])
     if "ears" in status:
         _ears(page, status["ears"], meters)
     return page.text()
+
+
+def _governor(page: _Page, governor: Mapping[str, Any]) -> None:
+    held = {step["step"] for step in governor["steps"]}
+    page.family(
+        "noctule_governor_step", "gauge", "1 while this was given up to spare the board.",
+        [("", {"step": step}, float(step in held)) for step in LADDER],
+    )  # fmt: skip
+    page.one("noctule_governor_steps_total", "counter", "Steps taken to spare the board.", governor["taken"])
+    page.one("noctule_governor_undone_total", "counter", "Steps undone.", governor["undone"])
+    readings = governor["readings"]
+    page.one("noctule_memory_available_ratio", "gauge", "Share of memory that is free.", readings.get("available"))
+    page.one(
+        "noctule_memory_pressure_percent", "gauge", "Time in which programs waited for memory, of the last 10 s.",
+        readings.get("memory_pressure"),
+    )  # fmt: skip
+    low = readings.get("voltage_alarm")
+    if "throttled" in readings:
+        low = bool(low) or bool(readings["throttled"] & 1)
+    page.one("noctule_under_voltage", "gauge", "1 while the supply voltage is too low.", None if low is None else low)
 
 
 def _parts(page: _Page, parts: Iterable[Mapping[str, Any]]) -> None:
@@ -165,6 +191,10 @@ def _requests(page: _Page, lm: Mapping[str, Any], meters: Meters) -> None:
         "noctule_requests_total", "counter", "Requests by what became of them.",
         [("", {"outcome": outcome}, counts[outcome]) for outcome in OUTCOMES],
     )  # fmt: skip
+    if "model" in lm:
+        loaded = float(lm.get("loaded", True))
+        page.one("noctule_model_loaded", "gauge", "1 while the language model is in memory.", loaded)
+    page.one("noctule_first_word_seconds", "gauge", "From the last request to its first word.", lm.get("first_s"))
     page.one("noctule_requests_waiting", "gauge", "Requests that wait for the model.", lm["waiting"])
     page.family(
         "noctule_request_failures_total", "counter", "Requests failed or refused, by the error's code.",
@@ -206,6 +236,16 @@ def _ears(page: _Page, ears: Mapping[str, Any], meters: Meters) -> None:
     page.family(
         "noctule_wake_heard_total", "counter", "Wake words heard.",
         [("", {"word": word}, count) for word, count in sorted(meters.counts("wake").items())],
+    )  # fmt: skip
+    page.family(
+        "noctule_turns_total", "counter", "Spoken turns, by how they ended.",
+        [("", {"outcome": outcome}, count) for outcome, count in sorted(meters.counts("turns").items())],
+    )  # fmt: skip
+    last = ears.get("last_turn") or {}
+    page.family(
+        "noctule_last_turn_milliseconds", "gauge",
+        "Where the time of the last turn went: wake and total from the wake word, the others from the end of speech.",
+        [("", {"stage": stage.removesuffix("_ms")}, last[stage]) for stage in STAGES if stage in last],
     )  # fmt: skip
 
 

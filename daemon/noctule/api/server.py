@@ -17,6 +17,8 @@ from noctule.clock import Clock
 from noctule.errors import NoctuleError
 from noctule.events import Bus
 
+#: connections that may wait to be let in, or to be told why not; beyond it a Unix client gets EAGAIN and no reason.
+BACKLOG = 1024
 #: seconds between two journal lines about refused connections.
 REFUSAL_PAUSE = 5.0
 
@@ -69,9 +71,9 @@ class ApiServer:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         if sock.family == socket.AF_UNIX:
-            self._listener = await loop.create_unix_server(self.door.gate, sock=sock)
+            self._listener = await loop.create_unix_server(self.door.gate, sock=sock, backlog=BACKLOG)
         else:
-            self._listener = await loop.create_server(self.door.gate, sock=sock)
+            self._listener = await loop.create_server(self.door.gate, sock=sock, backlog=BACKLOG)
 
     def close(self) -> None:
         """Take no more connections."""

@@ -77,6 +77,11 @@ class Framer:
         self._index += whole
         return chunk
 
+    def skip(self, samples: int) -> None:
+        """Samples were lost: the next chunk's index says so. What was waiting to fill a hop is lost with them."""
+        self._index += len(self._rest) + samples
+        self._rest = self._rest[:0]
+
     def rest(self, end_time: float) -> Chunk | None:
         """What is left at the end of a finite source, filled up with silence to one hop."""
         if not len(self._rest):

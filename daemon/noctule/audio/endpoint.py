@@ -54,9 +54,13 @@ class Endpointer:
         self._recent: deque[float] = deque(maxlen=self.MEMORY)
         self.begin()
 
-    def begin(self) -> None:
-        """Listen for a new command. The noise floor is kept."""
+    def begin(self, settle: float = 0.0) -> None:
+        """Listen for a new command. The noise floor is kept.
+
+        settle: seconds in which what is heard may be the end of the wake word: it begins no command by itself.
+        """
         self.state = WAITING
+        self._settle = settle
         self._elapsed = self._voiced = self._quiet = 0.0
         #: seconds from `begin` to the end of the last speech frame.
         self.speech_end = 0.0
@@ -88,7 +92,7 @@ class Endpointer:
             self._voiced += step
             self._quiet = 0.0
             self.speech_end = self._elapsed
-            if self.state == WAITING and self._voiced >= s.shortest:
+            if self.state == WAITING and self._voiced >= s.shortest and self._elapsed > self._settle:
                 self.state = SPEAKING
         else:
             self._quiet += step

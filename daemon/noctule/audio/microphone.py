@@ -39,6 +39,8 @@ class Microphone:
         self.overflows = 0
         #: the rate the device really runs at.
         self.rate = 0
+        #: samples the device gave since it was opened, lost ones included; and the one that is due.
+        self._captured = self._expected = 0
 
     @property
     def name(self) -> str:
@@ -51,7 +53,8 @@ class Microphone:
     def open(self) -> None:
         self.close()
         module = self._module or portaudio.load()
-        self._queue: queue.Queue[tuple[bytes, float]] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[tuple[bytes, float, int]] = queue.Queue(QUEUE)
+        self._captured = self._expected = 0
         with ExitStack() as stack:
             audio = stack.enter_context(portaudio.session(module))
             device = portaudio.choose(portaudio.devices(audio), self._wanted, inputs=True)
@@ -100,7 +103,9 @@ class Microphone:
             # PortAudio's own thread: hand over and leave.
             if status & overflow:
                 self.overflows += 1
-            item = (data, self._clock.monotonic())
+                self._captured += frames  # how much the driver lost it does not say: one block, at least
+            item = (data, self._clock.monotonic(), self._captured)
+            self._captured += frames
             try:
                 self._queue.put_nowait(item)
             except queue.Full:
@@ -118,7 +123,7 @@ class Microphone:
         if self._stack is None:
             raise DeviceError(f'The microphone "{self._name}" is not open.')
         try:
-            data, at = self._queue.get(timeout=max(0.001, timeout))
+            data, at, first = self._queue.get(timeout=max(0.001, timeout))
         except queue.Empty:
             silent = self._clock.monotonic() - self._heard
             if not self._stream.is_active() or silent > GONE_AFTER:
@@ -128,6 +133,9 @@ class Microphone:
             return None
         self._heard = at
         block = np.frombuffer(data, np.int16).reshape(-1, self._channels)
+        if first != self._expected:  # blocks were lost in the queue or in the driver
+            self._framer.skip(round((first - self._expected) * RATE / self.rate))
+        self._expected = first + len(block)
         if self._channel == 0 and self._channels > 1:
             mono = block.mean(axis=1, dtype=np.float32) / 32768
         elif self.rate == RATE:

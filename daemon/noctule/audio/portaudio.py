@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from noctule.errors import DeviceError
@@ -27,6 +28,28 @@ class SoundDevice:
     inputs: int
     outputs: int
     rate: int
+
+
+#: where the kernel shows its sound cards.
+CARDS = Path("/dev/snd")
+
+
+@dataclass
+class CardWatch:
+    """Notices that sound cards came or went, without PortAudio: their device files, with who may use them."""
+
+    folder: Path = CARDS
+    _seen: tuple[tuple[str, int, int], ...] | None = field(default=None, init=False)
+
+    def changed(self) -> bool:
+        """True once for each change since the last call; the first call only looks."""
+        found = []
+        with contextlib.suppress(OSError):  # no card, no folder
+            for path in self.folder.iterdir():
+                about = path.stat()
+                found.append((path.name, about.st_mode, about.st_gid))
+        before, self._seen = self._seen, tuple(sorted(found))
+        return before is not None and before != self._seen
 
 
 def load() -> Any:

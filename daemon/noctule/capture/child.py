@@ -19,14 +19,16 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noctule.capture import wire
 from noctule.capture.discover import resolve
 from noctule.capture.layout import FORMATS, Bytes2D, copy_planes, picture_bytes
+from noctule.capture.look import look_of
 from noctule.capture.masks import paint
 from noctule.capture.ring import RingWriter
-from noctule.capture.sources.base import Picture, Source, StreamInfo
+from noctule.capture.sources.base import OnDemand, Paced, Picture, Source, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError, NoctuleError
 
@@ -49,6 +51,8 @@ _MAX_DATA = 280 << 20
 _PR_SET_PDEATHSIG = 1
 #: seconds between attempts to reach a stream.
 _RETRY = 1.0
+#: longest nap between two pictures of a lowered rate, in seconds.
+_PACE_NAP = 0.1
 
 
 def make_source(spec: SourceSpec) -> Source:
@@ -75,6 +79,8 @@ class Runner:
         self.ring: RingWriter | None = None
         self.want_packets = False
         self.stopping = False
+        #: seconds between two pictures that are shown, 0 for as they come; and when the next one is due
+        self._gap = self._next = 0.0
         #: announcements the owner had no room for; the pictures are in the ring all the same.
         self.unheard = 0
         self._described: StreamInfo | None = None
@@ -89,10 +95,13 @@ class Runner:
             wire.send(self.sock, {"t": "opened", "about": about})
             while not self.stopping:
                 self._listen()
+                if isinstance(self.source, OnDemand) and self._early():
+                    continue
                 delivery = self.source.read()
-                if delivery.alive:
+                shown = [picture for picture in delivery.pictures if self._due()]
+                if delivery.alive or (delivery.pictures and not shown):
                     wire.send(self.sock, {"t": "beat"})
-                for picture in delivery.pictures:
+                for picture in shown:
                     self._show(picture)
                 if self.want_packets and delivery.packet is not None and not self.spec.masks:
                     self._pass_on(self.source.stream(), [delivery.packet])
@@ -123,6 +132,34 @@ class Runner:
                 self.want_packets = bool(message["on"])
                 self._described = None
                 self._encoder = None
+            elif message["t"] == "pace":
+                self._pace(float(message["fps"]))
+
+    def _pace(self, fps: float) -> None:
+        """Show at most `fps` pictures a second; 0 for all."""
+        gap = 1 / fps if fps > 0 else 0.0
+        if gap == self._gap:
+            return
+        self._gap, self._next = gap, 0.0
+        if isinstance(self.source, Paced):
+            self.source.pace(fps)
+
+    def _early(self) -> bool:
+        """Nap, in short pieces that keep the owner informed, while the next picture is not due."""
+        left = self._next - time.monotonic() if self._gap else 0.0
+        if left <= 0:
+            return False
+        time.sleep(min(left, _PACE_NAP))
+        wire.send(self.sock, {"t": "beat"})
+        return True
+
+    def _due(self) -> bool:
+        """Whether a picture that came is to be shown."""
+        now = time.monotonic()
+        if self._gap and now < self._next and not isinstance(self.source, Paced):
+            return False
+        self._next = max(self._next + self._gap, now)
+        return True
 
     def _show(self, picture: Picture) -> None:
         size = picture_bytes(FORMATS[picture.pix_fmt], picture.width, picture.height)
@@ -136,6 +173,8 @@ class Runner:
                 picture.fill(ring.fd, offset)
             else:
                 copy_planes(picture.planes, planes)
+            if picture.finish is not None:
+                picture.finish(planes)
             if masks:
                 paint(planes, picture.pix_fmt, picture.width, picture.height, picture.rotation, masks)
 
@@ -151,7 +190,10 @@ class Runner:
             rotation=picture.rotation,
             flags=picture.flags | {"masked"} if masks else picture.flags,
         )
-        if not wire.send(self.sock, {"t": "frame", "n": number}):
+        message: dict[str, Any] = {"t": "frame", "n": number}
+        if picture.small is not None:
+            message["look"] = look_of(picture.small, picture.rotation, masks)
+        if not wire.send(self.sock, message):
             self.unheard += 1
         if self.want_packets and (masks or self.source.stream() is None):
             # What is encoded is what was shown: with its masks.
@@ -211,7 +253,9 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
             if kinds and spec.kind not in kinds:
                 raise DeviceError(f"this process shows displays only, not {spec.kind}")
             spec = resolve(spec)
-            Runner(sock, make_source(spec), spec).run()
+            source = make_source(spec)
+            wire.send(sock, {"t": "beat"})  # the libraries are loaded, which takes seconds on a busy board
+            Runner(sock, source, spec).run()
             wire.send(sock, {"t": "ended"})
         except EOFError:
             wire.send(sock, {"t": "error", "message": f"{spec.name} ended", "hint": "", "code": "device"})
@@ -226,12 +270,15 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
 
 
 def confine() -> None:
-    """Die with the owner; bounded memory; no core files (they would hold pictures); Ctrl-C is the owner's."""
+    """Die with the owner; bounded memory, and first to go when it runs out; no core files (they would hold pictures);
+    Ctrl-C is the owner's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (_MAX_DATA, _MAX_DATA))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def main() -> None:

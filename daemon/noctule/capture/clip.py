@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noctule.capture.feed import LOST, PAUSED, Feed
+from noctule.capture.feed import Feed
+from noctule.capture.files import atomic_file, writing
 from noctule.capture.preroll import TimedPacket
 from noctule.capture.sources.base import StreamInfo
-from noctule.capture.store import atomic_file, writing
+from noctule.capture.states import LOST, PAUSED
 from noctule.errors import DeviceError, NoctuleError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from noctule.capture.frame import Frame, Picture
+from noctule.capture.frame import Frame, Origin, Picture
 from noctule.capture.layout import FORMATS, FULL_RANGE_NAMES, check_size, plane_shapes
 
 #: AVColorSpace -> our name (libavutil/pixfmt.h)
@@ -99,7 +99,8 @@ def rotation_of(av_frame: Any) -> int:
 
 
 def frame_of(av_frame: Any, source: str, seq: int, pts: Fraction, captured: float, camera: bool = False) -> Frame:
-    """A Frame with its own copy of a decoded picture. InputError when it is too large."""
+    """A Frame over a decoded picture's pixels, not copied: the decoder leaves a picture alone for as long as
+    somebody holds it. InputError when it is too large."""
     check_size(av_frame.width, av_frame.height, source)
     rotation, corrupt = rotation_of(av_frame), bool(av_frame.is_corrupt)
     flags = {
@@ -108,7 +109,7 @@ def frame_of(av_frame: Any, source: str, seq: int, pts: Fraction, captured: floa
         if on
     }
     pix_fmt, matrix, full, normal = to_normal(av_frame, camera)
-    planes = tuple(np.ascontiguousarray(p).copy() for p in planes_of(normal, pix_fmt))
+    planes = tuple(planes_of(normal, pix_fmt))
     return Frame(
         source,
         seq,
@@ -122,6 +123,7 @@ def frame_of(av_frame: Any, source: str, seq: int, pts: Fraction, captured: floa
         full,
         rotation,
         frozenset(flags),
+        Origin(normal, planes),
     )
 
 
@@ -141,19 +143,29 @@ def to_av(frame: Frame) -> Any:
 
 def yuv_to_rgb(frame: Frame) -> Picture:
     """uint8 [height, width, 3] of a YUV frame, not rotated."""
-    made = to_av(frame)
-    key = (frame.pix_fmt, "rgb24", frame.width, frame.height, frame.matrix, frame.full_range)
+    rows = _packed(frame, "rgb24")
+    return np.ascontiguousarray(rows[:, : frame.width * 3]).reshape(frame.height, frame.width, 3)
+
+
+def yuv_to_rgb0(frame: Frame) -> Picture:
+    """uint8 [height, bytes per row] of a YUV frame, not rotated: four bytes a pixel, the last of no meaning, and rows
+    with FFmpeg's padding. Image encoders take it as it lies, and swscale writes it faster than three bytes."""
+    return _packed(frame, "rgb0")
+
+
+def _packed(frame: Frame, wanted: str) -> Picture:
+    key = (frame.pix_fmt, wanted, frame.width, frame.height, frame.matrix, frame.full_range)
     out = _reformatter(key).reformat(
-        made,
-        format="rgb24",
+        to_av(frame) if frame.lent is None else frame.lent,
+        format=wanted,
         threads=1,
         src_colorspace=_SWS_OF_MATRIX[frame.matrix],
         src_color_range="JPEG" if frame.full_range else "MPEG",
         dst_color_range="JPEG",
     )
-    flat = np.frombuffer(out.planes[0], np.uint8)
-    view = np.lib.stride_tricks.as_strided(flat, (frame.height, frame.width, 3), (out.planes[0].line_size, 3, 1))
-    return np.ascontiguousarray(view)
+    plane = out.planes[0]
+    flat = np.frombuffer(memoryview(plane), np.uint8)
+    return flat[: frame.height * plane.line_size].reshape(frame.height, plane.line_size)
 
 
 def yuv420_of(made: Any, frame: Frame, width: int, height: int) -> Any:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,10 +13,12 @@ from pathlib import Path
 
 from noctule.capture import v4l2info, wlwire, x11probe
 from noctule.capture.process import SYSTEM_PYTHON
+from noctule.capture.sources.wlcopy import offered
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError
 
 _CAP_SYS_ADMIN = 21
+_SET_MASTER = ord("d") << 8 | 0x1E  # DRM_IOCTL_SET_MASTER, include/uapi/drm/drm.h
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def everything() -> list[Finding]:
 def x11() -> Iterator[Finding]:
     for address in x11probe.displays():
         try:
-            about = x11probe.probe(address, timeout=0.5)
+            about = x11probe.probe(address)
             yield Finding(f"x11:{address}", f"X11 display, {about.width}x{about.height}, depth {about.depth}")
         except DeviceError as error:
             yield Finding(f"x11:{address}", "X11 display", error.message, error.hint)
@@ -46,13 +49,12 @@ def x11() -> Iterator[Finding]:
 def wayland() -> Iterator[Finding]:
     for path in wlwire.sockets():
         try:
-            connection = wlwire.Connection(path, timeout=0.5)
+            connection = wlwire.Connection(path)
         except DeviceError as error:
             yield Finding(f"wayland:{path}", "Wayland display", error.message, error.hint)
             continue
-        offered = "zwlr_screencopy_manager_v1" in connection.globals
+        problem = "" if offered(connection) else "its compositor lets no program take pictures of it"
         connection.close()
-        problem = "" if offered else "its compositor offers no screencopy"
         yield Finding(f"wayland:{path}", "Wayland display", problem)
 
 
@@ -69,11 +71,11 @@ def kms() -> Iterator[Finding]:
             )
         elif not shown:
             yield Finding(f"kms:{path}", about, "no screen is connected to it")
-        elif not _has_capability(_CAP_SYS_ADMIN):
+        elif not _has_capability(_CAP_SYS_ADMIN) and not _free(path):
             yield Finding(
                 f"kms:{path}",
                 about,
-                "reading the screen needs CAP_SYS_ADMIN where a desktop runs",
+                "a desktop holds the screen, and reading it then needs CAP_SYS_ADMIN",
                 "use the display source; or run as root",
             )
         else:
@@ -91,11 +93,12 @@ def v4l2() -> Iterator[Finding]:
             continue  # codecs and scalers; and sensors that only libcamera can drive
         modes = []
         for mode in found.modes:
-            if mode.sizes:
+            if mode.sizes and mode.format:
                 width, height, rate = max(mode.sizes)
-                modes.append(
-                    f"{mode.format or mode.fourcc} up to {width}x{height}" + (f" at {rate:g}/s" if rate else "")
-                )
+                modes.append(f"{mode.format} up to {width}x{height}" + (f" at {rate:g}/s" if rate else ""))
+        others = [mode.fourcc.strip() for mode in found.modes if not mode.format]
+        if others:
+            modes.append(f"{', '.join(others[:4])}{' and more' if len(others) > 4 else ''}, not read by Noctule")
         problem = "" if any(m.format for m in found.modes) else "it offers no format that Noctule reads"
         yield Finding(f"v4l2:{path}", f"camera {found.card}: {'; '.join(modes) or 'no formats'}", problem)
 
@@ -176,6 +179,22 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace").strip("\0\n ")
     except OSError:
         return ""
+
+
+def _free(card: Path) -> bool:
+    """Whether no desktop holds this graphics card. Who opens a card that nobody holds becomes its master and may read
+    its screen; asking for that again then succeeds (drivers/gpu/drm/drm_auth.c), and closing gives it back."""
+    try:
+        fd = os.open(card, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(fd, _SET_MASTER)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _has_capability(number: int) -> bool:

@@ -28,6 +28,12 @@ def _image(frame: Frame) -> Image.Image:
         return Image.frombuffer("RGB", size, plane.data, "raw", _RAW[frame.pix_fmt], plane.shape[1], 1)
     if frame.pix_fmt == "gray":
         return Image.fromarray(np.ascontiguousarray(frame.luma()))
+    # swscale leaves the last columns of some widths (1 to 4 over a multiple of 16) unpainted in this layout
+    if frame.format.is_yuv and not frame.rotation and frame.width % 16 == 0:
+        from noctule.capture.colour import yuv_to_rgb0
+
+        rows: Any = yuv_to_rgb0(frame)
+        return Image.frombuffer("RGB", (frame.width, frame.height), rows.data, "raw", "RGBX", rows.shape[1], 1)
     return Image.fromarray(np.ascontiguousarray(frame.rgb()))
 
 
@@ -46,7 +52,8 @@ def jpeg(frame: Frame, quality: int = 80, size: tuple[int, int] | None = None) -
 def png(frame: Frame) -> bytes:
     """A PNG file of the upright picture; compression level 3, where screens stop getting smaller."""
     out = io.BytesIO()
-    _image(frame).save(out, "png", compress_level=3)
+    image = _image(frame)
+    (image.convert("RGB") if image.mode == "RGBX" else image).save(out, "png", compress_level=3)
     return out.getvalue()
 
 

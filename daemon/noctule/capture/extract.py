@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noctule.capture import select
-from noctule.capture.feed import Feed
 from noctule.capture.frame import Frame
 from noctule.capture.reader import Decoded, VideoFile, every_in_file
 from noctule.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from noctule.capture.feed import Feed
 
 MODES = ("every", "nth", "at", "keyframes", "scenes", "motion")
 

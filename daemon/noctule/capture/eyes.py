@@ -16,6 +16,7 @@ from noctule.capture.frame import Frame
 from noctule.capture.needs import need_capture
 from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec, parse_address, parse_masks
+from noctule.capture.states import LIVE, OPENING
 from noctule.capture.store import Limits, Store
 from noctule.capture.watch import Watch
 from noctule.config.schema import Capture, Config, Source
@@ -92,6 +93,7 @@ class Eyes:
         self.publish = publish or (lambda *_: None)
         self.feeds: dict[str, Feed] = {}
         self.watches: list[Watch] = []
+        self._eased = False
         settings = self.capture()
         self.store = Store(settings.folder, self._limits)
         if settings.enabled:
@@ -174,6 +176,21 @@ class Eyes:
             self.publish("capture.resumed", f"{feed.spec.name} may be opened again", 5, {"source": feed.spec.name})
         return [feed.spec.name for feed in feeds]
 
+    def slow(self, fps: float) -> int:
+        """Lower every source's rate to `fps`, 0 for its own again; how many are open now."""
+        for feed in self.feeds.values():
+            feed.slow(fps)
+        return sum(feed.state in (OPENING, LIVE) for feed in self.feeds.values())
+
+    def ease(self, on: bool) -> bool:
+        """Stop what nobody asked for just now (watching, pre-roll, thumbnails), or go on; False: there is none."""
+        self._eased = on
+        for watch in self.watches:
+            watch.held = on
+        for feed in self.feeds.values():
+            feed.ease(on)
+        return bool(self.watches) or any(feed.spec.preroll > 0 for feed in self.feeds.values())
+
     def status(self) -> list[Mapping[str, Any]]:
         return [feed.status() for feed in self.feeds.values()]
 
@@ -202,7 +219,7 @@ class Eyes:
 
     def _thumbnail(self, frame: Frame) -> str:
         """Store a small picture where the configuration wants it; its path or ""."""
-        if not self.capture().thumbnails:
+        if not self.capture().thumbnails or self._eased:
             return ""
         from noctule.capture.encode import jpeg
 

@@ -15,19 +15,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from noctule.capture.door import Door, HelperProcess
-from noctule.capture.frame import Frame
+from noctule.capture.frame import Frame, Luma
 from noctule.capture.launch import Launcher
 from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.process import CaptureProcess
-from noctule.capture.report import report
+from noctule.capture.report import news, report
 from noctule.capture.ring import RingReader
 from noctule.capture.session import Patience, Session
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
+from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
 from noctule.capture.subscription import Announced, Subscription
 from noctule.errors import DeviceError, NoctuleError, UnavailableError
-
-CLOSED, OPENING, LIVE, LOST, PAUSED = "closed", "opening", "live", "lost", "paused"
 
 #: publish(kind, message, level, fields)
 Publish = Callable[[str, str, int, dict[str, Any]], None]
@@ -46,7 +45,7 @@ class Feed:
         door: Door | None = None,
     ) -> None:
         self.spec = spec
-        self.patience = patience or Patience.of(spec)
+        self.patience = self._starting = patience or Patience.of(spec)
         self._publish = publish or (lambda *_: None)
         self._launcher = Launcher(spec, python, command, door)
         self._lock = threading.RLock()
@@ -57,8 +56,8 @@ class Feed:
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
-        self._last_wanted = float("-inf")
-        self._paused = self._missing = False
+        self._last_wanted, self._pace = float("-inf"), 0.0
+        self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
         self.state, self.error = CLOSED, None
         #: what `display` or `camera` stands for at the moment.
@@ -136,18 +135,22 @@ class Feed:
                 for timed in self._preroll.since(since):
                     listener(self._preroll.stream, timed)
             self._listeners.append(listener)
-            self._ask_packets()
+            self._tell_process()
         self._wake.set()
 
     def unlisten(self, listener: Callable[[StreamInfo, TimedPacket], None]) -> None:
         with self._lock:
             self._listeners.remove(listener)
             self._last_wanted = time.monotonic()
-            self._ask_packets()
+            self._tell_process()
 
-    def _ask_packets(self) -> None:
+    def _tell_process(self) -> None:
         if self._process is not None:
-            self._process.tell({"t": "packets", "on": bool(self._listeners or self.spec.preroll > 0)})
+            self._process.tell({"t": "packets", "on": bool(self._listeners or self._keeps())})
+            self._process.tell({"t": "pace", "fps": self._pace})
+
+    def _keeps(self) -> bool:
+        return self.spec.preroll > 0 and not self._eased
 
     # --- for the owner
 
@@ -162,6 +165,20 @@ class Feed:
             self._paused = False
         self._wake.set()
 
+    def slow(self, fps: float) -> None:
+        """Show at most `fps` pictures a second from now on; 0 for all that come."""
+        with self._lock:
+            self._pace = fps
+            self._tell_process()
+
+    def ease(self, on: bool) -> None:
+        """Keep no video for clips, which lets the source close when nobody looks; or keep it again."""
+        with self._lock:
+            self._eased = on
+            self._preroll.clear()
+            self._tell_process()
+        self._wake.set()
+
     def status(self) -> dict[str, Any]:
         """For `noctule status` and the status page."""
         with self._lock:
@@ -170,6 +187,7 @@ class Feed:
                 "preroll_s": round(self._preroll.kept, 1),
                 "viewers": len(self._viewers) + len(self._listeners),
                 "dropped": sum(v.dropped for v in self._viewers),
+                **({"lowered_fps": self._pace} if self._pace else {}),
             }
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -200,7 +218,7 @@ class Feed:
         with self._lock:
             if self._paused:
                 return False
-            if self._viewers or self._listeners or self.spec.preroll > 0:
+            if self._viewers or self._listeners or self._keeps():
                 return True
             return time.monotonic() - self._last_wanted < self.patience.linger and self.state in (OPENING, LIVE)
 
@@ -216,11 +234,8 @@ class Feed:
             beat()
             if missing is None and time.monotonic() >= until:
                 return
-            self._nap(
-                min(self.patience.look, max(0.02, until - time.monotonic()))
-                if missing is None
-                else self.patience.look
-            )
+            left = max(0.02, until - time.monotonic())
+            self._nap(min(self.patience.look, left) if missing is None else self.patience.look)
             now_missing = self._launcher.absence()
             if missing is not None and now_missing is None:
                 return
@@ -241,20 +256,8 @@ class Feed:
             if state in (CLOSED, PAUSED):
                 self._latest = None
             self._changed.notify_all()
-        name = self.spec.name
-        if state == LOST and error is not None and (old is None or old.message != error.message):
-            self._publish(
-                "capture.lost",
-                f"{name} gives no pictures: {error.message}",
-                4,
-                {"source": name, "reason": error.message, "hint": error.hint},
-            )
-        elif state == LIVE and before != LIVE:
-            self._publish("capture.live", f"{name} gives pictures", 6, {"source": name, **self.about})
-        elif state == PAUSED and before != PAUSED:
-            self._publish("capture.paused", f"{name} is paused and its device closed", 5, {"source": name})
-        elif state == CLOSED and before == LIVE:
-            self._publish("capture.closed", f"{name} is closed: nobody looks", 6, {"source": name})
+        if (said := news(self.spec.name, before, state, old, error, self.about)) is not None:
+            self._publish(*said)
 
     def _session(self, stop: threading.Event, beat: Callable[[], None]) -> tuple[NoctuleError | None, bool]:
         """One life of a capture process: (why it ended or None when it was not wanted any more, frames came)."""
@@ -270,10 +273,10 @@ class Feed:
             self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
-        session = Session(process, self, self.patience)
+        session = Session(process, self, self._starting)
         with self._lock:
             self._process = process
-            self._ask_packets()
+            self._tell_process()
 
         def go_on() -> bool:
             beat()
@@ -282,6 +285,7 @@ class Feed:
         error: NoctuleError | None = None
         try:
             error = session.run(go_on)
+            self._starting = self._starting.longer() if session.slow else self.patience
             return error, session.live
         finally:
             with self._lock:
@@ -298,9 +302,9 @@ class Feed:
         self._missing = True
         self._become(LOST, error)
 
-    def arrived(self, ring: RingReader, number: int, now: float) -> None:
+    def arrived(self, ring: RingReader, number: int, now: float, look: Luma | None) -> None:
         with self._changed:
-            announced = Announced(ring, number, self.spec.name, self.frames, now)
+            announced = Announced(ring, number, self.spec.name, self.frames, now, look)
             self._latest = announced
             self.frames += 1
             self._marks = [*(t for t in self._marks[-240:] if t > now - 3.0), now]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,20 @@ import numpy.typing as npt
 from noctule.capture.layout import FORMATS, Bytes2D, PixelFormat, plane_shapes
 
 Picture = npt.NDArray[np.uint8]
+Luma = npt.NDArray[np.float32]
 
 #: colour matrices by name, with the number in the ring's slot header
 MATRICES = {"rgb": 0, "bt601": 1, "bt709": 2, "bt2020": 3}
 #: flags with their bit in the ring's slot header
 FLAGS = {"corrupt": 1, "key": 2, "interlaced": 4, "masked": 8}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """FFmpeg's frame and the views of it that a Frame was made with."""
+
+    frame: Any
+    planes: tuple[Bytes2D, ...]
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,10 @@ class Frame:
     full_range: bool = False
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
+    #: FFmpeg's frame when `planes` are views of it (it lives as long as they do): see `lent`
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    #: float32 [36, 64], the brightness in small where the device made it (a Raspberry Pi camera's second stream)
+    look: Luma | None = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> PixelFormat:
@@ -52,6 +66,15 @@ class Frame:
     def upright_size(self) -> tuple[int, int]:
         """(width, height) after rotation."""
         return (self.height, self.width) if self.rotation in (90, 270) else (self.width, self.height)
+
+    @property
+    def lent(self) -> Any:
+        """FFmpeg's frame with exactly these pixels; None after `replace(frame, planes=…)`: it is another picture."""
+        return self.origin.frame if self.origin is not None and self.origin.planes is self.planes else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: the pixels go along, FFmpeg's frame cannot."""
+        return {**self.__dict__, "origin": None}
 
     def rgb(self) -> Picture:
         """uint8 [height, width, 3], upright. For packed RGB layouts a view without a copy (not contiguous); YUV is
@@ -81,6 +104,8 @@ class Frame:
     def small_luma(self, width: int = 64, height: int = 36) -> npt.NDArray[np.float32]:
         """float32 [height, width] of block-mean brightness, *not* rotated: the cheap fingerprint that scene and
         motion detection compare. Samples at most 4 x 4 pixels a block, so its cost does not grow with the picture."""
+        if self.look is not None and self.look.shape == (height, width):
+            return self.look
         plane = (
             self.planes[0].reshape(self.height, self.width, -1)[..., 1] if self.format.rgb else self._stored_luma()
         )

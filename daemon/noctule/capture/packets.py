@@ -77,7 +77,7 @@ class Encoder:
 class ClipWriter:
     """Writes packets, the first a key frame, to `path` as MP4 without decoding them. Times in the file start at 0.
 
-    The caller makes the file appear atomically (store.atomic_file). Raises DeviceError in words.
+    The caller makes the file appear atomically (files.atomic_file). Raises DeviceError in words.
     """
 
     def __init__(self, path: Path, stream: StreamInfo) -> None:

@@ -13,7 +13,7 @@ import av
 import av.error
 import numpy as np
 
-from noctule.capture.avopen import MAX_BAD_PACKETS, decode_packet, explained, open_input, video_stream
+from noctule.capture.avopen import MAX_BAD_PACKETS, decode_alone, decode_packet, explained, open_input, video_stream
 from noctule.capture.colour import frame_of, planes_of, to_normal
 from noctule.capture.frame import Frame
 from noctule.capture.layout import check_size
@@ -72,6 +72,7 @@ class VideoFile:
         self._container = open_input(self.name, self.name, device=False)
         try:
             self._stream = video_stream(self._container, self.name, device=False)
+            decode_alone(self._stream)
             context = self._stream.codec_context
             check_size(context.width, context.height, self.name)
         except BaseException:
@@ -197,6 +198,7 @@ class VideoFile:
             self._container.close()
             self._container = open_input(self.name, self.name, device=False)
             self._stream = video_stream(self._container, self.name, device=False)
+            decode_alone(self._stream)
 
     def _decode(self, keys_only: bool = False) -> Iterator[Decoded]:
         self._untouched = False

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from noctule.capture.door import HelperProcess
 from noctule.capture.process import CaptureProcess
+from noctule.capture.states import CLOSED, LIVE, LOST, PAUSED
 from noctule.capture.subscription import Announced
+from noctule.errors import NoctuleError
 
 if TYPE_CHECKING:
     from noctule.capture.feed import Feed
@@ -40,3 +42,25 @@ def report(
         "pid": process.pid if process else None,
         "about": dict(feed.about),
     }
+
+
+def news(
+    name: str,
+    before: str,
+    state: str,
+    old: NoctuleError | None,
+    error: NoctuleError | None,
+    about: dict[str, Any],
+) -> tuple[str, str, int, dict[str, Any]] | None:
+    """(kind, message, level, fields) of what is worth telling when a source goes from a state to another: each thing
+    once, not again for the same reason. about: what the source is."""
+    if state == LOST and error is not None and (old is None or old.message != error.message):
+        fields = {"source": name, "reason": error.message, "hint": error.hint}
+        return "capture.lost", f"{name} gives no pictures: {error.message}", 4, fields
+    if state == LIVE and before != LIVE:
+        return "capture.live", f"{name} gives pictures", 6, {"source": name, **about}
+    if state == PAUSED and before != PAUSED:
+        return "capture.paused", f"{name} is paused and its device closed", 5, {"source": name}
+    if state == CLOSED and before == LIVE:
+        return "capture.closed", f"{name} is closed: nobody looks", 6, {"source": name}
+    return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
 from noctule.capture import wire
 from noctule.capture.door import HelperProcess
+from noctule.capture.frame import Luma
+from noctule.capture.look import look_from
 from noctule.capture.preroll import TimedPacket
 from noctule.capture.process import CaptureProcess
 from noctule.capture.ring import RingReader
@@ -18,6 +20,9 @@ from noctule.capture.sources.base import Packet, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError, NoctuleError, UnavailableError
 
+#: a process that was too slow to its first frame gets twice the time at its next attempt, up to this many seconds:
+#: killing it and starting again would only make a busy board busier.
+OPEN_LONGEST = 30.0
 #: seconds that one look at the socket may take.
 _TICK = 0.1
 
@@ -34,6 +39,10 @@ class Patience:
     backoff_max: float = 5.0
     look: float = 0.25
 
+    def longer(self) -> Patience:
+        """For the next attempt after one that was too slow to its first frame."""
+        return replace(self, open=min(self.open * 2, max(OPEN_LONGEST, self.open)))
+
     @classmethod
     def of(cls, spec: SourceSpec, stall: float = 1.0, linger: float = 5.0) -> Patience:
         """Network streams get more time: they wait for a key frame, and links hiccup."""
@@ -49,8 +58,8 @@ class Owner(Protocol):
     def opened(self, about: dict[str, Any]) -> None:
         """The source is open; what it really is."""
 
-    def arrived(self, ring: RingReader, number: int, now: float) -> None:
-        """A whole frame lies in the ring."""
+    def arrived(self, ring: RingReader, number: int, now: float, look: Luma | None) -> None:
+        """A whole frame lies in the ring. look: its small brightness, where the device gives one."""
 
     def troubled(self, error: NoctuleError) -> None:
         """The process cannot reach the source and goes on trying."""
@@ -70,6 +79,8 @@ class Session:
         self._ring: RingReader | None = None
         #: frames came.
         self.live = False
+        #: it ended because the process said nothing for too long before its first frame.
+        self.slow = False
 
     def run(self, go_on: Callable[[], bool]) -> NoctuleError | None:
         """Until `go_on()` says no (then None) or the process ends, fails or stalls (then why)."""
@@ -83,6 +94,7 @@ class Session:
             now = time.monotonic()
             if got is None:
                 if now - alive_at > limit:
+                    self.slow = not self.live
                     return DeviceError(f"no picture came for {limit:g} s", "the device or its driver is stuck")
                 continue
             message, fd, data = got
@@ -104,7 +116,7 @@ class Session:
         kind = message["t"]
         if kind == "frame" and self._ring is not None:
             self.live = True
-            self._owner.arrived(self._ring, int(message["n"]), now)
+            self._owner.arrived(self._ring, int(message["n"]), now, look_from(message.get("look")))
         elif kind == "ring" and fd is not None:
             try:
                 # The old ring's memory goes with the last frame or viewer that still refers to it.

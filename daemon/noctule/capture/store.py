@@ -12,19 +12,12 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from noctule.errors import DeviceError, NoctuleError
-
-_HIDDEN = ".new-"
-
-
-class FullError(DeviceError):
-    """The disk or the quota has no room."""
-
-    code = "full"
+from noctule.capture.files import HIDDEN, FullError, write_file, writing
+from noctule.errors import NoctuleError
 
 
 @dataclass(frozen=True)
@@ -41,42 +34,6 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".")[:80] or "source"
 
 
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A hidden path to write to; what was written appears as `path`, on the disk, when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f"{_HIDDEN}{os.getpid()}-{threading.get_ident()}-{path.name}")
-    try:
-        yield hidden
-        with hidden.open("rb") as file:
-            os.fsync(file.fileno())
-        hidden.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        hidden.unlink(missing_ok=True)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """`data` as the file `path`, all or nothing. DeviceError when the disk is full or the folder is not ours."""
-    with writing(path), atomic_file(path) as hidden:
-        hidden.write_bytes(data)
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say what is wrong when a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == 28:  # ENOSPC
-            raise FullError(f"{path.parent} has no room for {path.name}: the disk is full") from None
-        raise DeviceError(f"{path} cannot be written: {error.strerror}") from None
-
-
 class Store:
     """The picture folder. Thread-safe."""
 
@@ -88,7 +45,7 @@ class Store:
 
     def clean(self) -> int:
         """Remove what a crash left half written; returns how many files."""
-        found = list(self.folder.glob(f"*/{_HIDDEN}*")) if self.folder.is_dir() else []
+        found = list(self.folder.glob(f"*/{HIDDEN}*")) if self.folder.is_dir() else []
         for path in found:
             path.unlink(missing_ok=True)
         return len(found)

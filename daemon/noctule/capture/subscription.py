@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from noctule.capture.frame import Frame
+from noctule.capture.frame import Frame, Luma
 from noctule.capture.ring import RingReader
 
 if TYPE_CHECKING:
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 class Announced:
     """A frame that lies in the ring. `take` copies it out."""
 
-    def __init__(self, ring: RingReader, number: int, source: str, seq: int, at: float) -> None:
+    def __init__(
+        self, ring: RingReader, number: int, source: str, seq: int, at: float, look: Luma | None = None
+    ) -> None:
         self.ring, self.number, self.source, self.seq, self.at = ring, number, source, seq, at
+        self.look = look
 
     def take(self) -> Frame | None:
         """The frame, or None when the ring has gone over it."""
-        return self.ring.read(self.number, self.source, self.seq)
+        frame = self.ring.read(self.number, self.source, self.seq)
+        return frame if frame is None or self.look is None else replace(frame, look=self.look)
 
 
 class Subscription:

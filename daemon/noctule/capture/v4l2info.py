@@ -91,9 +91,15 @@ def _ask(fd: int, path: str) -> Camera | None:
         except OSError:
             break
         fourcc = answer[44:48]
-        modes.append(Mode(FORMATS.get(fourcc, ""), fourcc.decode("latin-1"), _sizes(fd, fourcc)))
+        modes.append(Mode(FORMATS.get(fourcc, ""), _printed(fourcc), _sizes(fd, fourcc)))
     names = [text.split(b"\0")[0].decode(errors="replace") for text in (card, driver, bus)]
     return Camera(path, names[0], names[1], names[2], tuple(modes))
+
+
+def _printed(fourcc: bytes) -> str:
+    """A format's four characters; bit 31 marks the big-endian twin of one (V4L2_PIX_FMT_FLAG_BE)."""
+    name = "".join(chr(byte & 0x7F) if 32 <= byte & 0x7F < 127 else "?" for byte in fourcc)
+    return name + ("-BE" if fourcc[3] & 0x80 else "")
 
 
 def _sizes(fd: int, fourcc: bytes) -> tuple[tuple[int, int, float], ...]:

@@ -26,11 +26,21 @@ class Watch:
         self._motion, self._scenes = MotionDetector(), SceneDetector()
         self._seen: float | None = None
         self._settled = 0.0
+        #: the owner's: do not look for a while, and let the source close
+        self.held = False
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
-        """Until `stop`; holds the source open."""
+        """Until `stop`; holds the source open, except while it is `held`."""
+        while not stop.is_set():
+            if self.held:
+                beat()
+                stop.wait(0.25)
+                continue
+            self._look_on(stop, beat)
+
+    def _look_on(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         with self.feed.subscribe(2) as viewer:
-            while not stop.is_set():
+            while not (stop.is_set() or self.held):
                 frame = viewer.get(0.25)
                 beat()
                 if frame is not None and (self._seen is None or frame.captured - self._seen >= 0.9 / _RATE):

@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from noctule.api.client import Client
-from noctule.config import LoadedConfig, load_config
-from noctule.config.schema import Api
+if TYPE_CHECKING:  # a verb that needs neither daemon nor configuration does not pay for them
+    from noctule.api.client import Client
+    from noctule.config import LoadedConfig
 
 
 def socket_argument(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,9 @@ def socket_argument(parser: argparse.ArgumentParser) -> None:
 
 def client(options: argparse.Namespace, timeout: float = 30.0) -> Client:
     """A client of the daemon: --socket, then NOCTULE_SOCKET, then the configured one."""
+    from noctule.api.client import Client
+    from noctule.config.schema import Api
+
     named = options.socket or os.environ.get("NOCTULE_SOCKET")
     return Client(Path(named) if named else Api().socket, timeout)
 
@@ -32,6 +35,8 @@ def config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load(options: argparse.Namespace) -> LoadedConfig:
     """The configuration this command line asks for. Raises ConfigError."""
+    from noctule.config import load_config
+
     named = options.config or os.environ.get("NOCTULE_CONFIG")
     return load_config(Path(named) if named else None, os.environ, options.set)
 

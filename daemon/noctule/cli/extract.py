@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     need_capture()
     from noctule.capture.encode import encode
-    from noctule.capture.store import write_file
+    from noctule.capture.files import FolderWriter, write_file
 
     plan = plan_of(options)
     if not 1 <= options.quality <= 100:
@@ -56,14 +56,12 @@ def run(options: argparse.Namespace) -> int:
     problem: NoctuleError | None = None
     about: dict[str, Any] = {"source": options.source, "mode": plan.mode}
     try:
-        with _shots(options, plan, bar) as shots:
+        with _shots(options, plan, bar) as shots, FolderWriter(options.output) as writer:
             for number, shot in enumerate(shots):
                 entry = shot.about()
                 if shot.frame is not None:
                     entry["file"] = f"{number:06d}.{options.format}"
-                    write_file(
-                        options.output / entry["file"], encode(shot.frame, f".{options.format}", options.quality)
-                    )
+                    writer.write(entry["file"], encode(shot.frame, f".{options.format}", options.quality))
                 index.append(entry)
     except NoctuleError as error:
         if not index:
@@ -119,7 +117,6 @@ def _rate(text: str) -> Fraction:
 def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[Iterator[Shot]]:
     """The shots of whatever the source is: a file, the daemon's source, or one of our own."""
     from noctule.capture.extract import extract_file, extract_live, parse_time
-    from noctule.capture.remote import extract_remote
     from noctule.capture.spec import parse_address
 
     spec = parse_address(options.source)
@@ -130,6 +127,8 @@ def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[I
     seconds = float(parse_time(options.seconds))
     service = daemon(options, options.source)
     if service is not None:
+        from noctule.capture.remote import extract_remote
+
         yield extract_remote(service.open_stream, options.source, plan, seconds)
         return
     with own_eyes(options, options.source) as eyes:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from noctule.api.client import Client
 from noctule.capture.needs import need_capture
 from noctule.cli.common import client, config_arguments, load, socket_argument
 from noctule.errors import NoctuleError
 
 if TYPE_CHECKING:
+    from noctule.api.client import Client
     from noctule.capture.eyes import Eyes
 
 #: memory that reading a file may take (bytes); a crafted one could ask for any amount.

@@ -1,4 +1,7 @@
-"""`noctule listen FILE…`: run the wake words over WAV files; what is heard when, with its score. Needs no daemon."""
+"""`noctule listen FILE…`: run the wake words over WAV files; what is heard when, with its score. Needs no daemon.
+
+With --through the files go through the whole loop: see through.py.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,27 @@ from typing import Any
 from noctule.cli.common import config_arguments, load, say
 from noctule.errors import ConfigError
 
-HELP = "run the wake words over WAV files"
+HELP = "run the wake words, or the whole loop, over WAV files"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--word", action="append", metavar="PACKAGE", help="instead of the configured wake words")
     parser.add_argument("--threshold", type=float, help="instead of each package's own")
-    parser.add_argument("--json", action="store_true", help="one JSON object a file")
+    parser.add_argument(
+        "--through", action="store_true", help="wake, recognise, act and answer, printing each stage with its time"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="where answers go (with --through)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a file, or an event")
     config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.through:
+        from noctule.cli import through
+
+        through.check(options)
+        return through.run(options)
     from noctule.audio.chunk import HOP, RATE, to_int16
     from noctule.hearing import find_wake_word
     from noctule.wake.detector import Detector

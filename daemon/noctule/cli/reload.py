@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from noctule.cli.common import client, say, socket_argument
+from noctule.workers import LOAD_LIMIT
 
 HELP = "read the configuration again and apply what can change live"
 
@@ -14,11 +15,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    done = client(options).post("/reload")
+    done = client(options, LOAD_LIMIT).post("/reload")  # another model takes its time to load
     for key in done["applied"]:
         say(f"applied: {key}")
     for key in done["restart"]:
         say(f"needs a restart: {key}")
-    if not done["applied"] and not done["restart"]:
+    for key, why in done["failed"].items():
+        say(f"not in force: {key}: {why}")
+    if not done["applied"] and not done["restart"] and not done["failed"]:
         say("nothing has changed")
-    return 0
+    return 1 if done["failed"] else 0

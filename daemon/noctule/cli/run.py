@@ -7,12 +7,13 @@ import asyncio
 import os
 import sys
 
-from noctule.app import Needs, Service
+from noctule.app import Service
 from noctule.cli.common import config_arguments, load
 from noctule.errors import ConfigError, NoctuleError
 from noctule.events import Bus
 from noctule.journal import Journal, notify
-from noctule.organs import Host, Organ
+from noctule.language import Needs
+from noctule.organs import Host, Organ, close_all
 from noctule.workers import Engine
 
 HELP = "be the daemon (systemd does this)"
@@ -30,9 +31,19 @@ def build(needs: Needs) -> Engine:
 
 
 def grow(host: Host) -> list[Organ]:
-    """What the configuration switches on. Raises NoctuleError for settings that contradict each other."""
-    config = host.config()
+    """What the configuration switches on. Raises NoctuleError for settings that contradict each other; what was
+    plugged in before is then closed again."""
     organs: list[Organ] = []
+    try:
+        _grow_into(organs, host)
+    except NoctuleError:
+        close_all(organs, 0.5)
+        raise
+    return organs
+
+
+def _grow_into(organs: list[Organ], host: Host) -> None:
+    config = host.config()
     if config.wake.enabled and config.audio.source != "none":
         from noctule.hearing import Hearing
 
@@ -53,7 +64,6 @@ def grow(host: Host) -> list[Organ]:
         from noctule.mqtt.organ import MqttLink
 
         organs.append(MqttLink(host))
-    return organs
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,61 +1,88 @@
-"""`noctule say TEXT… -o out.wav`: a text as speech in a file; works alone, without a daemon."""
+"""`noctule say TEXT…`: a text as speech, aloud in the daemon's room, or with -o in a file, without a daemon."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
+import numpy as np
+
+from noctule.cli.common import client, load, say, socket_argument
 from noctule.cli.speech_common import open_pair, speech_arguments, warn
-from noctule.config import Config
-from noctule.lm.speech_pair import SpeechPair, sampling
-from noctule.lm.tts import Speaker, prefix_codes
-from noctule.lm.voice import read_voice, speaking_conditions
-from noctule.wavefile import WavReader, WavWriter
+from noctule.config.speech import Speech
+from noctule.errors import InputError
+from noctule.lm.codec import Samples
+from noctule.model_tts import open_speaker
+from noctule.voices import WYOMING
+from noctule.wavefile import WavWriter
+from noctule.wyoming_tts import WyomingSynthesizer
 
-HELP = "speak a text into a WAV file"
+HELP = "speak a text aloud, or into a WAV file"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="+", metavar="TEXT", help='what to say; <break time="0.5s"/> makes a pause')
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.wav", help="where the sound goes")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.wav", help="into this file instead of the daemon's loudspeaker"
+    )
     parser.add_argument("--voice", type=Path, metavar="FILE", help="a .safetensors voice, or a .wav to continue")
     speech_arguments(parser)
+    socket_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    pair, config = open_pair(options)
-    voice = options.voice or (Path(config.speech.voice) if config.speech.voice else None)
-    with pair:
-        speaker = Speaker(
-            pair.model,
-            pair.codec,
-            sampling=sampling(pair, config.speech),
-            seed=config.speech.seed,
-            codebooks=pair.verdict.codebooks if pair.model.modes == ("tts",) else None,
-            **_voice(pair, voice, config),
-        )
-        began = monotonic()
-        with WavWriter(options.output, pair.codec.shape.sample_rate) as out:
-            for pcm in speaker.say(" ".join(options.text)):
-                out.write(pcm)
-        took, length = monotonic() - began, out.frames / out.sample_rate
-    print(f"{options.output}: {length:.1f} s of speech in {took:.1f} s", file=sys.stderr)
+    text = " ".join(options.text)
+    if options.output is None:
+        return _aloud(options, text)
+    speech = load(options).config.speech
+    began = monotonic()
+    if speech.tts == WYOMING and not options.model:
+        length = _write(options.output, _engine(speech, text))
+    else:
+        pair, config = open_pair(options, "tts")
+        with pair:
+            speaker, warnings = open_speaker(pair, config.speech, options.voice)
+            for sentence in warnings:
+                warn(sentence)
+            began, rate = monotonic(), pair.codec.shape.sample_rate
+            length = _write(options.output, ((rate, pcm) for pcm in speaker.say(text)))
+    print(f"{options.output}: {length:.1f} s of speech in {monotonic() - began:.1f} s", file=sys.stderr)
     return 0
 
 
-def _voice(pair: SpeechPair, voice: Path | None, config: Config) -> dict[str, Any]:
-    """The voice as conditions, or as a prefix to continue."""
-    takes, guidance = pair.model.conditions, config.speech.guidance
-    if voice is None:
-        return {"conditions": speaking_conditions(takes, guidance=guidance)}
-    if voice.suffix.lower() != ".wav":
-        return {"conditions": speaking_conditions(takes, [read_voice(voice)], guidance)}
-    shape = pair.codec.shape
-    with WavReader(voice) as wav:
-        prefix = prefix_codes(pair.codec, wav.at_rate(shape.sample_rate, shape.frame_samples))
-        for sentence in wav.warnings:
-            warn(sentence)
-    return {"conditions": speaking_conditions(takes, guidance=guidance), "prefix": prefix}
+def _aloud(options: argparse.Namespace, text: str) -> int:
+    if options.model or options.voice:
+        raise InputError("A model and a voice are for a file: the daemon has its own.", "give -o FILE.wav")
+    answer = client(options, timeout=3600).post("/say", {"text": text})
+    if not answer["spoken"]:
+        say("It was interrupted.")
+    return 0 if answer["spoken"] else 1
+
+
+def _engine(speech: Speech, text: str) -> Iterator[tuple[int, Samples]]:
+    """(rate, samples) from somebody else's engine."""
+    synthesis = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout).begin()
+    try:
+        synthesis.more(text)
+        synthesis.close()
+        while not synthesis.done:
+            pcm = synthesis.step()
+            if pcm is not None:
+                yield synthesis.rate, pcm
+    finally:
+        synthesis.cancel()
+
+
+def _write(path: Path, sound: Iterator[tuple[int, Samples]]) -> float:
+    """The sound into a file, whole or not at all; its seconds."""
+    first = next(sound, None)
+    if first is None:
+        raise InputError("The voice made no sound of this text.")
+    with WavWriter(path, first[0]) as out:
+        out.write(np.asarray(first[1], np.float32))
+        for _, pcm in sound:
+            out.write(pcm)
+    return out.frames / out.sample_rate

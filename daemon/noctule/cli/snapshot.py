@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             frame = eyes.snapshot(options.source, options.max_age)
             data = encode(frame, suffix, eyes.capture().quality)
             size = "{}x{}".format(*frame.upright_size)
-    from noctule.capture.store import write_file
+    from noctule.capture.files import write_file
 
     write_file(path, data)
     say(f"{path}: {size}, {len(data)} bytes")

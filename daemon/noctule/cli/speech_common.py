@@ -12,25 +12,30 @@ from noctule.config import Config
 from noctule.errors import InputError
 from noctule.lm.speech_pair import SpeechPair, load_pair
 from noctule.mind import find_model
+from noctule.voices import package_of
 
 
 def speech_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="PACKAGE", help="the speech model: a folder or a name (speech.model)")
+    parser.add_argument("--model", metavar="PACKAGE", help="the speech model, a folder or a name (speech.stt, .tts)")
     parser.add_argument("--codec", metavar="PACKAGE", help="its codec, if not the one beside it")
     parser.add_argument("--threads", type=int, metavar="N", help="processor cores to use (speech.threads)")
     config_arguments(parser)
 
 
-def open_pair(options: argparse.Namespace) -> tuple[SpeechPair, Config]:
-    """The pair the command line and the configuration name, loaded and measured. Says on stderr if it will lag."""
+def open_pair(options: argparse.Namespace, side: str = "stt") -> tuple[SpeechPair, Config]:
+    """The pair the command line or the configuration's speech.stt or speech.tts (side) names, loaded and measured.
+
+    Says on stderr if it will lag.
+    """
     config = load(options).config
-    name = options.model or config.speech.model
+    name = options.model or package_of(config.speech, side)
     if not name:
-        raise InputError("no speech model is named", "give --model PACKAGE, or set speech.model")
-    codec = options.codec or config.speech.codec
+        raise InputError("no speech model is named", f"give --model PACKAGE, or set speech.{side}")
+    named = name == config.speech.model
+    codec = options.codec or (config.speech.codec if named else "")
     pair = load_pair(
-        package(name, config),
-        package(codec, config) if codec else None,
+        package(name, config, f"speech.{side}"),
+        package(codec, config, "speech.codec") if codec else None,
         threads=options.threads or config.speech.threads,
         cache_dir=cache_dir(config),
         policy=config.speech.realtime,
@@ -40,10 +45,10 @@ def open_pair(options: argparse.Namespace) -> tuple[SpeechPair, Config]:
     return pair, config
 
 
-def package(name: str, config: Config) -> Path:
-    """A path, as given on a command line, or a name in the model folders."""
+def package(name: str, config: Config, key: str) -> Path:
+    """A path, as given on a command line, or a name in the model folders; key: the setting that may name it."""
     here = Path(name)
-    return here if (here / "manifest.json").is_file() else find_model(name, config.service.models)
+    return here if (here / "manifest.json").is_file() else find_model(name, config.service.models, key)
 
 
 def cache_dir(config: Config) -> Path | None:

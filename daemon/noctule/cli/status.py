@@ -37,6 +37,7 @@ def words(status: Mapping[str, Any]) -> list[str]:
         if part["reason"]:
             lines.append(f"           {part['reason']}" + (f" ({part['hint']})" if part["hint"] else ""))
     lines += _model(status["lm"])
+    lines += _governor(status.get("governor", {}))
     lines += _ears(status["ears"]) if "ears" in status else []
     counts = status["lm"]["requests"]
     shown = ", ".join(f"{counts[key]} {key}" for key in ("received", "answered", "failed", "refused", "cancelled"))
@@ -74,15 +75,55 @@ def _model(lm: Mapping[str, Any]) -> list[str]:
         facts.append(f"context {lm['context']}")
     if "runtime" in lm:
         facts.append(str(lm["runtime"]))
-    return [f"  model    {', '.join(facts)}"]
+    lines = [f"  model    {', '.join(facts)}"]
+    if lm.get("loaded") is False:
+        lines.append("           not in memory: nobody asked for a while; the next request loads it")
+    if "configured" in lm:
+        lines.append(f"           chosen by hand; the configuration names {lm['configured']}")
+    times = [f"loaded in {lm['load_s']:.2f} s"] if "load_s" in lm else []
+    times += [f"first word after {lm['first_s']:.2f} s"] if "first_s" in lm else []
+    return [*lines, *([f"           {', '.join(times)}"] if times else [])]
+
+
+def _governor(governor: Mapping[str, Any]) -> list[str]:
+    """What was given up to spare the board, and why."""
+    if not governor.get("enabled", True):
+        return ["  governor switched off (governor.enabled)"]
+    return [
+        f"  spares   {step['what']}, because {step['why']} (for {duration(step['since_s'])})"
+        for step in governor.get("steps", ())
+    ]
 
 
 def _ears(ears: Mapping[str, Any]) -> list[str]:
     level = f", level {ears['level_db']:g} dB" if "level_db" in ears else ""
-    lines = [f"  hears    {ears['source']}: {ears['state']}{level}; {ears['session']['state']}"]
+    holes = f", {_count(ears['gaps'], 'gap')}" if ears.get("gaps") else ""
+    lines = [f"  hears    {ears['source']}: {ears['state']}{level}{holes}; {ears['session']['state']}"]
     lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
     words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
-    return [*lines, f"  wakes    for {words}"] if words else lines
+    lines += [f"  wakes    for {words}"] if words else []
+    lines += [f"  listens  with {ears['recogniser']}"] if ears.get("recogniser") else []
+    lines += _speaks(ears["voice"]) if ears.get("voice") else []
+    lines += [f"           missing: {sentence}" for sentence in ears.get("missing", {}).values()]
+    return lines + (_turn(ears["last_turn"]) if ears.get("last_turn") else [])
+
+
+def _speaks(voice: Mapping[str, Any]) -> list[str]:
+    who = voice["voice"] or "a chime only"
+    counts = f"{voice['spoken']} spoken, {voice['interrupted']} interrupted"
+    lines = [f"  speaks   with {who} through {voice['loudspeaker']}: {counts}"]
+    return [*lines, f"           {voice['trouble']}"] if voice["trouble"] else lines
+
+
+_STAGES = (("words_ms", "last word"), ("ended_ms", "end noticed"), ("token_ms", "first token"),
+           ("sound_ms", "first sound"))  # fmt: skip
+
+
+def _turn(turn: Mapping[str, Any]) -> list[str]:
+    """Where the time of the last turn went."""
+    since = ", ".join(f"{name} {turn[key]} ms" for key, name in _STAGES if key in turn)
+    after = f"; after the end of speech: {since}" if since else ""
+    return [f"  last     turn {turn['turn']}: {turn['outcome']}, {turn['total_ms']} ms in all{after}"]
 
 
 def _broker(mqtt: Mapping[str, Any]) -> list[str]:

@@ -24,10 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     # A heartbeat line comes every 15 s, so a minute of nothing means that the daemon hangs.
+    private = options.words
     for line in client(options, timeout=60).stream("GET", "/events"):
+        private = private or bool(line.get("log_words"))  # as the stream's first line says
         if options.json:
             say(json.dumps(line, ensure_ascii=False))
-        elif text := words(line, options.words):
+        elif text := words(line, private):
             say(text)
     return 0
 
@@ -37,12 +39,15 @@ def words(event: Mapping[str, Any], private: bool = False) -> str:
     kind = str(event.get("kind", ""))
     if kind == "stream.dropped":
         return f"({event.get('dropped')} events were dropped: this terminal was too slow)"
-    if kind.startswith("stream.") or int(event.get("level", 6)) > 6:
+    heard = private and kind == "speech.words"
+    if kind.startswith("stream.") or (int(event.get("level", 6)) > 6 and not heard):
         return ""
     at = time.strftime("%H:%M:%S", time.localtime(float(event.get("time", 0))))
     level = _LEVELS.get(int(event.get("level", 6)), "")
     line = f"{at} {level + ': ' if level else ''}{event.get('part')}: {event.get('message')}"
-    if private:
+    if heard:
+        line = f"{at} hears: {(event.get('fields') or {}).get('text', '')}"
+    elif private:
         fields = event.get("fields") or {}
         line += "".join(f" [{name}: {fields[name]}]" for name in sorted(PRIVATE_FIELDS & fields.keys()))
     return printable(line.replace("\n", " "))

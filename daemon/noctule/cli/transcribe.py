@@ -1,7 +1,8 @@
 """`noctule transcribe FILE.wav`: what is said in a recording, word by word; works alone, without a daemon.
 
-A speech-to-text model writes what it hears. A duplex model may be given the recording too: what is printed is then
-its own text, a reply or a translation.
+A speech-to-text model writes what it hears: the one named by speech.stt unless --model names another. With
+speech.stt = "wyoming" the engine there is asked. A duplex model may be given the recording too: what is printed is
+then its own text, a reply or a translation.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from noctule.cli.common import printable, say
+from noctule.audio.chunk import RATE, to_int16
+from noctule.cli.common import load, printable, say
 from noctule.cli.speech_common import open_pair, speech_arguments, warn
 from noctule.config import Config
+from noctule.config.speech import Speech
 from noctule.lm.codec import Samples
 from noctule.lm.duplex import Duplex
 from noctule.lm.speech_pair import SpeechPair, sampling
 from noctule.lm.stt import EndOfTurn, transcriber
 from noctule.lm.voice import speaking_conditions
 from noctule.lm.words import Word
+from noctule.voices import WYOMING
 from noctule.wavefile import WavReader
+from noctule.wyoming_stt import BLOCK, WyomingRecogniser
 
 HELP = "write down what is said in a WAV file"
 
@@ -40,6 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     with WavReader(options.file) as wav:  # a broken file is named before a model is loaded
+        speech = load(options).config.speech
+        if speech.stt == WYOMING and not options.model:
+            return _ask_engine(wav, speech, options.json)
         pair, config = open_pair(options)
         with pair:
             shape = pair.codec.shape
@@ -49,6 +57,19 @@ def run(options: argparse.Namespace) -> int:
             show.end()
         for sentence in wav.warnings:
             warn(sentence)
+    return 0
+
+
+def _ask_engine(wav: WavReader, speech: Speech, as_json: bool) -> int:
+    """Somebody else's recogniser: words without times."""
+    listening = WyomingRecogniser(speech.wyoming, speech.language, speech.timeout).begin()
+    try:
+        for block in wav.at_rate(RATE, BLOCK):
+            listening.feed(to_int16(block))
+        words = [item.text for item in listening.finish(0.0) if isinstance(item, Word)]
+    finally:
+        listening.cancel()
+    say(json.dumps({"text": " ".join(words)}, ensure_ascii=False) if as_json else printable(" ".join(words)))
     return 0
 
 
@@ -102,7 +123,8 @@ class _Plain:
 class _Times(_Plain):
     def put(self, heard: Word | EndOfTurn) -> None:
         if isinstance(heard, Word):
-            say(f"{heard.start:9.2f}  {printable(heard.text)}")
+            sure = "" if heard.confidence is None else f"  ({heard.confidence:.2f})"
+            say(f"{heard.start:9.2f}  {printable(heard.text)}{sure}")
         else:
             say(f"{heard.at:9.2f}  (end of turn)")
 
@@ -110,7 +132,9 @@ class _Times(_Plain):
 class _Json(_Plain):
     def put(self, heard: Word | EndOfTurn) -> None:
         if isinstance(heard, Word):
-            row = {"word": heard.text, "start": round(heard.start, 3), "end": round(heard.end, 3)}
+            row: dict[str, object] = {"word": heard.text, "start": round(heard.start, 3), "end": round(heard.end, 3)}
+            if heard.confidence is not None:
+                row["confidence"] = round(heard.confidence, 3)
         else:
             row = {"end_of_turn": round(heard.at, 3), "probability": round(heard.probability, 4)}
         say(json.dumps(row, ensure_ascii=False))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
 from noctule.config.scan import key_lines, split_name
 from noctule.config.schema import SECTIONS, TABLES, Config
@@ -79,6 +80,8 @@ def load_config(
         else:
             merge.problems.append(f"flag --set: {flag}: must be section.key=value")
     merge.required()
+    if not merge.problems:
+        merge.agreement()
     if merge.problems:
         raise ConfigError(merge.problems, "the configuration was not applied")
     return LoadedConfig(merge.config, merge.origins, merge.files)
@@ -104,7 +107,7 @@ class _Merge:
         except OSError as error:
             self.problems.append(f"{path}: cannot be read: {error.strerror}")
             return
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: also Python's own bound on digits
             found = re.search(r"\(at line (\d+), column \d+\)", str(error))
             where = f"{path}:{found[1]}" if found else f"{path}"
             deep = isinstance(error, RecursionError)
@@ -142,7 +145,7 @@ class _Merge:
         """A value given as text: TOML if it reads as TOML, else the text itself."""
         try:
             parsed = tomllib.loads(f"v = {value}")["v"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             parsed = value
         found = self.find(dotted)
         if found is not None and found[0] in (str, Path) and not isinstance(parsed, str):
@@ -173,6 +176,12 @@ class _Merge:
             target = target.setdefault(parts[1], TABLES[parts[0]]())
         setattr(target, parts[-1], typed)
         self.origins[dotted] = origin
+
+    def agreement(self) -> None:
+        """Settings that contradict each other, each where the one or the other was set."""
+        for item in contradictions(self.config):
+            where = self.origins.get(item.key) or self.origins.get(item.because)
+            self.problems.append(f"{where}: {item.key}: {item.text}" if where else f"{item.key}: {item.text}")
 
     def required(self) -> None:
         """In a named section a list with a minimum has no usable default: say what is missing."""

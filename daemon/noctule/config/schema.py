@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from noctule.config.keys import key
+from noctule.config.schema_health import Governor, Supervision
+from noctule.config.speech import Speech
 
 
 @dataclass
@@ -38,12 +40,26 @@ class Lm:
     """The language model that turns requests into actions and answers."""
 
     enabled: bool = key(True, "Run a language model at all.")
-    model: str = key("noctule-tiny", "A model's name in the model folders, or the path of a package.", minimum=1)
-    threads: int = key(2, "Processor cores the model may use.", minimum=1, maximum=64)
-    weight_cache: bool = key(
-        True, "Keep the unpacked weights in a file under the state folder: less memory, faster starts."
+    model: str = key(
+        "noctule-tiny", "A model's name in the model folders, or the path of a package.", live=True, minimum=1
     )
-    context: int = key(0, "Most tokens kept in mind, 0 for what the model allows.", minimum=0, maximum=1_048_576)
+    threads: int = key(2, "Processor cores the model may use.", live=True, minimum=1, maximum=64)
+    weight_cache: bool = key(
+        True, "Keep the unpacked weights in a file under the state folder: less memory, faster starts.", live=True
+    )
+    context: int = key(
+        0, "Most tokens kept in mind, 0 for what the model allows.", live=True, minimum=0, maximum=1_048_576
+    )
+    idle_unload: float = key(
+        900.0,
+        "Seconds without a request after which a large model leaves memory until the next one, 0 for never.",
+        live=True,
+        minimum=0,
+        maximum=604_800,
+    )
+    keep_warm_mb: int = key(
+        300, "A model of at most this many megabytes is never unloaded for idleness.", live=True, minimum=0
+    )
     when_full: str = key(
         "refuse",
         "A conversation longer than the context is refused, or slides on and forgets its oldest part.",
@@ -66,8 +82,12 @@ class Lm:
         minimum=-1,
         maximum=1_048_576,
     )
-    seed: int = key(0, "Start of the random numbers, so that the same requests give the same answers.", minimum=0)
-    queue: int = key(8, "Requests that may wait; further ones are refused at once.", minimum=1, maximum=1024)
+    seed: int = key(
+        0, "Start of the random numbers, so that the same requests give the same answers.", live=True, minimum=0
+    )
+    queue: int = key(
+        8, "Requests that may wait; further ones are refused at once.", live=True, minimum=1, maximum=1024
+    )
     timeout: float = key(60.0, "Seconds after which an answer is cut off.", live=True, minimum=0.1, maximum=3600)
 
 
@@ -112,6 +132,11 @@ class Audio:
     channel: int = key(1, "Which channel of the microphone, from 1; 0 mixes them all.", minimum=0, maximum=64)
     muted: bool = key(False, "Start with the microphone closed.")
     speaker: str = key("", "Part of the loudspeaker's name, empty for the board's default.")
+    output: str = key(
+        "speaker",
+        'Where answers are heard: "speaker", "off", or "file:FOLDER" for a WAV file each.',
+        maximum=1000,
+    )
 
 
 @dataclass
@@ -126,51 +151,13 @@ class Wake:
     threshold: float = key(
         0.0, "Score above which a word is heard, 0 for each package's own.", live=True, minimum=0, maximum=1
     )
-    pre_roll: float = key(0.6, "Seconds kept from before the wake word was decided.", minimum=0, maximum=5)
+    pre_roll: float = key(0.2, "Seconds kept from before the wake word was decided.", minimum=0, maximum=5)
     silence: float = key(0.7, "Seconds of silence that end a command.", minimum=0.2, maximum=5)
     patience: float = key(4.0, "Seconds to wait for the first word after the wake word.", minimum=0.5, maximum=30)
     longest: float = key(12.0, "Longest command, in seconds.", minimum=1, maximum=60)
     save: bool = key(False, "Keep clips of what woke it, for review and retraining.", live=True)
     save_quota: int = key(64, "Most megabytes of such clips.", live=True, minimum=1, maximum=100_000)
     save_days: int = key(30, "Days after which such clips are deleted.", live=True, minimum=1, maximum=3650)
-
-
-@dataclass
-class Speech:
-    """Speech recognition, and the speech model of `noctule transcribe`, `noctule say` and `noctule bench speech`."""
-
-    stt: str = key(
-        "none",
-        "Who turns speech into words: nobody, an engine that speaks the Wyoming protocol, or speech.model.",
-        choices=("none", "wyoming", "model"),
-    )
-    wyoming: str = key("", "Its address: tcp://HOST:PORT or unix://PATH.")
-    language: str = key("", "Language it is told, empty to let it choose.")
-    timeout: float = key(15.0, "Seconds it may take.", minimum=0.5, maximum=120)
-    model: str = key("", "A speech model's name in the model folders, or the path of a package; empty for none.")
-    codec: str = key("", "Its codec package; empty for the one beside it (NAME-codec).")
-    threads: int = key(2, "Processor cores the speech model may use.", minimum=1, maximum=64)
-    realtime: str = key(
-        "degrade",
-        "A model too slow for this board is refused, made coarser where that helps, or allowed to lag.",
-        choices=("refuse", "degrade", "allow"),
-    )
-    voice: str = key("", "The voice it speaks with: a .safetensors voice, or a .wav for models that continue one.")
-    guidance: float = key(2.0, "How strictly text and voice are followed, where a model offers it.", minimum=0)
-    text_temperature: float = key(
-        -1.0, "Randomness of the text stream, -1 keeps the model's own setting.", minimum=-1, maximum=5
-    )
-    text_top_k: int = key(
-        -1, "Choose among this many text tokens, 0 for all, -1 for its own.", minimum=-1, maximum=10**6
-    )
-    text_repetition_penalty: float = key(1.0, "Above 1 the text stream repeats itself less.", minimum=0.1, maximum=10)
-    audio_temperature: float = key(
-        -1.0, "Randomness of the audio codebooks, -1 keeps the model's own setting.", minimum=-1, maximum=5
-    )
-    audio_top_k: int = key(
-        -1, "Choose among this many audio codes, 0 for all, -1 for its own.", minimum=-1, maximum=10**6
-    )
-    seed: int = key(0, "Start of the random numbers, so that the same input gives the same output.", minimum=0)
 
 
 @dataclass
@@ -206,18 +193,6 @@ class Command:
     run: list[str] = key([], "Program and arguments; no shell reads them.", live=True, minimum=1, maximum=100)
     timeout: float = key(10.0, "Seconds it may run.", live=True, minimum=0.1, maximum=3600)
     reply: str = key("Done.", "What is answered when it succeeds.", live=True, maximum=500)
-
-
-@dataclass
-class Supervision:
-    """How parts that fail are brought back."""
-
-    restarts: int = key(
-        5, "Restarts of one part within the window before it is left degraded.", minimum=1, maximum=100
-    )
-    window: float = key(60.0, "Length of that window, in seconds.", minimum=1, maximum=3600)
-    retry: float = key(30.0, "Seconds between attempts to bring back a degraded part.", minimum=0.1, maximum=3600)
-    stall: float = key(15.0, "Seconds without work after which a part counts as frozen.", minimum=1, maximum=600)
 
 
 @dataclass
@@ -281,6 +256,7 @@ class Config:
     api: Api = field(default_factory=Api)
     actions: Actions = field(default_factory=Actions)
     supervision: Supervision = field(default_factory=Supervision)
+    governor: Governor = field(default_factory=Governor)
     capture: Capture = field(default_factory=Capture)
     audio: Audio = field(default_factory=Audio)
     wake: Wake = field(default_factory=Wake)
@@ -305,6 +281,7 @@ SECTIONS: dict[str, type[Any]] = {
     "api": Api,
     "actions": Actions,
     "supervision": Supervision,
+    "governor": Governor,
     "capture": Capture,
     "audio": Audio,
     "wake": Wake,

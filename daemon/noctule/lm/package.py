@@ -15,7 +15,7 @@ import numpy as np
 
 from noctule import tflite
 from noctule.errors import ModelError
-from noctule.lm.cache_file import forget_others, weight_cache
+from noctule.lm.cache_file import discard, forget_others, keep, usable, weight_cache
 from noctule.lm.text_graph import Logits, TextGraph, open_graph
 from noctule.lm.tokenizer import Tokenizer
 from noctule.manifest import Golden, Graph, Manifest, check_signatures, load_manifest
@@ -31,6 +31,8 @@ class TextPackage:
     tokenizer: Tokenizer
     graph: TextGraph
     model: tflite.Model
+    #: the file of its unpacked weights; None where none was wanted or there was no room for it.
+    cache: Path | None
 
     def close(self) -> None:
         self.model.close()
@@ -54,7 +56,8 @@ def open_text_package(
         raise ModelError(f"{manifest.folder}: the manifest lacks a section that text-lm needs")
     tokenizer = Tokenizer.load(manifest.path(info.file), info)
     runtime = runtime or tflite.default_runtime()
-    cache = weight_cache(cache_dir, manifest.name, manifest.files[graph_info.file].sha256, runtime)
+    entry = manifest.files[graph_info.file]
+    cache = usable(weight_cache(cache_dir, manifest.name, entry.sha256, runtime), entry.bytes)
     reused = cache is not None and cache.exists()
     try:
         model, graph = _start(manifest, graph_info, golden, tokenizer, runtime, threads, cache, context)
@@ -63,11 +66,12 @@ def open_text_package(
         # the same failure tells of the model or the runtime, and is raised.
         if cache is None or not reused:
             raise
-        cache.unlink(missing_ok=True)
+        discard(cache)
         model, graph = _start(manifest, graph_info, golden, tokenizer, runtime, threads, cache, context)
     if cache is not None:
+        keep(cache)
         forget_others(cache, manifest.name)
-    return TextPackage(manifest, tokenizer, graph, model)
+    return TextPackage(manifest, tokenizer, graph, model, cache)
 
 
 def _start(

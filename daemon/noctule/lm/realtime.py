@@ -63,7 +63,7 @@ def judge(
     if policy not in POLICIES:
         raise ConfigError([f"speech.realtime: {policy!r} is none of {', '.join(POLICIES)}"])
     budget, needs = frame_ms * margin, cost.total(codebooks)
-    numbers = f"{needs:.0f} ms for each {frame_ms:.0f} ms frame"
+    numbers = f"{_short(needs)} ms for each {frame_ms:.0f} ms frame"
     if needs <= budget:
         return Verdict(True, codebooks, needs, f"the speech model takes {numbers}: this board keeps up")
     late = f"the speech model takes {numbers}: this board does not keep up"
@@ -75,7 +75,12 @@ def judge(
         fits = int((budget - cost.temporal - cost.codec) / cost.codebook)
         if min(FEWEST_CODEBOOKS, codebooks) <= fits < codebooks:
             needs = cost.total(fits)
-            sentence = f"{late}, so it writes {fits} of its {codebooks} codebooks in {needs:.0f} ms: coarser sound"
+            sentence = f"{late}, so it writes {fits} of {codebooks} codebooks in {_short(needs)} ms: coarser sound"
             return Verdict(True, fits, needs, sentence)
     lag = (needs / frame_ms - 1) * 60
     return Verdict(False, codebooks, needs, f"{late} and falls {lag:.0f} s behind in each minute")
+
+
+def _short(milliseconds: float) -> str:
+    """Whole milliseconds, tenths where they matter."""
+    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.1f}"

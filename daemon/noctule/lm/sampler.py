@@ -12,7 +12,8 @@ The law. For logits x[V], temperature T > 0, in this order:
   7. a uniform number u in [0, 1) picks the first token whose cumulative p exceeds u times the sum of what stayed.
      The order of accumulation is falling p (ties by id) when any of 3, 5, 6 is set, else rising id. That is also
      the order of torch.topk, so that inverse-CDF sampling on the reference `moshi` gives the same tokens.
-T = 0 is greedy: the largest logit after 1 and 2, the lowest id among equals; no randomness is used.
+T < 0.0001 (`sampling.COLDEST`), 0 included, is greedy: the largest logit after 1 and 2, the lowest id among equals;
+no randomness is used.
 
 Logits of -inf are tokens that cannot come. NaN and +inf are refused: they mean a broken model, never a token.
 """
@@ -54,7 +55,7 @@ class Sampler:
         self, logits: NDArray[Any], history: Sequence[int] | NDArray[Any] = (), mask: Mask | None = None
     ) -> int:
         """One token id. `logits` float [V] (any leading dimensions of 1); `history` ids already produced."""
-        if self.settings.temperature == 0.0:
+        if self.settings.greedy:
             return choose(logits, self.settings, 0.0, history, mask)
         return choose(logits, self.settings, float(self._random.random()), history, mask)
 
@@ -84,7 +85,7 @@ def choose(
     ids = _allowed(mask, x.size)
     if ids is not None:
         x = x[ids]
-    if how.temperature == 0.0:
+    if how.greedy:
         best = int(x.argmax())
         _refuse_all_masked(float(x[best]), mask)
         return int(ids[best]) if ids is not None else best
@@ -104,7 +105,7 @@ def probabilities(
     x = _penalised(_checked(logits), history, how.repetition_penalty)
     full = np.zeros(x.size, np.float64)
     ids = _allowed(mask, x.size)
-    if how.temperature == 0.0:
+    if how.greedy:
         full[choose(logits, how, 0.0, history, mask)] = 1.0
         return full
     kept, p = _distribution(x if ids is None else x[ids], how, mask)
@@ -179,7 +180,7 @@ def _distribution(x: Floats, how: Sampling, mask: Mask | None) -> tuple[Ids | No
     top = float(x.max())
     _refuse_all_masked(top, mask)
     if not how.filters or (how.top_k >= x.size and how.top_p >= 1.0 and how.min_p <= 0.0):
-        return None, np.exp((x - top) * (1.0 / how.temperature))
+        return None, _shares(x, top, how.temperature)
     if 0 < how.top_k < x.size:
         kept = _largest(x, how.top_k)
         total = None
@@ -230,7 +231,7 @@ def _nucleus(x: Floats, top: float, how: Sampling) -> tuple[Ids, float]:
     """
 
     def mass(logits: Floats) -> float:
-        return float(np.exp((logits - top) * (1.0 / how.temperature)).sum(dtype=np.float64))
+        return float(_shares(logits, top, how.temperature).sum(dtype=np.float64))
 
     total = mass(x)
 
@@ -252,7 +253,13 @@ def _weights(values: Floats, top: float, temperature: float) -> Floats:
     """softmax before division: exp((x - top) / T); in float64 unless there are many (it costs 15 times more)."""
     if values.size <= _SMALL:
         return np.exp((values.astype(np.float64) - top) / temperature)
-    return np.exp((values - top) * (1.0 / temperature))
+    return _shares(values, top, temperature)
+
+
+def _shares(x: Floats, top: float, temperature: float) -> Floats:
+    """exp((x - top) / T) in the type of x. What lies too far below `top` for that type has no share."""
+    with np.errstate(over="ignore"):
+        return np.exp((x - top) * (1.0 / temperature))
 
 
 def _falling(values: Floats) -> Ids:

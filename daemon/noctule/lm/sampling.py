@@ -7,6 +7,10 @@ from typing import Any, TypeVar
 
 from noctule.errors import InputError
 
+#: A temperature below this is greedy. Already here a token whose logit is 0.01 lower has a share of e^-100, and far
+#: below it 1 / temperature is no number any more.
+COLDEST = 1e-4
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -32,6 +36,11 @@ class Sampling:
                 raise InputError(f"sampling: {name} must be from {low:g} to {high:g}, got {value!r}")
         if self.top_k != int(self.top_k):
             raise InputError(f"sampling: top_k must be a whole number, got {self.top_k!r}")
+
+    @property
+    def greedy(self) -> bool:
+        """True when the largest logit is taken, without chance."""
+        return self.temperature < COLDEST
 
     @property
     def filters(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from noctule.errors import ModelError
-from noctule.lm.cache_file import forget_others, weight_cache
+from noctule.lm.cache_file import discard, forget_others, keep, usable, weight_cache
 from noctule.manifest import Manifest
 from noctule.tflite import Model, default_runtime
 
@@ -23,7 +23,8 @@ def open_graph_file(manifest: Manifest, threads: int, cache_dir: Path | None, bu
     if manifest.graph is None:
         raise ModelError(f"{manifest.folder}: the package has no graph")
     path, runtime = manifest.path(manifest.graph.file), default_runtime()
-    cache = weight_cache(cache_dir, manifest.name, manifest.files[manifest.graph.file].sha256, runtime)
+    entry = manifest.files[manifest.graph.file]
+    cache = usable(weight_cache(cache_dir, manifest.name, entry.sha256, runtime), entry.bytes)
     reused = cache is not None and cache.exists()
 
     def attempt() -> T:
@@ -39,8 +40,9 @@ def open_graph_file(manifest: Manifest, threads: int, cache_dir: Path | None, bu
     except ModelError:
         if cache is None or not reused:
             raise
-        cache.unlink(missing_ok=True)
+        discard(cache)
         built = attempt()
     if cache is not None:
+        keep(cache)
         forget_others(cache, manifest.name)
     return built

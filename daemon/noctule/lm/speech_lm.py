@@ -91,6 +91,7 @@ class SpeechLM:
         self._random = np.random.Generator(np.random.PCG64(self._seed))
         self._history: list[deque[int]] = [deque(maxlen=REPETITION_WINDOW) for _ in range(self.layout.written)]
         self._extra: list[Floats] | None = None
+        self._said: tuple[Floats, int] | None = None
 
     @property
     def steps(self) -> int:
@@ -115,7 +116,7 @@ class SpeechLM:
         given = self._checked(force)
         self._ring.give(self._no_input if outside is None else outside)
         hidden, logits = self._temporal.step(self._rows.temporal(self._ring.frame()))
-        self._extra = None
+        self._extra = self._said = None
         if hooks.text_logits is not None:
             hooks.text_logits(logits)
         text = int(given[0]) if given is not None else UNGENERATED
@@ -123,6 +124,7 @@ class SpeechLM:
             text = self._draw(0, logits, self.sampling.text)
         if hooks.text is not None:
             text = hooks.text(text)
+        self._said = logits, text
         written = np.empty(layout.written, np.int32)
         written[0] = text
         if layout.dep_q:
@@ -139,6 +141,17 @@ class SpeechLM:
         if self._extra is None:
             self._extra = [_softmax(logits) for logits in self._temporal.extra()]
         return self._extra
+
+    def text_probability(self) -> float:
+        """Probability, at temperature 1, that the model gave to the text token it just wrote; 0 when it has none."""
+        if self._said is None:
+            return 0.0
+        logits, token = self._said
+        flat = logits.reshape(-1)
+        if not 0 <= token < flat.size:
+            return 0.0
+        shifted = np.exp((flat - flat.max()).astype(np.float64))
+        return float(shifted[token] / shifted.sum())
 
     def _audio(self, hidden: Floats, text: int, force: Tokens | None) -> Tokens:
         layout, hooks = self.layout, self.hooks
@@ -157,7 +170,7 @@ class SpeechLM:
 
     def _draw(self, stream: int, logits: Floats, how: Sampling) -> int:
         uniform = 0.0
-        if how.temperature > 0:
+        if not how.greedy:
             given = self._given_uniforms
             uniform = float(self._random.random()) if given is None else given()
         return choose(logits, how, uniform, self._history[stream])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from noctule.config.schema import Speech
+from noctule.config.speech import Speech
 from noctule.errors import ModelError
 from noctule.lm.canary import no_conditions
 from noctule.lm.codec import Codec
@@ -76,9 +76,12 @@ def load_pair(
 
 
 def find_codec(folder: Path) -> Path:
-    """The codec package that belongs to a model package."""
+    """The codec package that belongs to a model package: its own (NAME-codec), or the one that a family of models
+    shares (FAMILY-speech-codec for FAMILY-stt and FAMILY-tts)."""
     resolved = folder.absolute()
-    candidates = [resolved.with_name(f"{resolved.name}-codec"), resolved.with_name("codec")]
+    family = resolved.name.rpartition("-")[0]
+    names = [f"{resolved.name}-codec", *([f"{family}-speech-codec"] if family else []), "codec"]
+    candidates = [resolved.with_name(name) for name in names]
     for candidate in candidates:
         if (candidate / "manifest.json").is_file():
             return candidate

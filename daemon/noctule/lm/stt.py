@@ -8,6 +8,7 @@ each frame, whether the speaker will stay silent: that is the end of a turn.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from noctule.lm.words import Word, WordAssembler
 
 #: silence after the audio beyond the model's delay, so that the last word is written (as the reference: 1 s).
 _TAIL_SECONDS = 1.0
+#: the same where the end of the speech itself is known: by how much a model may write later than its delay.
+_MARGIN_SECONDS = 0.32
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Transcriber:
         self._words.reset()
         self._frames = 0
         self._turn_open = False
+        #: probabilities of the text tokens on their way through the delay ring, the next to come out first
+        self._sure: deque[float] = deque(maxlen=self._lm.layout.max_delay + 1)
 
     def feed(self, pcm: Samples) -> list[Word | EndOfTurn]:
         """One frame of audio, float32 [frame_samples] in [-1, 1] → what was completed by it."""
@@ -102,10 +107,18 @@ class Transcriber:
                 heard += self._step(self._silence)
         return heard + self._step(pcm)
 
-    def finish(self) -> Iterator[Word | EndOfTurn]:
-        """The words still to come once the audio has ended; the transcriber is then reset."""
-        for _ in range(round((self._settings.delay + _TAIL_SECONDS) * self._rate)):
-            yield from self._step(self._silence)
+    def finish(self, quiet: float = 0.0) -> Iterator[Word | EndOfTurn]:
+        """The words still to come once the audio has ended; the transcriber is then reset.
+
+        quiet: seconds of silence with which the audio already ended, for which no more silence is needed.
+        """
+        if self._frames:
+            most = round((self._settings.delay + _TAIL_SECONDS - quiet) * self._rate)
+            least = round((self._settings.delay + _MARGIN_SECONDS - quiet) * self._rate)
+            for given in range(most):
+                if quiet > 0 and given >= least and not self._words.open:
+                    break  # all that was said has had its time to be written
+                yield from self._step(self._silence)
         if (word := self._words.finish()) is not None:
             yield word
         self.reset()
@@ -116,11 +129,12 @@ class Transcriber:
             self._lm.step(codes)  # reads the initial tokens; what it writes is read back, but says nothing yet
         self._frames += 1
         frame = self._lm.step(codes)
+        self._sure.append(self._lm.text_probability())
         if frame is None:
             return []
         heard: list[Word | EndOfTurn] = []
         behind = self._lm.layout.max_delay
-        if (word := self._words.feed(int(frame[0]), self._frames - behind)) is not None:
+        if (word := self._words.feed(int(frame[0]), self._frames - behind, self._sure[0])) is not None:
             heard.append(word)
             self._turn_open = True
         heard += self._turn()

@@ -55,6 +55,13 @@ class TextFeed:
     def close(self) -> None:
         self._complete = True
 
+    @property
+    def hungry(self) -> bool:
+        """More text is needed before a further word can begin: stepping on would only make a pause."""
+        if self._complete or self._pieces or self._must_pad > 0:
+            return False
+        return len(self._entries) <= self.rules.ahead
+
     def next(self, step: int, predicted: int) -> int:
         """The token the model reads next, given what it predicted at `step`.
 

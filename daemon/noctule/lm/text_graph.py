@@ -33,10 +33,7 @@ from noctule.tflite_base import Buffers, Model, Runner, Signature, TensorSpec
 Logits = NDArray[np.float32]
 #: A prefill of T tokens costs about as much as T / 4 single steps (FACTS: 3.6 against 12.6 ms per token).
 _PREFILL_GAIN = 4
-#: What litert-torch's own runner adds to the score of a slot that must not be seen: finite, so that a row that
-#: sees nothing stays a number.
-_UNSEEN = np.float32(-0.7 * np.finfo(np.float32).max)
-_INT = np.dtype(np.int32)
+INT = np.dtype(np.int32)
 
 
 class TextGraph(abc.ABC):
@@ -63,6 +60,18 @@ class TextGraph(abc.ABC):
     def warm_up(self) -> None:
         """Run every signature of the smallest size once, so that the first request does not pay for it."""
 
+    def lean(self, on: bool) -> None:
+        """Offer only the smallest context that the graph has, and free what larger ones took; or all again.
+
+        What the caches hold is lost. A graph with a single context has nothing to give.
+        """
+        del on
+
+    @property
+    def smallest(self) -> int:
+        """The context that `lean` would offer."""
+        return self.context
+
     @abc.abstractmethod
     def clear(self) -> None:
         """Set the caches to zero (a broken run may have left NaN, which masking does not hide)."""
@@ -72,30 +81,32 @@ def open_graph(model: Model, layout: str, context: int) -> TextGraph:
     """The graph of a loaded model in the layout its manifest names."""
     if layout == "noctule":
         return NoctuleGraph(model, context)
+    from noctule.lm.text_community import CommunityGraph
+
     return CommunityGraph(model, context)
 
 
-def _caches(signature: Signature) -> dict[str, str | None]:
+def caches(signature: Signature) -> dict[str, str | None]:
     """Alias map of the KV inputs: each is replaced by the output of the same name."""
     return {name: name for name in signature.inputs if name.startswith("kv_cache_")}
 
 
-def _expect(where: str, what: str, spec: TensorSpec | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def expect(where: str, what: str, spec: TensorSpec | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     wanted = TensorSpec(shape, dtype)
     if spec != wanted:
         raise ModelError(f"{where}: {what} is {spec or 'missing'}, a text model has {wanted}")
 
 
-def _check_inputs(where: str, signature: Signature, known: set[str]) -> None:
-    caches = _caches(signature)
-    if not caches:
+def check_inputs(where: str, signature: Signature, known: set[str]) -> None:
+    held = caches(signature)
+    if not held:
         raise ModelError(f"{where}: has no kv_cache_* inputs, so it is no text model")
-    odd = sorted(signature.inputs.keys() - caches.keys() - known)
+    odd = sorted(signature.inputs.keys() - held.keys() - known)
     if odd:
         raise ModelError(f"{where}: needs the input {odd[0]!r}, which text generation does not provide")
 
 
-def _pick(sizes: Sequence[int], count: int, room: int) -> int:
+def pick(sizes: Sequence[int], count: int, room: int) -> int:
     """Which prefill length (of rising `sizes`) to run for `count` tokens with `room` slots left; 0 for none."""
     whole = [size for size in sizes if size <= min(count, room)]
     if whole:
@@ -139,7 +150,7 @@ class NoctuleGraph(TextGraph):
         largest = max(self._sizes)
         if not 2 <= context <= largest:
             raise ModelError(f"{model.path}: cannot hold a context of {context}, its largest bucket is {largest}")
-        self.context = context
+        self.context = self._whole = context
         self._buckets: dict[int, _Bucket] = {}
         self._now = self._bucket(min(self._sizes))
 
@@ -150,21 +161,21 @@ class NoctuleGraph(TextGraph):
         for name, length in [(f"decode_{slots}", 1), *((f"prefill_{size}_{slots}", size) for size in sizes)]:
             where = f"{path}: signature {name!r}"
             signature = self._model.signature(name)
-            _check_inputs(where, signature, {"tokens", "input_pos"})
-            _expect(where, "tokens", signature.inputs.get("tokens"), (length, 1), _INT)
-            _expect(where, "input_pos", signature.inputs.get("input_pos"), (1,), _INT)
-            for cache in _caches(signature):
+            check_inputs(where, signature, {"tokens", "input_pos"})
+            expect(where, "tokens", signature.inputs.get("tokens"), (length, 1), INT)
+            expect(where, "input_pos", signature.inputs.get("input_pos"), (1,), INT)
+            for cache in caches(signature):
                 if slots not in signature.inputs[cache].shape:
                     raise ModelError(f"{where}: {cache} is {signature.inputs[cache]}, it should have {slots} slots")
         logits = self._model.signature(f"decode_{slots}").outputs.get("logits")
         width = logits.shape[-1] if logits is not None else 0
-        _expect(f"{path}: signature 'decode_{slots}'", "logits", logits, (1, width), np.dtype(np.float32))
+        expect(f"{path}: signature 'decode_{slots}'", "logits", logits, (1, width), np.dtype(np.float32))
         return width
 
     def _bucket(self, slots: int) -> _Bucket:
         if slots not in self._buckets:
             name = f"decode_{slots}"
-            alias = _caches(self._model.signature(name))
+            alias = caches(self._model.signature(name))
             decode = self._model.runner(name, alias=alias)
             prefill = {
                 size: self._model.runner(f"prefill_{size}_{slots}", alias=alias, share=decode.state)
@@ -172,6 +183,17 @@ class NoctuleGraph(TextGraph):
             }
             self._buckets[slots] = _Bucket(slots, decode, prefill)
         return self._buckets[slots]
+
+    @property
+    def smallest(self) -> int:
+        return min(self._whole, *self._sizes)
+
+    def lean(self, on: bool) -> None:
+        self.context = self.smallest if on else self._whole
+        self._now = self._bucket(min(self._sizes))
+        if on:
+            self._buckets = {self._now.slots: self._now}
+        self.clear()
 
     @property
     def slots(self) -> int:
@@ -195,7 +217,7 @@ class NoctuleGraph(TextGraph):
         return runner.read("logits").reshape(-1)
 
     def prefill(self, tokens: Sequence[int], position: int) -> int:
-        size = _pick(self._sizes[self._now.slots], len(tokens), self._now.slots - position)
+        size = pick(self._sizes[self._now.slots], len(tokens), self._now.slots - position)
         if size == 0:
             self.decode(tokens[0], position)
             return 1
@@ -227,96 +249,3 @@ def _move(old: Runner, new: Runner) -> None:
         common = tuple(slice(0, min(a, b)) for a, b in zip(values.shape, target.shape, strict=True))
         target[common] = values[common]
         new.write(name, target)
-
-
-# ---- layout "litert-community" --------------------------------------------------------------------------------
-
-
-class CommunityGraph(TextGraph):
-    """decode, prefill or prefill_{T}, as litert-torch exports them."""
-
-    def __init__(self, model: Model, context: int) -> None:
-        self._path = model.path
-        self.context = context
-        decode = model.signature("decode")
-        self._slots = self._find_slots(decode, context)
-        alias = _caches(decode)
-        self._check("decode", decode, 1)
-        logits = decode.outputs.get("logits")
-        self.width = logits.shape[-1] if logits is not None else 0
-        _expect(f"{model.path}: 'decode'", "logits", logits, (1, 1, self.width), np.dtype(np.float32))
-        self._decode = model.runner("decode", alias=alias)
-        self._prefill: dict[int, Runner] = {}
-        for name, signature in model.signatures.items():
-            if re.fullmatch(r"prefill(_\d+)?", name) and "tokens" in signature.inputs:
-                length = signature.inputs["tokens"].shape[-1]
-                self._check(name, signature, length)
-                self._prefill[length] = model.runner(name, alias=alias, share=self._decode.state)
-        self._sizes = sorted(self._prefill)
-
-    def _find_slots(self, decode: Signature, context: int) -> int:
-        mask = decode.inputs.get("mask")
-        if mask is not None:
-            slots = mask.shape[-1]
-        else:
-            # Which dimension counts slots differs between exports; the manifest's context tells.
-            shapes = [decode.inputs[name].shape for name in _caches(decode)]
-            slots = context if shapes and all(context in shape for shape in shapes) else 0
-        if not 2 <= context <= slots:
-            raise ModelError(
-                f"{self._path}: its caches do not have the {context} slots that limits.context promises",
-                "set limits.context to the export's kv_cache_max_len",
-            )
-        return slots
-
-    def _check(self, name: str, signature: Signature, length: int) -> None:
-        where = f"{self._path}: signature {name!r}"
-        _check_inputs(where, signature, {"tokens", "input_pos", "mask"})
-        _expect(where, "tokens", signature.inputs.get("tokens"), (1, length), _INT)
-        _expect(where, "input_pos", signature.inputs.get("input_pos"), (length,), _INT)
-        mask = signature.inputs.get("mask")
-        if mask is not None:
-            kind = np.dtype(np.bool_) if mask.dtype == np.bool_ else np.dtype(np.float32)
-            _expect(where, "mask", mask, (1, 1, length, self._slots), kind)
-
-    def _write(self, runner: Runner, tokens: NDArray[np.int32], position: int) -> None:
-        length = tokens.size
-        positions = np.arange(position, position + length, dtype=np.int32)
-        runner.write("tokens", tokens.reshape(1, length))
-        runner.write("input_pos", positions)
-        mask = runner.signature.inputs.get("mask")
-        if mask is not None:
-            seen = np.arange(self._slots)[None] <= positions[:, None]
-            values = seen if mask.dtype == np.bool_ else np.where(seen, np.float32(0), _UNSEEN)
-            runner.write("mask", values.reshape(mask.shape))
-
-    def reserve(self, length: int, kept: int) -> None:
-        if not kept <= length <= self.context:
-            raise ValueError(f"reserve({length}, {kept}) of {self.context}")
-
-    def decode(self, token: int, position: int) -> Logits:
-        self._write(self._decode, np.array([token], np.int32), position)
-        self._decode.run()
-        return self._decode.read("logits").reshape(-1)
-
-    def prefill(self, tokens: Sequence[int], position: int) -> int:
-        size = _pick(self._sizes, len(tokens), self._slots - position)
-        if size == 0:
-            self.decode(tokens[0], position)
-            return 1
-        count = min(size, len(tokens))
-        chunk = np.zeros(size, np.int32)
-        chunk[:count] = tokens[:count]
-        self._write(self._prefill[size], chunk, position)
-        self._prefill[size].run()
-        return count
-
-    def warm_up(self) -> None:
-        self.decode(0, 0)
-        for size in self._sizes:
-            self._write(self._prefill[size], np.zeros(size, np.int32), 0)
-            self._prefill[size].run()
-        self.clear()
-
-    def clear(self) -> None:
-        self._decode.zero_state()

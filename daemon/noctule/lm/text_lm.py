@@ -101,6 +101,11 @@ class TextLM:
         return f"{runtime.name} {runtime.version}"
 
     @property
+    def weight_cache(self) -> Path | None:
+        """The file of its unpacked weights, or None: then they are in memory."""
+        return self._package.cache
+
+    @property
     def held(self) -> tuple[int, ...]:
         """Tokens the cache holds, for the next request to reuse."""
         return tuple(self._held)
@@ -272,6 +277,19 @@ class TextLM:
                 self._graph.clear()
                 raise
             return self._clock.monotonic() - began
+
+    def lean(self, on: bool) -> int:
+        """Do with the smallest context the graph offers, which frees memory and makes each step cheaper, or use all
+        of it again; the context in force. Drops the held prefix."""
+        with self._alone():
+            self._held.clear()
+            self._graph.lean(on)
+            return self._graph.context
+
+    @property
+    def smallest_context(self) -> int:
+        """What `lean` would leave."""
+        return self._graph.smallest
 
     def forget(self) -> None:
         """Drop the held prefix, and wipe it from memory."""

@@ -18,6 +18,7 @@ from noctule.errors import InputError, ModelError
 from noctule.lm.codec import Codec, Samples
 from noctule.lm.speech_lm import Hooks, SpeechSampling
 from noctule.lm.speech_model import SpeechModel
+from noctule.lm.spoken import ENGLISH, spoken
 from noctule.lm.streams import UNGENERATED, ZERO, Tokens, delayed
 from noctule.lm.text_feed import FeedRules, TextFeed
 from noctule.lm.words import Entry, script_entries
@@ -41,6 +42,8 @@ class TtsSettings:
     rules: FeedRules
     delay: int = 0
     speakers: tuple[int, ...] = ()
+    #: the model reads words alone (`noctule.lm.spoken`): digits and signs are written out for it
+    spells: bool = False
 
     @classmethod
     def of(cls, model: SpeechModel) -> TtsSettings:
@@ -63,6 +66,7 @@ class TtsSettings:
                 ),
                 delay=int(float(table.get("audio_delay") or 0.0) * layout.frame_rate),
                 speakers=(int(tokens["main"]), int(tokens["other"])) if _SPEAKER in model.conditions.inputs else (),
+                spells=table.get("text") == ENGLISH,
             )
         except (KeyError, TypeError, ValueError) as e:
             raise ModelError(
@@ -195,13 +199,14 @@ class Speaker:
             "on_frame": on_frame,
         }
 
-    def entries(self, turns: Sequence[str]) -> list[Entry]:
-        """What a script makes the model say; InputError when that is nothing."""
+    def entries(self, turns: Sequence[str], *, continued: bool = False, ends: bool = True) -> list[Entry]:
+        """What a script makes the model say; InputError when that is nothing. continued: the same speaker goes on;
+        ends: the text ends here, so that no pause follows."""
         return script_entries(
-            turns,
+            [spoken(turn, ends=ends) for turn in turns] if self.settings.spells else turns,
             self.model.tokenizer.encode,
             frame_rate=self.model.layout.frame_rate,
-            speaker_tokens=self.settings.speakers,
+            speaker_tokens=() if continued else self.settings.speakers,
         )
 
     def begin(self, entries: Sequence[Entry] = (), *, complete: bool = True) -> Utterance:

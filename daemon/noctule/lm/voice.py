@@ -39,12 +39,12 @@ def read_voice(path: Path) -> NDArray[np.float32]:
         entry = header[SPEAKER]
         begin, end = (8 + length + int(n) for n in entry["data_offsets"])
         shape, kind = [int(n) for n in entry["shape"]], str(entry["dtype"])
-    except (struct.error, ValueError, KeyError, TypeError):
+    except (struct.error, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise InputError(f"{path} is not a voice: it holds no {SPEAKER!r} tensor") from None
     width = {"F32": 4, "F16": 2, "BF16": 2}.get(kind)
     if width is None or len(shape) != 3 or shape[0] != 1 or min(shape) < 1:
         raise InputError(f"{path} is not a voice: its tensor is {kind} {shape}")
-    if end - begin != width * shape[1] * shape[2] or end > len(data):
+    if end - begin != width * shape[1] * shape[2] or begin < 0 or end > len(data):
         raise InputError(f"{path} was cut short", "copy it again")
     raw = data[begin:end]
     if kind == "BF16":  # the upper half of a float32

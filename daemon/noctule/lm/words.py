@@ -9,8 +9,9 @@ times, and `moshi/models/tts.py` for what a script may hold.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from noctule.errors import InputError
@@ -18,11 +19,21 @@ from noctule.errors import InputError
 
 @dataclass(frozen=True)
 class Word:
-    """A word heard. start, end: seconds of the audio given; `end` is when the model had finished writing it."""
+    """A word heard. start, end: seconds of the audio given; `end` is when the model had finished writing it;
+    confidence: geometric mean of its tokens' probabilities, None where nobody said."""
 
     text: str
     start: float
     end: float
+    confidence: float | None = None
+
+
+def confidence_of(words: Iterable[Word]) -> float | None:
+    """How sure a recogniser was of a whole command: the geometric mean over its words; None when it says nothing."""
+    known = [word.confidence for word in words if word.confidence is not None]
+    if not known:
+        return None
+    return math.exp(sum(math.log(max(one, 1e-9)) for one in known) / len(known))
 
 
 class WordAssembler:
@@ -51,11 +62,17 @@ class WordAssembler:
 
     def reset(self) -> None:
         self._pieces: list[int] = []
+        self._sure: list[float] = []
         self._start = 0.0
         self._marked: float | None = None
         self._now = 0.0
 
-    def feed(self, token: int, frames: int) -> Word | None:
+    @property
+    def open(self) -> bool:
+        """Whether a word is being written."""
+        return bool(self._pieces)
+
+    def feed(self, token: int, frames: int, probability: float | None = None) -> Word | None:
         """One token of the text stream, written after `frames` frames of audio; the word it completes, if any."""
         self._now = max(0.0, frames / self._rate - self._delay)
         if token == self._marker:
@@ -71,6 +88,8 @@ class WordAssembler:
             self._start = self._now if self._marked is None else self._marked
             self._marked = None
         self._pieces.append(token)
+        if probability is not None:
+            self._sure.append(math.log(max(probability, 1e-9)))
         return word
 
     def finish(self) -> Word | None:
@@ -81,8 +100,9 @@ class WordAssembler:
         if not self._pieces:
             return None
         text = self._decode(self._pieces).strip()
-        self._pieces = []
-        return Word(text, self._start, max(self._now, self._start)) if text else None
+        sure = math.exp(sum(self._sure) / len(self._sure)) if self._sure else None
+        self._pieces, self._sure = [], []
+        return Word(text, self._start, max(self._now, self._start), sure) if text else None
 
 
 @dataclass(frozen=True)

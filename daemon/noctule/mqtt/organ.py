@@ -21,6 +21,7 @@ from noctule.errors import BusyError, ConfigError, DeviceError, InputError, Noct
 from noctule.events import Subscription
 from noctule.journal import credential
 from noctule.mqtt.topics import Topics, discovery, facts, node_id, public
+from noctule.mqtt.verbs import Commands
 from noctule.organs import Host
 from noctule.supervisor import Job, Part
 from noctule.workers import Ask
@@ -63,7 +64,8 @@ class MqttLink:
         self._refusal = ""
         self._asks: deque[Ask] = deque()
         self._stale = True
-        self._counts = {"published": 0, "dropped": 0, "asked": 0}
+        self._commands: Commands | None = None
+        self._counts = {"published": 0, "dropped": 0, "asked": 0, "done": 0}
 
     # -- the worker's thread -------------------------------------------------------------------------------------
 
@@ -81,6 +83,7 @@ class MqttLink:
                         part.beat()
                         self._tell_events(client, events)
                         self._tell_answers(client)
+                        self._tell_done(client)
                         if self._stale or clock.monotonic() >= due:
                             self._stale, due = False, clock.monotonic() + EVERY
                             self._publish(client, "state", facts(self._host.status()), retain=True)
@@ -89,6 +92,9 @@ class MqttLink:
                 self._leave(client)
         finally:
             self._connected = False
+            if self._commands is not None:
+                self._commands.close()
+                self._commands = None
             while self._asks:
                 self._asks.popleft().cancel("The connection to the broker ended.")
             self.client = None
@@ -141,6 +147,7 @@ class MqttLink:
         mqtt, status = self._host.config().mqtt, self._host.status()
         if mqtt.commands:
             client.subscribe(self.topics.of("ask"), qos=1)
+            client.subscribe(self.topics.of("do/+"), qos=1)
         if mqtt.discovery:
             for place, config in discovery(self.topics, status, mqtt.commands).items():
                 component, _, thing = place.partition("/")
@@ -152,6 +159,9 @@ class MqttLink:
     def _on_message(self, client: paho.Client, data: Any, message: Any) -> None:
         """A request. A retained one is from another time, and would be asked at each start again."""
         if message.retain:
+            return
+        if message.topic != self.topics.of("ask"):
+            self._command(client, message.topic.rpartition("/")[2], message.payload)
             return
         text = ""
         try:
@@ -168,6 +178,29 @@ class MqttLink:
         else:
             self._counts["asked"] += 1
             self._asks.append(ask)
+
+    def _command(self, client: paho.Client, verb: str, payload: bytes) -> None:
+        """One of the control socket's verbs."""
+        try:
+            if len(payload) > MAX_ASK:
+                raise InputError(f"The command is larger than {MAX_ASK} bytes.")
+            if self._commands is None:
+                self._commands = Commands(self._host.config().api.socket)
+            self._commands.put(verb, payload)
+        except NoctuleError as error:
+            self._publish(client, "reply", {"verb": verb[:40], **error_body(error)})
+
+    def _tell_done(self, client: paho.Client) -> None:
+        """What became of commands; a picture has a topic of its own."""
+        while self._commands is not None and not self._commands.answers.empty():
+            done = self._commands.answers.get_nowait()
+            if isinstance(done.answer, NoctuleError):
+                self._publish(client, "reply", {"verb": done.verb, **error_body(done.answer)})
+                continue
+            if done.picture:
+                client.publish(self.topics.of("picture"), done.picture)
+            self._counts["done"] += 1
+            self._publish(client, "reply", {"verb": done.verb, "ok": True, **done.answer})
 
     def _tell_answers(self, client: paho.Client) -> None:
         """In the order in which the language worker gives them."""

@@ -4,7 +4,9 @@ PREFIX/NODE/availability   "online", "offline"; retained, the latter also as the
 PREFIX/NODE/state          the facts of `facts`, as JSON; retained
 PREFIX/NODE/event          each event as JSON, without a user's words unless service.log_words
 PREFIX/NODE/ask            a request in words, where mqtt.commands is on
-PREFIX/NODE/reply          its answer as JSON: {"text", "reply", "ok"} or {"text", "error": {…}}
+PREFIX/NODE/do/VERB        a command, where mqtt.commands is on: see verbs.py
+PREFIX/NODE/reply          its answer as JSON: {"text", "reply", "ok"} or {"verb", "ok", …}; with "error": {…} if none
+PREFIX/NODE/picture        the picture that the verb snapshot made, as JPEG
 """
 
 from __future__ import annotations
@@ -79,6 +81,10 @@ def discovery(topics: Topics, status: Mapping[str, Any], commands: bool) -> dict
                                        "value_template": "{{ value_json.temperature_c }}"}  # fmt: skip
     if commands:
         found["notify/ask"] = {**common, "name": "Ask", "command_topic": topics.of("ask")}
+        found["notify/say"] = {**common, "name": "Say", "command_topic": topics.of("do/say")}
+        found["button/mute"] = {**common, "name": "Mute", "command_topic": topics.of("do/mute"), "payload_press": ""}
+        found["button/unmute"] = {**common, "name": "Unmute", "command_topic": topics.of("do/unmute"),
+                                  "payload_press": ""}  # fmt: skip
     for place, config in found.items():
         config["unique_id"] = f"noctule_{topics.node}_{place.rpartition('/')[2]}"
     return found

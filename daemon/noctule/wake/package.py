@@ -22,6 +22,8 @@ from . import features
 WARM_UP_SECONDS = 2.1
 #: silence after a detection, so that one utterance is one event.
 REFRACTORY_SECONDS = 2.0
+#: bytes of the largest wake-word JSON; ours have three thousand.
+_LARGEST_JSON = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,14 @@ def load_package(path: str | Path) -> WakePackage:
     config = _read_config(config_path)
     micro = config["micro"]
     name = config["model"]
-    if not isinstance(name, str) or Path(name).name != name:
+    if not isinstance(name, str) or Path(name).name != name or name in ("", "..") or "\0" in name:
         raise ModelError(f"{config_path}: 'model' must be the name of a file beside it")
     extra = config.get("x_noctule", {})
     if not isinstance(extra, dict):
         raise ModelError(f"{config_path}: 'x_noctule' must be a table")
+    languages = config.get("trained_languages", [])
+    if not isinstance(languages, list):
+        raise ModelError(f"{config_path}: 'trained_languages' must be a list")
     model = config_path.parent / name
     _check_model_file(model, extra)
     _check_front_end(config_path, micro, extra)
@@ -64,7 +69,7 @@ def load_package(path: str | Path) -> WakePackage:
         model=model,
         threshold=_number(config_path, micro, "probability_cutoff", 0.0, 1.0),
         window=int(_number(config_path, micro, "sliding_window_size", 1, 100)),
-        languages=tuple(str(item) for item in config.get("trained_languages", ())),
+        languages=tuple(str(item) for item in languages),
         warm_up=_number(config_path, extra, "warm_up_ms", 0, 10_000, WARM_UP_SECONDS * 1000) / 1000,
         refractory=_number(config_path, extra, "refractory_ms", 0, 60_000, REFRACTORY_SECONDS * 1000) / 1000,
         extra=extra,
@@ -87,11 +92,15 @@ def _config_path(path: Path) -> Path:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ModelError(f"{path}: larger than {_LARGEST_JSON} bytes, so no wake-word JSON")
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{path}: there is no such wake-word package") from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ModelError(f"{path}: not a readable JSON file: {error}") from error
+    except RecursionError as error:
+        raise ModelError(f"{path}: not a readable JSON file: nested too deeply") from error
     if not isinstance(config, dict) or config.get("type") != "micro" or not isinstance(config.get("micro"), dict):
         raise ModelError(f"{path}: not a microWakeWord package ('type' must be 'micro')")
     if config.get("version") != 2:
@@ -104,7 +113,10 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _check_model_file(model: Path, extra: dict[str, Any]) -> None:
     check_tflite(model)
     data = model.read_bytes()
-    expected = extra.get("files", {}).get(model.name)
+    files = extra.get("files", {})
+    expected = files.get(model.name) if isinstance(files, dict) else None
+    if expected is not None and not isinstance(expected, dict):
+        raise ModelError(f"{model}: what the package says of this file under x_noctule.files makes no sense")
     if expected is None:
         if extra:
             raise ModelError(f"{model}: the package does not list this file under x_noctule.files")

@@ -7,6 +7,7 @@ line, and, to change something, a header that other pages cannot send.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
@@ -61,9 +62,10 @@ class StatusPage:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            raise DeviceError(
-                f"the status page cannot use port {self.port}: {error.strerror}", "change capture.page_port"
-            ) from None
+            hint = "change capture.page_port"
+            if error.errno in (errno.EAFNOSUPPORT, errno.EPERM):
+                hint = "the service's unit keeps it off every network; `noctule doctor` says how to open it"
+            raise DeviceError(f"the status page cannot use port {self.port}: {error.strerror}", hint) from None
 
     def write_address(self, path: Path) -> None:
         """Leave the address where those who may use the control socket can read it."""

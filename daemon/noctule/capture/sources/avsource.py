@@ -9,7 +9,7 @@ from typing import Any
 import av.packet
 from av.bitstream import BitStreamFilterContext
 
-from noctule.capture.avopen import MAX_BAD_PACKETS, decode_packet, explained, video_stream
+from noctule.capture.avopen import MAX_BAD_PACKETS, decode_alone, decode_packet, explained, video_stream
 from noctule.capture.colour import planes_of, rotation_of, to_normal
 from noctule.capture.layout import check_size
 from noctule.capture.sources.base import Delivery, Packet, Picture, StreamInfo
@@ -34,10 +34,15 @@ class AvSource:
         self._container: Any = None
         self._stream: Any = None
         self._packets: Any = None
+        #: the stream's own time that is 0 on ours; None before the first picture
         self._first: Fraction | None = None
+        self._own_clock = False
+        self._last = (Fraction(0), 0.0)  # pts given last, and when
         self._bad = 0
         self._lent: list[Any] = []
         self._filter: Any = None
+        #: seconds between two pictures that are decoded, 0 for all; and when the last one was
+        self._gap = self._decoded = 0.0
 
     def connect(self) -> Any:
         """The open container; raises in words."""
@@ -46,7 +51,8 @@ class AvSource:
     def open(self) -> dict[str, Any]:
         self._container = self.connect()
         self._stream = stream = video_stream(self._container, self.what, device=True)
-        stream.thread_type = "SLICE"  # FRAME threads add a frame of delay per core
+        # FRAME threads add a frame of delay per core, SLICE threads hide that slices of a picture were missing
+        decode_alone(stream)
         context = stream.codec_context
         check_size(context.width, context.height, self.what)
         self._packets = self._container.demux(stream)
@@ -64,11 +70,22 @@ class AvSource:
             packet = next(self._packets, None)
         if packet is None:
             raise EOFError
+        now = time.monotonic()
+        # a rate that was lowered leaves whole packets undecoded, where each is a picture by itself; one tick early
+        # rather than late, for the camera's own beat goes on
+        if self._gap and self._alone and now - self._decoded < self._gap * 0.9:
+            return Delivery(packet=self._packet(packet), alive=True)
+        self._decoded = now
         frames = decode_packet(packet, self._count_bad)
         self._bad = 0 if frames else self._bad
         self._lent = []
         pictures = [picture for frame in frames if (picture := self._picture(frame)) is not None]
         return Delivery(pictures, self._packet(packet))
+
+    @property
+    def _alone(self) -> bool:
+        """Whether each packet can be decoded without the ones before it."""
+        return self._stream.codec_context.name in ("mjpeg", "rawvideo", "wrapped_avframe", "bmp")
 
     def _count_bad(self) -> None:
         self._bad += 1
@@ -79,10 +96,7 @@ class AvSource:
         check_size(frame.width, frame.height, self.what)
         raw = Fraction(frame.pts) * frame.time_base if frame.pts is not None else None
         now = time.monotonic()
-        if raw is None:
-            raw = Fraction(round(now * 1e6), 10**6)
-        if self._first is None:
-            self._first = raw
+        pts = self._on_time_line(raw, now)
         rotation = (rotation_of(frame) + self.spec.rotate) % 360
         names = {"corrupt": frame.is_corrupt, "key": frame.key_frame, "interlaced": frame.interlaced_frame}
         pix_fmt, matrix, full, normal = to_normal(frame, camera=self.spec.kind in CAMERAS)
@@ -92,13 +106,28 @@ class AvSource:
             normal.width,
             normal.height,
             planes_of(normal, pix_fmt),
-            raw - self._first,
-            self._captured(float(raw), now),
+            pts,
+            self._captured(float(raw), now) if raw is not None else now,
             matrix,
             full,
             rotation,
             frozenset(name for name, on in names.items() if on),
         )
+
+    def _on_time_line(self, raw: Fraction | None, now: float) -> Fraction:
+        """The picture's time from the first one's. One without a time of its own (the first ones of an RTSP stream)
+        is timed by our clock, and the time line goes on where it was when the stream's own begins."""
+        own = raw is None
+        stamp = Fraction(round(now * 1e6), 10**6) if raw is None else raw
+        if self._first is None:
+            self._first = stamp
+        elif own != self._own_clock:
+            last, then = self._last
+            self._first = stamp - last - Fraction(max(1, round((now - then) * 1e6)), 10**6)
+        self._own_clock = own
+        pts = stamp - self._first
+        self._last = (pts, now)
+        return pts
 
     def _captured(self, stamp: float, now: float) -> float:
         """CLOCK_MONOTONIC seconds of the first pixel, from the source's own timestamp where it has that meaning."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ class Picture:
 
     fill: instead of planes, for devices that write into the ring themselves: `fill(memory, offset)` has them put the
     picture, unpadded, at `offset` bytes of the memory file, and raises NoctuleError when they did not.
+    finish: `finish(planes)` paints what belongs into the picture and was not delivered with it, in place.
     """
 
     pix_fmt: str
@@ -29,7 +30,10 @@ class Picture:
     full_range: bool = False
     rotation: int = 0
     flags: frozenset[str] = field(default_factory=frozenset)
+    #: the same picture's brightness in small, uint8 [rows, columns], where the device makes one by itself
+    small: npt.NDArray[np.uint8] | None = None
     fill: Callable[[int, int], None] | None = None
+    finish: Callable[[Sequence[npt.NDArray[np.uint8]]], None] | None = None
 
 
 @dataclass
@@ -79,3 +83,18 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let the device go."""
+
+
+@runtime_checkable
+class OnDemand(Protocol):
+    """A source that makes a picture when it is read: fewer reads are fewer pictures, none grows old in a queue."""
+
+    on_demand: Literal[True]
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A source that saves work when fewer pictures are wanted."""
+
+    def pace(self, fps: float) -> None:
+        """Deliver at most about `fps` pictures a second; 0 for all."""

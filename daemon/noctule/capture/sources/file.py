@@ -6,7 +6,7 @@ import time
 from fractions import Fraction
 from typing import Any
 
-from noctule.capture.avopen import open_input, video_stream
+from noctule.capture.avopen import decode_alone, open_input, video_stream
 from noctule.capture.sources.avsource import AvSource
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
@@ -24,7 +24,7 @@ class FileSource(AvSource):
         super().__init__(spec)
         self._start: float | None = None
         self._shift = Fraction(0)
-        self._last = Fraction(0)
+        self._end = Fraction(0)
         self._step = Fraction(1, 25)
         self._waiting: list[Picture] = []
 
@@ -68,7 +68,7 @@ class FileSource(AvSource):
                 continue
             for picture in delivery.pictures:
                 picture.pts += self._shift
-                self._last = max(self._last, picture.pts)
+                self._end = max(self._end, picture.pts)
                 self._waiting.append(picture)
         if self._start is None:
             self._start = time.monotonic() - float(self._waiting[0].pts)
@@ -77,7 +77,7 @@ class FileSource(AvSource):
         self._container.close()
         self._container = self.connect()
         self._stream = video_stream(self._container, self.what, device=True)
-        self._stream.thread_type = "SLICE"
+        decode_alone(self._stream)
         self._packets = self._container.demux(self._stream)
         self._first = None
-        self._shift = self._last + self._step
+        self._shift = self._end + self._step

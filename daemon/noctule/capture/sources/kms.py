@@ -17,6 +17,9 @@ class KmsSource(AvSource):
 
     clock = "monotonic"  # kmsgrab stamps frames with av_gettime_relative()
 
+    def pace(self, fps: float) -> None:
+        self._gap = 1 / fps if fps > 0 else 0.0
+
     def connect(self) -> Any:
         device = self.spec.address or "/dev/dri/card0"
         self.what = f"screen {device}"

@@ -1,7 +1,8 @@
 """A Raspberry Pi camera, through picamera2 (libcamera). Runs under the system's Python, which alone has libcamera.
 
-YUV 4:2:0 is asked of the image processor: half the memory traffic of RGB, and its first plane is the brightness that
-motion detection needs. Not tried on a real camera yet: the tests put a stand-in for the picamera2 module here.
+YUV 4:2:0 is asked of the image processor: half the memory traffic of RGB. A second, small stream (lores) carries the
+brightness of the whole picture for motion and scene detection. Not tried on a real camera yet: the tests put a
+stand-in for the picamera2 module here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _COLOURS = {
 }
 
 
+#: width of the second, small stream.
+_SMALL = 320
+
+
 class Picamera2Source:
     """address: the camera's number. controls: libcamera's, by name ("ExposureTime")."""
 
@@ -35,6 +40,7 @@ class Picamera2Source:
         self._camera: Any = None
         self._size = (spec.width & ~1 or 1280, spec.height & ~1 or 720)
         self._stride = 0
+        self._small: tuple[int, int, int] | None = None  # width, height, stride of the second stream
         self._colour = ("bt601", False)
         self._request: Any = None
         self._first: int | None = None
@@ -48,6 +54,7 @@ class Picamera2Source:
                 raise DeviceError(f"{self.what} has no control {unknown[0]}", "names are libcamera's: ExposureTime")
             settings = self._camera.create_video_configuration(
                 main={"size": self._size, "format": "YUV420"},
+                lores=self._second_stream(),
                 buffer_count=6,
                 controls={**self.spec.controls, "FrameRate": rate},
             )
@@ -59,6 +66,8 @@ class Picamera2Source:
             raise DeviceError(f"{self.what} does not start: {error}", "is another program using it?") from None
         actual = self._camera.camera_configuration()
         self._size, self._stride = tuple(actual["main"]["size"]), int(actual["main"]["stride"])
+        lores = actual.get("lores")
+        self._small = (*lores["size"], int(lores["stride"])) if lores else None
         name = str(actual.get("colour_space", "")).partition("/")[0]
         self._colour = _COLOURS.get(name, ("bt709" if self._size[1] >= 720 else "bt601", False))
         return {
@@ -69,6 +78,10 @@ class Picamera2Source:
             "codec": "libcamera",
             "camera": self._camera.camera_properties.get("Model", ""),
         }
+
+    def pace(self, fps: float) -> None:
+        wanted = self.spec.fps or 30.0
+        self._camera.set_controls({"FrameRate": min(fps, wanted) if fps > 0 else wanted})
 
     def read(self) -> Delivery:
         self._release()
@@ -103,9 +116,27 @@ class Picamera2Source:
                     matrix,
                     full,
                     self.spec.rotate,
+                    small=self._brightness(request),
                 )
             ]
         )
+
+    def _second_stream(self) -> dict[str, Any] | None:
+        """What motion and scene detection look at: shrunk by the image processor, at no cost to the processor. A
+        picture that is small already needs none."""
+        width, height = self._size
+        if width < 2 * _SMALL:
+            return None
+        return {"size": (_SMALL, max(2, round(_SMALL * height / width) & ~1)), "format": "YUV420"}
+
+    def _brightness(self, request: Any) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
+        if self._small is None:
+            return None
+        width, height, stride = self._small
+        flat = np.frombuffer(request.make_buffer("lores"), np.uint8)
+        if flat.size < stride * height:
+            raise DeviceError(f"{self.what} delivered a small picture of {flat.size} bytes, too few")
+        return flat[: stride * height].reshape(height, stride)[:, :width]
 
     def stream(self) -> StreamInfo | None:
         return None

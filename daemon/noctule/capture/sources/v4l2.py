@@ -22,6 +22,9 @@ class V4l2Source(AvSource):
         self.what = f"camera {spec.address}"
         self._wanted: tuple[str, int, int, float] = ("", 0, 0, 0.0)
 
+    def pace(self, fps: float) -> None:
+        self._gap = 1 / fps if fps > 0 else 0.0
+
     def connect(self) -> Any:
         found = v4l2info.camera(Path(self.spec.address))
         if found is None:

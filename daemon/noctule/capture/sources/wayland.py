@@ -1,24 +1,24 @@
-"""A Wayland compositor's first output, through wlr-screencopy: the compositor writes each picture into our ring."""
+"""A Wayland compositor's first output: the compositor writes each picture into our ring (see wlcopy.py)."""
 
 from __future__ import annotations
 
 import os
 import struct
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from noctule.capture.layout import check_size
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
+from noctule.capture.sources.wlcopy import FORMATS, Copier, Offer, copier_of
 from noctule.capture.spec import SourceSpec
 from noctule.capture.wlwire import Connection, sockets
 from noctule.errors import DeviceError
 
-MANAGER = "zwlr_screencopy_manager_v1"
-#: wl_shm's pixel formats (little-endian words) -> ours
-_FORMATS = {0: "bgr0", 1: "bgr0", 0x34324258: "rgb0", 0x34324241: "rgb0"}
-_BUFFER, _FLAGS, _READY, _FAILED, _BUFFER_DONE = 0, 1, 2, 3, 6
+#: wl_output's event that tells how its pixels are turned
+_GEOMETRY = 0
 
 
 def socket_of(address: str) -> Path:
@@ -35,15 +35,16 @@ def socket_of(address: str) -> Path:
 class WaylandSource:
     """address: see `socket_of`."""
 
+    on_demand: Literal[True] = True
+
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec
         self._connection: Connection | None = None
-        self._shm = self._output = self._manager = self._frame = 0
-        self._version = 1
+        self._copier: Copier | None = None
+        self._offer: Offer | None = None  # for a picture that is begun
+        self._shm = 0
+        self._transform = 0
         self._pool: tuple[int, int] | None = None  # (memory file, its pool)
-        self._offered: tuple[int, int, int, int] | None = None  # format, width, height, stride
-        self._state: set[int] = set()
-        self._flags = 0
         self._began = self._due = 0.0
         self._step = 1.0 / (spec.fps or 30.0)
 
@@ -55,79 +56,80 @@ class WaylandSource:
     def open(self) -> dict[str, Any]:
         self._connection = wl = Connection(socket_of(self.spec.address))
         self._shm = wl.bind("wl_shm", 1, _ignore)
-        self._output = wl.bind("wl_output", 1, _ignore)
-        self._manager = wl.bind(MANAGER, 3, _ignore)
-        self._version = min(3, wl.globals[MANAGER][1])
-        self._ask()
-        assert self._offered is not None
-        _, width, height, _ = self._offered
+        output = wl.bind("wl_output", 1, self._on_output)
+        self._copier = copier_of(wl, output, self.spec.cursor)
+        self._offer = self._ask()
         self._began = self._due = time.monotonic()
-        return {"width": width, "height": height, "fps": 1 / self._step, "format": "bgr0", "codec": "wlr-screencopy"}
+        return {
+            "width": self._offer.width,
+            "height": self._offer.height,
+            "fps": 1 / self._step,
+            "format": "bgr0",
+            "codec": self._copier.name,
+        }
 
     def read(self) -> Delivery:
         now = time.monotonic()
         if now < self._due:
             time.sleep(self._due - now)
         self._due = max(self._due + self._step, time.monotonic())
-        if not self._frame:
-            self._ask()
-        assert self._offered is not None
-        number, width, height, stride = self._offered
-        if number not in _FORMATS or stride != width * 4:
-            raise DeviceError(f"{self._wl.what} gives pictures in a form ({number:#x}, {stride}) that is not read")
+        offer = self._offer = self._offer or self._ask()
+        if offer.format not in FORMATS or offer.stride != offer.width * 4:
+            form = f"({offer.format:#x}, {offer.stride})"
+            raise DeviceError(f"{self._wl.what} gives pictures in a form {form} that is not read")
+        if self._transform > 3:
+            raise DeviceError(f"{self._wl.what} shows a mirrored picture, which is not supported")
         captured = time.monotonic()
         pts = Fraction(round((captured - self._began) * 1e6), 10**6)
         return Delivery(
             [
                 Picture(
-                    _FORMATS[number], width, height, (), pts, captured, "rgb", True, self.spec.rotate, fill=self._fill
+                    FORMATS[offer.format],
+                    offer.width,
+                    offer.height,
+                    (),
+                    pts,
+                    captured,
+                    "rgb",
+                    True,
+                    (self._transform * 90 + self.spec.rotate) % 360,
+                    fill=self._fill,
                 )
             ]
         )
 
-    def _ask(self) -> None:
-        """Begin a picture: the compositor says what memory it needs."""
-        self._offered, self._state, self._flags = None, set(), 0
-        self._frame = self._wl.new(self._on_frame)
-        cursor = int(self.spec.cursor)
-        self._wl.send(self._manager, 0, struct.pack("=IiI", self._frame, cursor, self._output))
-        told = _BUFFER_DONE if self._version >= 3 else _BUFFER
-        self._wl.wait(lambda: told in self._state or _FAILED in self._state)
-        if self._offered is None:
-            raise DeviceError(f"{self._wl.what} failed to begin a picture", "was its screen switched off?")
-        check_size(self._offered[1], self._offered[2], self._wl.what)
+    def _ask(self) -> Offer:
+        assert self._copier is not None
+        offer = self._copier.ask()
+        check_size(offer.width, offer.height, self._wl.what)
+        return offer
 
     def _fill(self, memory: int, offset: int) -> None:
         """Have the compositor write the picture into the ring, and wait until it has."""
-        wl = self._wl
-        assert self._offered is not None
-        number, width, height, stride = self._offered
+        wl, offer = self._wl, self._offer
+        assert offer is not None
+        assert self._copier is not None
+        self._offer = None
         if self._pool is None or self._pool[0] != memory:
             pool = wl.new(_ignore)
             wl.send(self._shm, 0, struct.pack("=Ii", pool, os.fstat(memory).st_size), memory)
             self._pool = (memory, pool)
         buffer = wl.new(_ignore)
-        wl.send(self._pool[1], 0, struct.pack("=IiiiiI", buffer, offset, width, height, stride, number))
-        wl.send(self._frame, 0, struct.pack("=I", buffer))
+        place = (buffer, offset, offer.width, offer.height, offer.stride, offer.format)
+        wl.send(self._pool[1], 0, struct.pack("=IiiiiI", *place))
         try:
-            wl.wait(lambda: self._state & {_READY, _FAILED})
+            self._copier.take(buffer)
         finally:
-            wl.send(self._frame, 1)
             wl.send(buffer, 0)
-            wl.forget(self._frame)
             wl.forget(buffer)
-            self._frame = 0
-        if _FAILED in self._state:
-            raise DeviceError(f"{wl.what} failed to give its picture", "did its size change just now?")
-        if self._flags & 1:
-            raise DeviceError(f"{wl.what} gives pictures upside down, which is not supported")
 
-    def _on_frame(self, opcode: int, body: bytes) -> None:
-        if opcode == _BUFFER and self._offered is None:
-            self._offered = struct.unpack_from("=IIII", body)
-        elif opcode == _FLAGS:
-            (self._flags,) = struct.unpack_from("=I", body)
-        self._state.add(opcode)
+    def _on_output(self, opcode: int, body: bytes) -> None:
+        """A screen that stands on its side: the compositor's pixels lie as the screen has them."""
+        if opcode == _GEOMETRY:
+            at = 20
+            for _ in ("make", "model"):
+                at += 4 + -(-int.from_bytes(body[at : at + 4], sys.byteorder) // 4) * 4
+            (self._transform,) = struct.unpack_from("=i", body, at)
 
     def stream(self) -> StreamInfo | None:
         return None

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
-from noctule.capture.layout import check_size
+from noctule.capture.layout import Bytes2D, check_size
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
+from noctule.capture.x11cursor import Pointer
 from noctule.capture.x11probe import X11Connection, explained
 from noctule.errors import DeviceError
 
@@ -26,9 +28,12 @@ _QUERY, _GET_IMAGE, _ATTACH_FD, _Z_PIXMAP = 0, 4, 6, 2
 class X11Source:
     """address: ":0". Takes a picture `fps` times a second, from the upper left when a smaller size is wanted."""
 
+    on_demand: Literal[True] = True
+
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec
         self._connection: X11Connection | None = None
+        self._pointer: Pointer | None = None
         self._size = (0, 0)
         self._attached = (-1, 0)  # (memory file, the server's number for it)
         self._began = self._due = self._looked = 0.0
@@ -48,6 +53,8 @@ class X11Source:
             version = self._x.wire.request(self._x.shm, _QUERY, b"")
             if struct.unpack_from("<HH", version, 8) < (1, 2):
                 raise DeviceError(f"{self._x.what} is too old: it cannot share memory files", "update the X server")
+            if self.spec.cursor:
+                self._pointer = Pointer(self._x)
         self._measure(screen.width, screen.height)
         self._began = self._due = time.monotonic()
         return {
@@ -75,9 +82,14 @@ class X11Source:
                 self._measure(*self._x.size())
         captured = time.monotonic()
         pts = Fraction(round((captured - self._began) * 1e6), 10**6)
-        return Delivery(
-            [Picture("bgr0", *self._size, (), pts, captured, "rgb", True, self.spec.rotate, fill=self._fill)]
-        )
+        picture = Picture("bgr0", *self._size, (), pts, captured, "rgb", True, self.spec.rotate, fill=self._fill)
+        picture.finish = self._point if self._pointer is not None else None
+        return Delivery([picture])
+
+    def _point(self, planes: Sequence[Bytes2D]) -> None:
+        with explained(self._x.what):
+            if self._pointer is not None:
+                self._pointer.paint(planes, self._size[0])
 
     def _fill(self, memory: int, offset: int) -> None:
         with explained(self._x.what):

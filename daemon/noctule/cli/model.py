@@ -1,0 +1,51 @@
+"""`noctule model`: which language model serves; `noctule model use NAME` exchanges it without a restart."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from noctule.cli.common import client, say, size, socket_argument
+from noctule.workers import LOAD_LIMIT
+
+HELP = "show the language model in service, or exchange it (use NAME)"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="what", metavar="show | use")
+    use = verbs.add_parser("use", help="serve with another one, once it is loaded and verified")
+    use.add_argument("package", help="a name in the model folders, or a path; `configured` for lm.model")
+    show = verbs.add_parser("show", help="which one serves")
+    for verb in (use, show):
+        socket_argument(verb)
+    parser.set_defaults(socket=None)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.what != "use":
+        say(_words(client(options).get("/model")["lm"]))
+        return 0
+    package = "" if options.package == "configured" else options.package
+    lm = client(options, LOAD_LIMIT).post("/model", {"use": package})["lm"]
+    say(f"{_words(lm)}; loaded and verified in {lm['load_s']:.1f} s")
+    if package:
+        say(f'Until the next start. To keep it: lm.model = "{package}" in the configuration.')
+    return 0
+
+
+def _words(lm: Mapping[str, Any]) -> str:
+    if not lm.get("model"):
+        return (
+            "No language model is in service." if lm.get("enabled", True) else "The language model is switched off."
+        )
+    facts = [f"{lm['model']} {lm.get('version', '')}".strip()]
+    if lm.get("bytes"):
+        facts.append(size(lm["bytes"]))
+    if lm.get("threads"):
+        facts.append(f"{lm['threads']} thread{'' if lm['threads'] == 1 else 's'}")
+    if lm.get("context"):
+        facts.append(f"context {lm['context']}")
+    if lm.get("loaded") is False:
+        facts.append("not in memory until the next request")
+    return ", ".join(facts)

@@ -1,0 +1,178 @@
+"""Training the speaking model on the voice's codes and on what `TextFeed` reads beside them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from noctule.errors import NoctuleError
+from speechmodel.shape import CODEBOOKS, DIGITS, LEVELS
+from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot
+from speechmodel.voice_data import DELAY, Line
+from speechmodel.voice_train import finite, mean_of, save_mean
+
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class SpeakPlan:
+    """steps: of training; wrong: at most this share of the digits heard is wrong, as it will be at run time; first:
+    weight of the semantic codebook beside the others'."""
+
+    steps: int = 6000
+    batch: int = 20
+    rate: float = 2e-3
+    mean: float = 0.998
+    wrong: float = 0.15
+    first: float = 2.0
+
+
+def train_pieces(target: Path, texts: Sequence[str], pieces: int) -> None:
+    """A SentencePiece model of the voice's words, with every letter. Ids as in Kyutai's own."""
+    letters = list("abcdefghijklmnopqrstuvwxyz'")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*texts, *letters * 20]),
+        model_prefix=str(target.with_suffix("")),
+        vocab_size=pieces,
+        model_type="unigram",
+        character_coverage=1.0,
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=3,
+        # texts come as letters already (`spoken`); the usual rules would be most of the file
+        normalization_rule_name="identity",
+        hard_vocab_limit=True,
+        num_threads=1,
+        minloglevel=2,
+    )
+    target.with_suffix(".vocab").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Lines made equal in length. before, now: text tokens [B, S] one step before and at the step; heard [B, S, 8, 5]
+    digits one step before and whether there are any [B, S]; codes [B, S, 8, 5] to predict and where [B, S]; begins
+    [B, S]: the mark to predict, or ignored."""
+
+    before: Tensor
+    now: Tensor
+    heard: Tensor
+    given: Tensor
+    codes: Tensor
+    wanted: Tensor
+    begins: Tensor
+
+
+def collate(lines: Sequence[tuple[Line, Tensor]], shape: SpeakShape) -> Steps:
+    """Lines with their codes [T, 8]; the sound of step s is frame s - DELAY."""
+    rows, steps = len(lines), max(len(line.text) for line, _ in lines)
+    now = torch.full((rows, steps), shape.padding)
+    codes = torch.zeros(rows, steps, CODEBOOKS, DIGITS, dtype=torch.long)
+    wanted = torch.zeros(rows, steps, dtype=torch.bool)
+    begins = torch.full((rows, steps), _IGNORED)
+    for row, (line, sound) in enumerate(lines):
+        count = len(line.text)
+        now[row, :count] = torch.from_numpy(line.text)
+        frames = min(count - DELAY, len(sound))
+        codes[row, DELAY : DELAY + frames] = digits_of(sound[:frames].long())
+        wanted[row, DELAY : DELAY + frames] = True
+        mark = np.where(line.word, shape.new_word, shape.padding)
+        begins[row, :count] = torch.from_numpy(np.where(line.asked, mark, _IGNORED))
+    before = torch.cat([torch.full((rows, 1), shape.pieces), now[:, :-1]], 1)
+    heard = torch.cat([torch.zeros_like(codes[:, :1]), codes[:, :-1]], 1)
+    given = torch.cat([torch.zeros_like(wanted[:, :1]), wanted[:, :-1]], 1)
+    return Steps(before, now, heard, given, codes, wanted, begins)
+
+
+def speaking_losses(model: SpeakingModel, batch: Steps, plan: SpeakPlan, g: torch.Generator) -> dict[str, Tensor]:
+    """Every term, each already weighted, and how many digits are right."""
+    share = torch.rand(batch.heard.shape[0], 1, 1, 1, generator=g) * plan.wrong
+    wrong = torch.rand(batch.heard.shape, generator=g) < share
+    heard = torch.where(wrong, torch.randint(0, LEVELS, batch.heard.shape, generator=g), batch.heard)
+    sound = one_hot(heard).flatten(-2) * batch.given[..., None]
+    hidden = model.temporal(batch.before, sound)
+    marks = F.cross_entropy(model.begins(hidden).flatten(0, 1), batch.begins.flatten(), ignore_index=_IGNORED)
+    target = batch.codes[batch.wanted]  # [N, 8, 5]
+    guess = model.depth(hidden[batch.wanted], batch.now[batch.wanted], one_hot(target))
+    digits = target.transpose(0, 1)
+    losses = F.cross_entropy(guess.flatten(0, 2), digits.flatten(), reduction="none").view(CODEBOOKS, -1).mean(1)
+    weight = torch.ones(CODEBOOKS)
+    weight[0] = plan.first
+    right = (guess.argmax(-1) == digits).float().mean()
+    return {"sound": 2.0 * (losses * weight).sum() / weight.sum(), "marks": marks, "right": right.detach()}
+
+
+class SpeakTrainer:
+    """One run: weights, their running mean, the data."""
+
+    def __init__(self, lines: Sequence[tuple[Line, Tensor]], shape: SpeakShape, plan: SpeakPlan, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.plan, self.shape = plan, shape
+        # neighbours are of nearly one length, so that little of a batch is padding
+        self.lines = sorted(lines, key=lambda item: len(item[0].text))
+        self.model = SpeakingModel(shape)
+        self.mean = mean_of(self.model)
+        self.random, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        self.step = self.skipped = 0
+
+    def warm(self, state: dict[str, Tensor]) -> None:
+        """Begin from other weights."""
+        self.model.load_state_dict(state)
+        self.mean = mean_of(self.model)
+
+    def batch(self) -> Steps:
+        size = self.plan.batch
+        first = int(self.random.integers(-size // 2, max(1, len(self.lines) - size // 2)))
+        first = min(max(first, 0), max(0, len(self.lines) - size))
+        return collate(self.lines[first : first + size], self.shape)
+
+    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
+        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
+
+        encoder: the name of the weights whose codes these are.
+        """
+        plan = self.plan
+        optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.02)
+        begin = saved = time.monotonic()
+        first = self.step
+        sums: dict[str, float] = {}
+        while self.step < plan.steps:
+            cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * self.step / plan.steps))
+            for group in optimiser.param_groups:
+                group["lr"] = plan.rate * min(1.0, (self.step + 1) / 80) * cosine
+            terms = speaking_losses(self.model, self.batch(), plan, self.generator)
+            optimiser.zero_grad()
+            (terms["sound"] + terms["marks"]).backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.step += 1
+            if not bool(torch.isfinite(norm)):
+                self.skipped += 1
+                continue
+            optimiser.step()
+            mean_of(self.model, self.mean, min(plan.mean, (1 + self.step) / (10 + self.step)))
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(term.detach())
+            if self.step % 50 == 0:
+                shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
+                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
+                say(f"voice {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
+                sums = {}
+            if time.monotonic() - saved > 120:
+                self.save(target.with_suffix(".partial"), "")
+                saved = time.monotonic()
+        if not self.save(target, encoder):
+            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
+
+    def save(self, target: Path, encoder: str) -> bool:
+        """Write the running mean of the weights if every one is finite; whether it was."""
+        return finite(self.mean) and save_mean(target, "voice", self.mean, self.shape, self.step, encoder)

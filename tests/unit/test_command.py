@@ -1,0 +1,63 @@
+"""The words of a command without what is left of the wake word, and the ledger of its times."""
+
+from __future__ import annotations
+
+import pytest
+
+from noctule.command import Command
+from noctule.ledger import STAGES, Ledger
+from noctule.lm.stt import EndOfTurn
+from noctule.lm.words import Word
+
+
+def words(command: Command, *items: tuple[str, float, float]) -> str:
+    for text, start, end in items:
+        command.add(Word(text, start, end))
+    return command.text
+
+
+def test_what_is_left_of_the_wake_word_is_left_out():
+    assert words(Command("hey noctule", 0.2), ("noctule", 0.1, 0.2), ("what", 0.5, 0.6)) == "what"
+    assert words(Command("hey noctule", 0.2), ("Nocturne,", 0.3, 0.4), ("stop", 0.5, 0.6)) == "stop"
+    assert words(Command("hey noctule", 0.6), ("hey", 0.1, 0.2), ("noctule", 0.3, 0.5), ("mute", 0.9, 1.0)) == "mute"
+    assert words(Command("hey noctule", 1.0), ("nonsense", 0.2, 0.5), ("mute", 1.2, 1.3)) == "mute"
+
+
+def test_the_same_words_later_are_part_of_the_command():
+    assert words(Command("hey noctule", 0.2), ("call", 0.5, 0.6), ("noctule", 0.7, 0.9)) == "call noctule"
+    assert words(Command("hey noctule", 0.2), ("hey", 1.5, 1.6), ("there", 1.7, 1.8)) == "hey there"
+    assert words(Command("", 0.0), ("noctule", 0.0, 0.1)) == "noctule"
+    assert words(Command("stop", 0.2), ("stop", 0.1, 0.2), ("stop", 0.5, 0.6)) == "stop"
+
+
+def test_a_remote_engine_tells_no_times():
+    command = Command("hey noctule", 0.2)
+    for text in ["Hey", "noctule,", "what", "time", "is", "it"]:
+        command.add(Word(text, 0.0, 0.0))
+    assert command.text == "what time is it"
+    assert command.skipped == 2
+    assert command.confidence is None
+
+
+def test_an_end_of_turn_is_no_word():
+    command = Command()
+    assert not command.add(EndOfTurn(1.0, 0.9))
+    assert command.add(Word("go", 0.0, 0.1, 0.5))
+    assert command.confidence == pytest.approx(0.5)
+
+
+def test_the_ledger_counts_from_the_end_of_speech_and_leaves_out_what_it_does_not_know():
+    ledger = Ledger(woken=10.0, noticed=10.02)
+    assert ledger.entries() == {"wake_ms": 20}
+    ledger.mark("words", 12.3)
+    ledger.mark("words", 12.6, again=True)
+    ledger.mark("token", 12.9)
+    ledger.mark("token", 13.9)
+    assert ledger.entries() == {"wake_ms": 20}, "without an end of speech there is nothing to count from"
+    ledger.spoke = 12.5
+    ledger.mark("ended", 12.75)
+    ledger.mark("sound", 13.0)
+    ledger.mark("total", 14.0)
+    wanted = {"wake_ms": 20, "words_ms": 100, "ended_ms": 250, "token_ms": 400, "sound_ms": 500, "total_ms": 4000}
+    assert ledger.entries() == {**wanted, "speech_ms": 2500}
+    assert set(STAGES) == set(wanted)
