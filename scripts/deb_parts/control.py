@@ -72,15 +72,12 @@ def write_documents(root: Path, version: str, maintainer: str, epoch: int) -> No
 
 
 def debian_changelog(changes: str, version: str, maintainer: str, epoch: int) -> str:
-    """CHANGELOG.md in Debian's shape: its first section as `version`, earlier ones by their own numbers."""
-    entries = []
-    for number, (title, body) in enumerate(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", changes, re.M | re.S)):
-        items = re.split(r"^- ", body, flags=re.M)[1:]
-        lines = "".join(_item(item) for item in items) or _item("See README.md.")
-        name = version if number == 0 else title.split()[0]
-        stamp = email.utils.formatdate(epoch, localtime=False)
-        entries.append(f"noctule ({name}) stable; urgency=medium\n\n{lines}\n -- {maintainer}  {stamp}\n")
-    return "\n".join(entries)
+    """The newest section of CHANGELOG.md as Debian's entry for `version`; when the others were is not written there."""
+    found = re.search(r"^## .+?\n(.*?)(?=^## |\Z)", changes, re.M | re.S)
+    items = re.split(r"^- ", found[1], flags=re.M)[1:] if found else []
+    lines = "".join(_item(item) for item in items) or _item("See CHANGELOG.md.")
+    stamp = email.utils.formatdate(epoch, localtime=False)
+    return f"noctule ({version}) stable; urgency=medium\n\n{lines}\n -- {maintainer}  {stamp}\n"
 
 
 def _item(text: str) -> str:

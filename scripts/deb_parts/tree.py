@@ -108,7 +108,7 @@ def _systemd(root: Path) -> None:
 def _documents(root: Path, version: str, date: str) -> None:
     documents = root / "usr/share/doc/noctule"
     documents.mkdir(parents=True)
-    for path in sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]):
+    for path in sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]):
         (documents / path.name).write_bytes(path.read_bytes())
     _copy("deb/lintian-overrides", root / "usr/share/lintian/overrides/noctule")
     manual = root / "usr/share/man/man1/noctule.1.gz"
