@@ -72,7 +72,7 @@ def write_documents(root: Path, version: str, maintainer: str, epoch: int) -> No
 
 
 def debian_changelog(changes: str, version: str, maintainer: str, epoch: int) -> str:
-    """The newest section of CHANGELOG.md as Debian's entry for `version`; when the others were is not written there."""
+    """The newest section of CHANGELOG.md as Debian's entry for `version`; the others' dates are not written there."""
     found = re.search(r"^## .+?\n(.*?)(?=^## |\Z)", changes, re.M | re.S)
     items = re.split(r"^- ", found[1], flags=re.M)[1:] if found else []
     lines = "".join(_item(item) for item in items) or _item("See CHANGELOG.md.")
