@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("scipy")  # a host tool
 
-from speechmodel.clips import Clip, Span, scaled  # noqa: E402
-from speechmodel.pool import kind_of, wanted_call  # noqa: E402
-from speechmodel.scoring import edits, sentence_error, word_error  # noqa: E402
-from speechmodel.sentences import LONGEST, Sentence, Sentences, number, spoken, vocabulary  # noqa: E402
-from tiny.split import action_sources  # noqa: E402
+from speechmodel.clips import Clip, Span, scaled
+from speechmodel.pool import kind_of, wanted_call
+from speechmodel.scoring import edits, sentence_error, word_error
+from speechmodel.sentences import LONGEST, Sentence, Sentences, number, spoken, vocabulary
+from tiny.split import action_sources
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("scipy")  # a host tool
 
-from noctule.lm.spoken import spoken  # noqa: E402
-from speechmodel.clips import RATE, Clip, Span  # noqa: E402
-from speechmodel.shape import FRAME_RATE  # noqa: E402
-from speechmodel.voice_data import LEAD, TAIL, end_frame, lay_out, line_of, rules, vary_pauses  # noqa: E402
-from speechmodel.voice_flite import Spoken  # noqa: E402
-from speechmodel.voice_judge import hits, unigrams, words_of  # noqa: E402
-from speechmodel.voice_text import VoiceTexts, error_sentences, held_out  # noqa: E402
+from noctule.lm.spoken import spoken
+from speechmodel.clips import RATE, Clip, Span
+from speechmodel.shape import FRAME_RATE
+from speechmodel.voice_data import LEAD, TAIL, end_frame, lay_out, line_of, rules, vary_pauses
+from speechmodel.voice_flite import Spoken
+from speechmodel.voice_judge import hits, unigrams, words_of
+from speechmodel.voice_text import VoiceTexts, error_sentences, held_out
 
 PIECES, PAD, NEW = 40, 3, 0
 RULES = rules(PIECES, PAD, NEW)
