@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy")  # a host tool
+
 from speechmodel.clips import Clip, Span, scaled
 from speechmodel.pool import kind_of, wanted_call
 from speechmodel.scoring import edits, sentence_error, word_error

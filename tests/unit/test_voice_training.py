@@ -7,6 +7,8 @@ from random import Random
 import numpy as np
 import pytest
 
+pytest.importorskip("scipy")  # a host tool
+
 from noctule.lm.spoken import spoken
 from speechmodel.clips import RATE, Clip, Span
 from speechmodel.shape import FRAME_RATE
