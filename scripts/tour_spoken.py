@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDINGS = ROOT / "config" / "demo"
 RATE, HOP = 16_000, 160
 #: seconds: of room before the first word (a wake word's detector wants to know it), and for a turn to end.
-LEAD, PATIENCE = 2.5, 30.0
+LEAD, PATIENCE, TRIES = 2.5, 20.0, 3
 #: what ends a turn
 ENDS = ("session.turn", "session.failed", "session.cancelled", "session.unsure", "session.unrecognised",
         "session.nothing")  # fmt: skip
@@ -133,21 +133,36 @@ def speak(command: list[str], env: dict[str, str], person: Person, answers: Path
         time.sleep(LEAD)
         for scene in SCENES:
             print(f'\n  says     "{scene.said}"   ({scene.recording}.wav)')
-            person.say(RECORDINGS / f"{scene.recording}.wav")
-            try:
-                turn = _show(events, answers)
-                if turn.asked_again:  # as anybody would: once more, and it needs no wake word now
-                    print("  says     the same again")
-                    person.say(RECORDINGS / f"{scene.recording}.wav")
-                    turn = replace(_show(events, answers), woken=turn.woken)
-            except queue.Empty:
-                broken.append(f'"{scene.said}" had no end')
+            turn = _scene(events, person, scene, answers)
+            if turn is None:
+                broken.append(f'"{scene.said}" was never heard')
                 continue
             broken += [f'"{scene.said}": there was no {stage}' for stage in turn.missing()]
             if turn.action != scene.action:
                 meant = scene.action or "no action"
                 wrong.append(f'"{scene.said}" led to {turn.action or "no action"} instead of {meant}')
     return wrong, broken
+
+
+def _scene(events: Events, person: Person, scene: Scene, answers: Path) -> Shown | None:
+    """One request, said again as anybody would when it does not wake or asks again; None: never heard."""
+    turn: Shown | None = None
+    for attempt in range(TRIES):
+        if attempt:
+            print("  says     the same again" + ("" if turn else " (it did not wake)"))
+        person.say(RECORDINGS / f"{scene.recording}.wav")
+        try:
+            shown = _show(events, answers)
+        except queue.Empty:
+            continue
+        turn = replace(shown, woken=shown.woken or (turn is not None and turn.woken))
+        if not turn.asked_again:
+            return turn
+    if turn is not None:  # it is still listening: silence, until it sleeps again
+        with contextlib.suppress(queue.Empty):
+            for _ in events.turn():
+                pass
+    return turn
 
 
 @dataclass
