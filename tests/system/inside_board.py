@@ -179,10 +179,10 @@ def check_clock_jumps() -> None:
 
 
 def check_out_of_memory() -> None:
-    """the unit's memory is squeezed until the kernel kills it: systemd says oom-kill, and it comes back"""
+    """the unit's memory is squeezed until the kernel kills it: systemd says so, and it comes back"""
     kept, since = set_timer(), cursor()
     sh("systemctl", "set-property", "--runtime", UNIT, "MemoryMax=24M", "MemorySwapMax=0")
-    until("killed for memory", lambda: "oom-kill" in sh("journalctl", "-u", UNIT, "--after-cursor", since), 120)
+    until("killed for memory", lambda: "OOM killer" in sh("journalctl", "-u", UNIT, "--after-cursor", since), 120)
     sh("systemctl", "set-property", "--runtime", UNIT, "MemoryMax=infinity")
     until("ready again", lambda: entries(since, NOCTULE_KIND="service.ready") and status(), 120)
     assert kept in timers()
