@@ -24,6 +24,7 @@ import torch  # noqa: E402
 from exporting import kyutai, mimi  # noqa: E402
 from exporting.kyutai_layers import Precision  # noqa: E402
 from exporting.kyutai_reference import build_model, forced_run, generate, write_checkpoint  # noqa: E402
+from exporting.mimi_config import like_reference  # noqa: E402
 from exporting.mimi_reference import build_codec, codec_run, write_codec  # noqa: E402
 
 FIXTURES = _HERE.parent / "tests" / "fixtures" / "kyutai-tiny"
@@ -65,46 +66,16 @@ CONFIG: dict[str, Any] = {
 FRAMES = 200
 
 #: Mimi's own ratios, so that a frame is 1,920 samples, with narrow layers and a ring of 12 steps
-CODEC: dict[str, Any] = {
-    "sample_rate": 24000,
-    "channels": 1,
-    "frame_rate": 12.5,
-    "seanet": {
-        "channels": 1,
-        "dimension": 16,
-        "causal": True,
-        "n_filters": 2,
-        "n_residual_layers": 1,
-        "activation": "ELU",
-        "compress": 2,
-        "dilation_base": 2,
-        "disable_norm_outer_blocks": 0,
-        "kernel_size": 7,
-        "residual_kernel_size": 3,
-        "last_kernel_size": 3,
-        "norm": "none",
-        "pad_mode": "constant",
-        "ratios": [8, 6, 5, 4],
-        "true_skip": True,
-    },
-    "quantizer": {"dimension": 8, "n_q": 4, "bins": 24, "input_dimension": 16, "output_dimension": 16},
-    "transformer": {
-        "d_model": 16,
-        "num_heads": 2,
-        "num_layers": 2,
-        "causal": True,
-        "layer_scale": 0.01,
-        "context": 12,
-        "conv_layout": True,
-        "max_period": 10000,
-        "gating": "none",
-        "norm": "layer_norm",
-        "positional_embedding": "rope",
-        "dim_feedforward": 32,
-        "input_dimension": 16,
-        "output_dimensions": [16],
-    },
-}
+CODEC = like_reference(
+    {
+        "seanet": {"dimension": 16, "n_filters": 2},
+        "quantizer": {"dimension": 8, "n_q": 4, "bins": 24, "input_dimension": 16, "output_dimension": 16},
+        "transformer": {
+            "d_model": 16, "num_heads": 2, "num_layers": 2, "context": 12, "dim_feedforward": 32,
+            "input_dimension": 16, "output_dimensions": [16],
+        },
+    }
+)  # fmt: skip
 CODEC_FRAMES = 16
 
 

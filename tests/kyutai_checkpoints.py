@@ -16,6 +16,7 @@ from exporting.kyutai_checkpoint import expected
 from exporting.kyutai_layers import Precision
 from exporting.kyutai_parse import read_config
 from exporting.mimi_checkpoint import expected as mimi_expected
+from exporting.mimi_config import like_reference
 from exporting.mimi_config import read_config as read_mimi
 from noctule.manifest import load_manifest
 from noctule.tflite import load_model
@@ -49,46 +50,17 @@ CONFIG: Config = {
     "depformer_weights_per_step": True,
     "delays": [0, 0, 1, 0, 1],
 }
-MIMI: Config = {
-    "sample_rate": 800,
-    "channels": 1,
-    "frame_rate": 12.5,
-    "seanet": {
-        "channels": 1,
-        "dimension": 8,
-        "causal": True,
-        "n_filters": 2,
-        "n_residual_layers": 1,
-        "activation": "ELU",
-        "compress": 2,
-        "dilation_base": 2,
-        "disable_norm_outer_blocks": 0,
-        "kernel_size": 7,
-        "residual_kernel_size": 3,
-        "last_kernel_size": 3,
-        "norm": "none",
-        "pad_mode": "constant",
-        "ratios": [8, 4],
-        "true_skip": True,
-    },
-    "quantizer": {"dimension": 4, "n_q": 3, "bins": 12, "input_dimension": 8, "output_dimension": 8},
-    "transformer": {
-        "d_model": 8,
-        "num_heads": 2,
-        "num_layers": 1,
-        "causal": True,
-        "layer_scale": 0.01,
-        "context": 8,
-        "conv_layout": True,
-        "max_period": 10000,
-        "gating": "none",
-        "norm": "layer_norm",
-        "positional_embedding": "rope",
-        "dim_feedforward": 16,
-        "input_dimension": 8,
-        "output_dimensions": [8],
-    },
-}
+MIMI: Config = like_reference(
+    {
+        "sample_rate": 800,
+        "seanet": {"dimension": 8, "n_filters": 2, "ratios": [8, 4]},
+        "quantizer": {"dimension": 4, "n_q": 3, "bins": 12, "input_dimension": 8, "output_dimension": 8},
+        "transformer": {
+            "d_model": 8, "num_heads": 2, "num_layers": 1, "context": 8, "dim_feedforward": 16,
+            "input_dimension": 8, "output_dimensions": [8],
+        },
+    }
+)  # fmt: skip
 
 
 def save(path: Path, tensors: dict[str, Array], names: dict[str, str] | None = None) -> None:

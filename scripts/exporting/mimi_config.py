@@ -74,6 +74,14 @@ _FIXED = {
 }
 
 
+def like_reference(sections: dict[str, Any]) -> dict[str, Any]:
+    """The reference with other values here and there: {"sample_rate": 800, "seanet": {"dimension": 8}}."""
+    return {
+        name: {**value, **sections.get(name, {})} if isinstance(value, dict) else sections.get(name, value)
+        for name, value in REFERENCE.items()
+    }
+
+
 @dataclass(frozen=True)
 class MimiConfig:
     """Everything the codec graphs need. `ratios` are the decoder's, coarse to fine; samples a frame follow."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from noctule.errors import ModelError
-from noctule.lm.codec import Codec, Encoder
+from noctule.lm.codec import Encoder
 from noctule.lm.sampler import Sampling
 from noctule.lm.speech_lm import Hooks, SpeechSampling
 from noctule.lm.speech_model import SpeechModel
@@ -24,19 +24,6 @@ def model() -> Iterator[SpeechModel]:
     loaded = SpeechModel.load(FIXTURES / "kyutai-tiny-modes" / "stt")
     yield loaded
     loaded.close()
-
-
-@pytest.fixture(scope="module")
-def codec() -> Iterator[Codec]:
-    loaded = Codec.load(FIXTURES / "kyutai-tiny" / "codec")
-    yield loaded
-    loaded.close()
-
-
-@pytest.fixture(scope="module")
-def reference() -> dict[str, np.ndarray]:
-    with np.load(FIXTURES / "kyutai-tiny-modes" / "reference.npz") as z:
-        return {name: z[name] for name in z.files}
 
 
 class Recorded:
@@ -58,17 +45,17 @@ class Recorded:
 PLAIN = SttSettings(turn_head=None)
 
 
-def test_text_and_extra_heads_equal_moshi(model, reference):
+def test_text_and_extra_heads_equal_moshi(model, moshi_said):
     texts: list[int] = []
     session = model.session(hooks=Hooks(text=lambda t: texts.append(t) or t))
-    listener = Transcriber(session, Recorded(reference["stt_codes"]), model.words(), PLAIN)
+    listener = Transcriber(session, Recorded(moshi_said["stt_codes"]), model.words(), PLAIN)
     heads = []
-    for _ in range(len(reference["stt_codes"])):
+    for _ in range(len(moshi_said["stt_codes"])):
         listener.feed(np.zeros(1920, np.float32))
         heads.append(session.extra_heads())
     # the reference recorded the step on initial tokens too, which is the first of ours as well
-    assert texts == reference["stt_text"].tolist()
-    np.testing.assert_allclose(np.array(heads), reference["stt_extra"][1:], atol=1e-5)
+    assert texts == moshi_said["stt_text"].tolist()
+    np.testing.assert_allclose(np.array(heads), moshi_said["stt_extra"][1:], atol=1e-5)
 
 
 def script(model: SpeechModel, tokens: list[int]) -> Hooks:

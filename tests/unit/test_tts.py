@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from noctule.errors import InputError, ModelError
-from noctule.lm.codec import Codec
 from noctule.lm.sampler import Sampling
 from noctule.lm.speech_lm import SpeechSampling
 from noctule.lm.speech_model import SpeechModel
@@ -28,22 +27,9 @@ def model() -> Iterator[SpeechModel]:
     loaded.close()
 
 
-@pytest.fixture(scope="module")
-def codec() -> Iterator[Codec]:
-    loaded = Codec.load(FIXTURES / "kyutai-tiny" / "codec")
-    yield loaded
-    loaded.close()
-
-
-@pytest.fixture(scope="module")
-def reference() -> dict[str, np.ndarray]:
-    with np.load(FIXTURES / "kyutai-tiny-modes" / "reference.npz") as z:
-        return {name: z[name] for name in z.files}
-
-
 @pytest.fixture
-def voice(model, reference) -> dict:
-    return speaking_conditions(model.conditions, [reference["tts_voice"]])
+def voice(model, moshi_said) -> dict:
+    return speaking_conditions(model.conditions, [moshi_said["tts_voice"]])
 
 
 def run(speaker: Speaker, frames: list[np.ndarray]) -> tuple[list[np.ndarray], object]:
@@ -57,15 +43,15 @@ def run(speaker: Speaker, frames: list[np.ndarray]) -> tuple[list[np.ndarray], o
 
 
 @pytest.mark.parametrize("prefixed", [False, True])
-def test_every_token_equals_moshi(model, codec, reference, voice, prefixed):
+def test_every_token_equals_moshi(model, codec, moshi_said, voice, prefixed):
     frames: list[np.ndarray] = []
-    prefix = reference["tts_prefix"].astype(np.int32) if prefixed else None
+    prefix = moshi_said["tts_prefix"].astype(np.int32) if prefixed else None
     speaker = Speaker(model, codec, sampling=GREEDY, conditions=voice, prefix=prefix, on_frame=frames.append)
     sound, utterance = run(speaker, frames)
     name = "tts_prefixed" if prefixed else "tts"
-    np.testing.assert_array_equal(np.array(frames), reference[f"{name}_frames"])
-    assert utterance.feed.end_step == int(reference[f"{name}_end"])
-    assert [step for _, step in utterance.feed.transcript] == reference[f"{name}_word_steps"].tolist()
+    np.testing.assert_array_equal(np.array(frames), moshi_said[f"{name}_frames"])
+    assert utterance.feed.end_step == int(moshi_said[f"{name}_end"])
+    assert [step for _, step in utterance.feed.transcript] == moshi_said[f"{name}_word_steps"].tolist()
     words = [word for word, _ in utterance.feed.transcript]
     assert " ".join(words) == "turn on the lamp please now what time is it"
     # moshi's simple_generate keeps pcm[prefix : end] of what is decoded after the delay and two frames of click
@@ -74,16 +60,16 @@ def test_every_token_equals_moshi(model, codec, reference, voice, prefixed):
     assert len(sound) == wanted
 
 
-def test_the_sound_is_the_decoded_frames(model, codec, reference, voice):
+def test_the_sound_is_the_decoded_frames(model, codec, moshi_said, voice):
     speaker = Speaker(model, codec, sampling=GREEDY, conditions=voice)
     sound = np.concatenate(list(speaker.say(*TURNS)))
     decoder = codec.decoder()
-    all_frames = [decoder.step(f[1:].astype(np.int32)) for f in reference["tts_frames"][speaker.settings.delay :]]
-    wanted = np.clip(np.concatenate(all_frames[2:][: int(reference["tts_end"])]), -1, 1)
+    all_frames = [decoder.step(f[1:].astype(np.int32)) for f in moshi_said["tts_frames"][speaker.settings.delay :]]
+    wanted = np.clip(np.concatenate(all_frames[2:][: int(moshi_said["tts_end"])]), -1, 1)
     np.testing.assert_allclose(sound, wanted, atol=1e-6)
 
 
-def test_the_voice_changes_the_sound_and_two_utterances_share_nothing(model, codec, reference, voice):
+def test_the_voice_changes_the_sound_and_two_utterances_share_nothing(model, codec, moshi_said, voice):
     def tokens(conditions: dict) -> list[list[int]]:
         frames: list[np.ndarray] = []
         run(Speaker(model, codec, sampling=GREEDY, conditions=conditions, on_frame=frames.append), frames)
