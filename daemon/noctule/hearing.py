@@ -14,12 +14,13 @@ from typing import Any
 from aiohttp import web
 
 from noctule.actions.numbers import say_duration
-from noctule.audio.chunk import RATE, Pcm, SoundSource
+from noctule.audio.chunk import RATE, SoundSource
 from noctule.audio.endpoint import EndpointSettings
 from noctule.audio.microphone import Microphone
 from noctule.audio.portaudio import CardWatch
 from noctule.audio.ring import SoundRing
 from noctule.audio.sources import PcmSource, WavSource
+from noctule.clip_keeper import ClipKeeper, Heard
 from noctule.clips import WakeClips
 from noctule.config import Config
 from noctule.config.agree import check_agreement
@@ -100,6 +101,7 @@ class Hearing:
         )
         self.turns.session = self.session
         self.clips = WakeClips(config.service.state_dir / "clips", wake.save_quota, wake.save_days)
+        self._keeper = ClipKeeper(self.clips, host.bus)
         self._saving = wake.save
         self._lock = threading.Lock()
         self._detector: Detector | None = None
@@ -166,17 +168,7 @@ class Hearing:
         if event.kind != "wake.heard" or not self._saving:
             return
         samples, _ = self._ring.read(self._ring.end - int(CLIP_BEFORE * RATE))
-        # Writing may take a while on an SD card; the ears must not wait for it.
-        word, score = str(event.fields["word"]), float(event.fields["score"])
-        threading.Thread(target=self._save, args=(word, score, samples, event.time), daemon=True).start()
-
-    def _save(self, word: str, score: float, samples: Pcm, wall: float) -> None:
-        try:
-            path = self.clips.save(word, score, samples, wall)
-        except NoctuleError as error:
-            self._host.bus.publish("wake.saved", "wake", f"A clip could not be kept: {error}", 4)
-        else:
-            self._host.bus.publish("wake.saved", "wake", f"Kept {path.name}", file=str(path))
+        self._keeper.put(Heard(str(event.fields["word"]), float(event.fields["score"]), samples, event.time))
 
     # -- organ ---------------------------------------------------------------------------------------------------
 
@@ -184,7 +176,7 @@ class Hearing:
         ears = self.ears.job
         if self._cards is not None:  # a microphone that is plugged in again is heard at once
             ears = dataclasses.replace(ears, again=self._cards.changed)
-        return [self.turns.job, *([self.voice.job] if self.voice is not None else []), ears]
+        return [self.turns.job, *([self.voice.job] if self.voice is not None else []), self._keeper.job, ears]
 
     def status(self) -> Mapping[str, Any]:
         with self._lock:
@@ -193,6 +185,7 @@ class Hearing:
             **self.ears.report(),
             "words": words,
             "saving": self._saving,
+            "clips_dropped": self._keeper.dropped,
             **self.turns.report(),
             "voice": self.voice.report() if self.voice is not None else None,
             "missing": dict(self.voices.troubles),
