@@ -28,7 +28,7 @@ from noctule.journal import Journal, notify, watchdog_interval
 from noctule.language import Build, Language, Needs
 from noctule.lock import InstanceLock
 from noctule.operate import Operation
-from noctule.organs import Grow, Host, Organ, close_all, none
+from noctule.organs import Follower, Grow, Host, Organ, close_all, none
 from noctule.report import report
 from noctule.supervisor import STARTING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
@@ -301,7 +301,8 @@ class Service:
         return f"Ready: {name}" if name else "Ready" if self._ready else "Starting"
 
     def _more_troubles(self) -> list[str]:
-        return [*self.language.troubles(), *(self.governor.troubles() if self.governor is not None else [])]
+        parts = [self.language, self.governor, *(organ for organ in self.organs if isinstance(organ, Follower))]
+        return [trouble for part in parts if part is not None for trouble in part.troubles()]
 
     def status(self) -> Mapping[str, Any]:
         """Everything `noctule status` shows; JSON-able."""

@@ -29,9 +29,10 @@ from noctule.clock import SystemClock
 from noctule.config import Config
 from noctule.errors import ConfigError, ModelError, UnavailableError
 from noctule.events import Bus, Event
-from noctule.hearing import Hearing, find_wake_word, sound_source
+from noctule.hearing import Hearing, sound_source
 from noctule.organs import Host
 from noctule.supervisor import Supervisor
+from noctule.wake_words import find_wake_word
 from noctule.wavefile import WavReader, WavWriter
 from noctule.workers import Ask
 
@@ -232,7 +233,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
 def test_thresholds_need_loaded_words(home: Home) -> None:
     hearing = Hearing(home.host, PcmSource(Path("/unused")))
     with pytest.raises(UnavailableError, match="not loaded"):
-        hearing.set_threshold("okay_nabu", 0.5)
+        hearing.words.tune("okay_nabu", 0.5)
     hearing.mute(True)
     assert hearing.status()["state"] == "muted"
 

@@ -90,6 +90,11 @@ class Detector:
         """Id → threshold in force."""
         return {name: word.threshold for name, word in self._words.items()}
 
+    @property
+    def phrases(self) -> list[str]:
+        """The words as a person writes them."""
+        return [word.package.phrase for word in self._words.values()]
+
     def set_threshold(self, word: str, threshold: float | None) -> None:
         """Change a word's threshold while running; None returns to the package's own."""
         if word not in self._words:
