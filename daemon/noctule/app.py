@@ -221,11 +221,12 @@ class Service:
         await server.stop()
         stuck = await stopping
         organs, self.organs = self.organs, []
-        stuck += [name for name in close_all(organs, ORGAN_CLOSE) if name not in stuck]
-        for name in stuck:
-            self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
+        stuck = dict.fromkeys(close_all(organs, ORGAN_CLOSE), "") | stuck
+        for name, where in stuck.items():
+            text = f"{name} did not stop in time and was left behind" + (f"; it is at {where}" if where else "")
+            self._bus.publish("service.overdue", name, text, level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
-        self.stuck = stuck
+        self.stuck = list(stuck)
 
     def _listen_to_signals(self) -> None:
         assert self._loop is not None

@@ -28,6 +28,8 @@ from noctule.supervisor import Job, Part
 NAME = "ears"
 #: seconds of waiting for sound after which the loop looks at its orders.
 PATIENCE = 0.25
+#: seconds of sound whose loss is only a click: no word is missed for it, and none can be made of what is left.
+SHORT = 0.1
 #: seconds of the past that a detector which takes over hears first: it then need not be deaf while it warms up.
 PAST = 3.0
 #: how long the worker may be without sound before it counts as frozen; devices fail by themselves before that.
@@ -39,6 +41,7 @@ class WakeDetector(Protocol):
 
     def push(self, samples: NDArray[np.int16]) -> Sequence[Heard]: ...
     def reset(self) -> None: ...
+    def hole(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -189,7 +192,8 @@ class Ears:
                     continue
                 if chunk.index != expected:
                     self.gaps += 1
-                    self.detector.reset()  # the model's memory must not span a hole
+                    if chunk.index - expected > SHORT * RATE:
+                        self.detector.hole()  # no word may be made of sound from both sides of it
                 expected = chunk.index + len(chunk.samples)
                 self._ring.write(chunk)
                 self._health.feed(chunk)

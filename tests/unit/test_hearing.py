@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ class Home:
             try:
                 yield events
             finally:
-                assert supervisor.stop(5) == []
+                assert supervisor.stop(5) == {}
                 hearing.close()
 
 
@@ -202,7 +203,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
         await post("/wake", {"word": "okay_nabu", "threshold": 7}, 400)
         await post("/wake", {"word": "okay_nabu"}, 400)
         assert await post("/wake", {"save": True}) == {"saving": True}
-        name = hearing.clips.save("w", 0.5, np.ones(RATE, np.int16), 1_700_000_000.0).name
+        name = hearing.clips.save("w", 0.5, np.ones(RATE, np.int16), time.time()).name
         async with client.get("/wake") as response:
             shown = await response.json()
         assert [clip["name"] for clip in shown["clips"]] == [name]
