@@ -28,7 +28,7 @@ from noctule.journal import Journal, notify, watchdog_interval
 from noctule.language import Build, Language, Needs
 from noctule.lock import InstanceLock
 from noctule.operate import Operation
-from noctule.organs import Grow, Host, Organ, close_all, none
+from noctule.organs import Follower, Grow, Host, Organ, close_all, none
 from noctule.report import report
 from noctule.supervisor import STARTING, Job, Part, Policy, Supervisor
 from noctule.text import clean_request
@@ -221,11 +221,12 @@ class Service:
         await server.stop()
         stuck = await stopping
         organs, self.organs = self.organs, []
-        stuck += [name for name in close_all(organs, ORGAN_CLOSE) if name not in stuck]
-        for name in stuck:
-            self._bus.publish("service.overdue", name, f"{name} did not stop in time and was left behind", level=4)
+        stuck = dict.fromkeys(close_all(organs, ORGAN_CLOSE), "") | stuck
+        for name, where in stuck.items():
+            text = f"{name} did not stop in time and was left behind" + (f"; it is at {where}" if where else "")
+            self._bus.publish("service.overdue", name, text, level=4)
         self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
-        self.stuck = stuck
+        self.stuck = list(stuck)
 
     def _listen_to_signals(self) -> None:
         assert self._loop is not None
@@ -301,7 +302,8 @@ class Service:
         return f"Ready: {name}" if name else "Ready" if self._ready else "Starting"
 
     def _more_troubles(self) -> list[str]:
-        return [*self.language.troubles(), *(self.governor.troubles() if self.governor is not None else [])]
+        parts = [self.language, self.governor, *(organ for organ in self.organs if isinstance(organ, Follower))]
+        return [trouble for part in parts if part is not None for trouble in part.troubles()]
 
     def status(self) -> Mapping[str, Any]:
         """Everything `noctule status` shows; JSON-able."""

@@ -155,7 +155,7 @@ class Doctor:
         yield Finding("models", OK, f"{manifest.name} {manifest.version}: every file has its size and sha256")
 
     def _wake_words(self) -> Iterator[Finding]:
-        from noctule.hearing import find_wake_word
+        from noctule.wake_words import find_wake_word
 
         if not self.config.wake.enabled:
             yield Finding("wake words", NOTE, "Wake words are switched off.", "wake.enabled")

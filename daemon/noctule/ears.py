@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.audio.chunk import EndOfSound, SoundSource
+from noctule.audio.chunk import RATE, EndOfSound, SoundSource
 from noctule.audio.health import DEAD, OK, HealthMeter
 from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
+from noctule.errors import UnavailableError
 from noctule.events import Bus
 from noctule.session import Heard, Session
 from noctule.supervisor import Job, Part
@@ -25,6 +28,10 @@ from noctule.supervisor import Job, Part
 NAME = "ears"
 #: seconds of waiting for sound after which the loop looks at its orders.
 PATIENCE = 0.25
+#: seconds of sound whose loss is only a click: no word is missed for it, and none can be made of what is left.
+SHORT = 0.1
+#: seconds of the past that a detector which takes over hears first: it then need not be deaf while it warms up.
+PAST = 3.0
 #: how long the worker may be without sound before it counts as frozen; devices fail by themselves before that.
 MAX_AGE = 5.0
 
@@ -34,6 +41,7 @@ class WakeDetector(Protocol):
 
     def push(self, samples: NDArray[np.int16]) -> Sequence[Heard]: ...
     def reset(self) -> None: ...
+    def hole(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -59,7 +67,8 @@ class Ears:
         self._orders = threading.Event()
         self._lock = threading.Lock()
         self._muted = muted
-        self._open = False
+        self._open = self._at_work = False
+        self._next: tuple[WakeDetector, Future[bool]] | None = None
         self.finished = threading.Event()
         self.detector: WakeDetector | None = None
         self.gaps = 0
@@ -83,6 +92,25 @@ class Ears:
         self._bus.publish("audio.muted" if on else "audio.unmuted", NAME, message, 5, why=why)
         return True
 
+    def exchange(self, detector: WakeDetector, limit: float = 10.0) -> bool:
+        """Listen with another detector from the next block of sound on, and wait until that is so; the old one is
+        closed then. False when this worker is not at work: it builds its own when it starts. Raises UnavailableError
+        when it does not get to it within `limit` seconds; nothing has changed then. One caller at a time."""
+        outcome: Future[bool] = Future()
+        with self._lock:
+            if not self._at_work:
+                return False
+            self._next = (detector, outcome)
+        self._orders.set()
+        try:
+            return outcome.result(limit)
+        except FutureTimeout:
+            with self._lock:
+                taken, self._next = self._next is None, None
+            if taken:  # at the last moment
+                return outcome.result()
+            raise UnavailableError("The ears did not change over in time.", "noctule status") from None
+
     def report(self) -> dict[str, Any]:
         """For `status`: what the microphone is doing, in the words of audio.health."""
         now = self._clock.monotonic()
@@ -101,21 +129,45 @@ class Ears:
 
     def run(self, part: Part, stop: threading.Event) -> None:
         """The loop: sound in, words out, beat. Ends on stop; an error of the device ends it for the supervisor."""
-        self.detector = self._build()
+        with self._lock:
+            self._at_work = True
         try:
+            self.detector = self._build()
             while not stop.is_set():
                 if self.muted:
                     self._silence(part, stop)
                 else:
                     self._listen(part, stop)
         finally:
+            with self._lock:
+                self._at_work, waiting, self._next = False, self._next, None
+            if waiting is not None:
+                waiting[1].set_result(False)
             self._close()
-            self.detector.close()
+            old, self.detector = self.detector, None
+            if old is not None:
+                old.close()
+
+    def _change_over(self) -> None:
+        """Between two blocks of sound: listen with the next detector, if there is one. It hears the last seconds
+        first; what it finds in them was the old one's business."""
+        with self._lock:
+            waiting, self._next = self._next, None
+        if waiting is None:
+            return
+        following, outcome = waiting
+        if self._open:
+            following.push(self._ring.read(self._ring.end - int(PAST * RATE))[0])
+        old, self.detector = self.detector, following
+        if old is not None:
+            old.close()
+        outcome.set_result(True)
 
     def _silence(self, part: Part, stop: threading.Event) -> None:
         self._session.reset()
         self._close()
         self._orders.clear()
+        self._change_over()
         if self.muted and not stop.is_set():
             self._orders.wait(PATIENCE)
         part.beat()  # muted is what was asked for: it is this part's work
@@ -130,6 +182,7 @@ class Ears:
         expected = 0
         try:
             while not stop.is_set() and not self.muted:
+                self._change_over()
                 chunk = self._source.read(PATIENCE)
                 if chunk is None:
                     if self._source.steady:
@@ -139,7 +192,8 @@ class Ears:
                     continue
                 if chunk.index != expected:
                     self.gaps += 1
-                    self.detector.reset()  # the model's memory must not span a hole
+                    if chunk.index - expected > SHORT * RATE:
+                        self.detector.hole()  # no word may be made of sound from both sides of it
                 expected = chunk.index + len(chunk.samples)
                 self._ring.write(chunk)
                 self._health.feed(chunk)
@@ -150,6 +204,7 @@ class Ears:
             self._session.end_of_turn(self._session.turn)  # a command may be the last thing in a file
             self.finished.set()
             while not stop.is_set() and not self.muted:  # a file that is over leaves nothing to hear
+                self._change_over()
                 part.beat()
                 stop.wait(PATIENCE)
         finally:

@@ -25,8 +25,8 @@ from noctule.clips import WakeClips
 from noctule.config import Config
 from noctule.config.agree import check_agreement
 from noctule.ear_memory import EarMemory
-from noctule.ears import Ears, WakeDetector
-from noctule.errors import CancelledError, ConfigError, ModelError, NoctuleError, UnavailableError
+from noctule.ears import Ears
+from noctule.errors import CancelledError, ConfigError, NoctuleError, UnavailableError
 from noctule.events import Event
 from noctule.mouth import Mouth
 from noctule.organs import Host
@@ -34,24 +34,13 @@ from noctule.session import SPEAKING, Session, SessionSettings, Utterance
 from noctule.supervisor import Job
 from noctule.turns import Turns
 from noctule.voices import Voices, loudspeaker
-from noctule.wake.detector import Detector
-from noctule.wake.package import WakePackage, load_package
+from noctule.wake_words import WakeWords
 from noctule.workers import Ask
 
 #: seconds of sound before and after a detection that a saved clip holds.
 CLIP_BEFORE, CLIP_SECONDS = 2.0, 2.0
 #: seconds beyond a request's own time that an answer is waited for.
 GRACE = 5.0
-
-
-def find_wake_word(name: str, folders: list[Path]) -> WakePackage:
-    """A package by name in the model folders, or by path. Raises ModelError."""
-    places = [Path(name)] if "/" in name else [folder / name for folder in folders]
-    for place in places:
-        if place.exists():
-            return load_package(place)
-    where = ", ".join(str(place.parent) for place in places)
-    raise ModelError(f"There is no wake word {Path(name).name} in {where}.", "see wake.words and service.models")
 
 
 def sound_source(config: Config) -> SoundSource:
@@ -62,6 +51,11 @@ def sound_source(config: Config) -> SoundSource:
     if audio.path == Path():
         raise ConfigError(["audio.path: is needed when audio.source is path"])
     return WavSource(audio.path) if audio.path.suffix.lower() == ".wav" else PcmSource(audio.path)
+
+
+def stop_words(config: Config) -> frozenset[str]:
+    """The ids of those wake words that only end a turn."""
+    return frozenset(Path(word).name for word in config.wake.stop_words)
 
 
 def timer_sentence(event: Event) -> str:
@@ -87,7 +81,6 @@ class Hearing:
         self.turns = Turns(
             host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold
         )
-        stop_words = frozenset(Path(word).name for word in wake.stop_words)
         endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
         limit = config.lm.timeout + config.speech.timeout + GRACE
         self.session = Session(
@@ -95,7 +88,7 @@ class Hearing:
             self._ring,
             self.turns.submit,
             self.turns.interrupt,
-            SessionSettings(wake.pre_roll, limit, stop_words, endpoint),
+            SessionSettings(wake.pre_roll, limit, stop_words(config), endpoint),
             self.turns.open,
             self.turns.sound,
         )
@@ -103,41 +96,21 @@ class Hearing:
         self.clips = WakeClips(config.service.state_dir / "clips", wake.save_quota, wake.save_days)
         self._keeper = ClipKeeper(self.clips, host.bus)
         self._saving = wake.save
-        self._lock = threading.Lock()
-        self._detector: Detector | None = None
         #: what was muted and tuned by hand; it wins over the configuration, also after a restart.
         self.memory = EarMemory(config.service.state_dir, host.bus)
+        self.words = WakeWords(host.config, host.bus, self.memory)
         self._cards = CardWatch() if config.audio.source == "microphone" else None
         self.ears = Ears(
             source or sound_source(config),
-            self._load,
+            self.words.load,
             self.session,
             self._ring,
             host.bus,
             host.clock,
             muted=config.audio.muted or self.memory.muted,
         )
+        self.words.hand_over = self.ears.exchange
         host.bus.add_sink(self._on_event)
-
-    # -- the worker's thread -------------------------------------------------------------------------------------
-
-    def _load(self) -> WakeDetector:
-        config = self._host.config()
-        packages = [find_wake_word(word, config.service.models) for word in config.wake.words]
-        detector = Detector(packages)
-        with self._lock:
-            self._detector = detector
-        self._set_thresholds(config)
-        words = ", ".join(f'"{package.phrase}"' for package in packages)
-        self._host.bus.publish("wake.loaded", "wake", f"Wakes for {words}", 5, words_loaded=len(packages))
-        return detector
-
-    def _set_thresholds(self, config: Config) -> None:
-        with self._lock:
-            detector = self._detector
-        if detector is not None:
-            for word in detector.words:
-                detector.set_threshold(word, self.memory.thresholds.get(word) or config.wake.threshold or None)
 
     # -- turns ---------------------------------------------------------------------------------------------------
 
@@ -173,17 +146,18 @@ class Hearing:
     # -- organ ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
-        ears = self.ears.job
-        if self._cards is not None:  # a microphone that is plugged in again is heard at once
-            ears = dataclasses.replace(ears, again=self._cards.changed)
+        ears = dataclasses.replace(self.ears.job, again=self._worth_another_try)
         return [self.turns.job, *([self.voice.job] if self.voice is not None else []), self._keeper.job, ears]
 
+    def _worth_another_try(self) -> bool:
+        """A microphone was plugged in again, or other wake words were chosen."""
+        return self.words.again() or (self._cards is not None and self._cards.changed())
+
     def status(self) -> Mapping[str, Any]:
-        with self._lock:
-            words = dict(self._detector.words) if self._detector is not None else {}
         return {
             **self.ears.report(),
-            "words": words,
+            "words": self.words.in_force(),
+            "chosen": list(self.words.by_hand),
             "saving": self._saving,
             "clips_dropped": self._keeper.dropped,
             **self.turns.report(),
@@ -194,10 +168,19 @@ class Hearing:
     def apply(self, config: Config) -> None:
         self.clips.quota_mb, self.clips.days = config.wake.save_quota, config.wake.save_days
         self._saving = config.wake.save
-        self._set_thresholds(config)
+        self.words.retune()
+        self.session.settings = dataclasses.replace(self.session.settings, stop_words=stop_words(config))
         self.turns.retry()
         if self.voice is not None:
             self.voice.retry()
+
+    def follow(self, old: Config, new: Config) -> Mapping[str, str]:
+        """Other wake words, where the configuration names others. See organs.Follower."""
+        return self.words.follow(old, new)
+
+    def troubles(self) -> Sequence[str]:
+        """Why the configured wake words are not those that are listened for."""
+        return [self.words.refusal] if self.words.refusal else []
 
     def close(self) -> None:
         self.turns.interrupt(self.session.turn)
@@ -220,24 +203,6 @@ class Hearing:
         """For the assistant's "stop": silence an answer that is being spoken. The turn that asks goes on."""
         if self.session.state == SPEAKING:
             self.turns.interrupt(self.session.turn)
-
-    def set_threshold(self, word: str, threshold: float | None) -> dict[str, float]:
-        """Change a threshold while running; None returns to the configured one. Raises InputError."""
-        with self._lock:
-            detector = self._detector
-        if detector is None:
-            raise UnavailableError("The wake words are not loaded.", "noctule status")
-        if threshold is None and word in detector.words:
-            self.memory.threshold(word, None)
-            self._set_thresholds(self._host.config())
-        else:
-            detector.set_threshold(word, threshold)
-            self.memory.threshold(word, detector.words[word])
-        now = detector.words[word]
-        self._host.bus.publish(
-            "wake.threshold", "wake", f"The threshold of {word} is {now:g} now", 5, word=word, threshold=now
-        )
-        return dict(detector.words)
 
     def save_clips(self, on: bool) -> None:
         """Start or stop keeping clips, until the next start or reload."""

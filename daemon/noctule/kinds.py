@@ -103,6 +103,9 @@ _ALL = (
     Kind("audio.healthy", "The microphone hears again", "It was in trouble before."),
     Kind("wake.heard", "A wake word was heard", "The entry has its score; `noctule wake threshold` tunes it."),
     Kind("wake.loaded", "The wake words were loaded", "Their files were verified."),
+    Kind(
+        "wake.refused", "Other wake words were refused", "The entry says what is wrong; those before go on listening."
+    ),
     Kind("wake.threshold", "A wake word's threshold was changed", "It is in force at once."),
     Kind("wake.saved", "A clip of a wake word was kept", "`noctule wake review` plays and labels the clips."),
     Kind("session.nothing", "Nobody spoke after the wake word", "If this is frequent, raise the threshold."),

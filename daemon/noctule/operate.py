@@ -14,7 +14,7 @@ from noctule.events import Bus
 from noctule.inforce import InForce
 from noctule.journal import LEVELS, Journal, notify, reloading
 from noctule.language import BUILT_FROM, Language
-from noctule.organs import Organ
+from noctule.organs import Follower, Organ
 from noctule.supervisor import DEGRADED, Policy, Supervisor
 from noctule.workers import NAME as LM
 
@@ -91,11 +91,14 @@ class Operation:
                 if part.name == LM:
                     self.inforce.built(LM)
                 self._supervisor.retry(part.name)
+        for organ in self._organs():
+            if isinstance(organ, Follower):
+                failed |= await asyncio.to_thread(organ.follow, old, new)
         if exchange is not None:
             try:
                 await exchange
             except NoctuleError as error:
-                failed = dict.fromkeys(changed, error.explain())
+                failed |= dict.fromkeys(changed, error.explain())
         return failed
 
     # -- by hand, until the next start ---------------------------------------------------------------------------

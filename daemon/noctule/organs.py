@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -56,6 +56,17 @@ class Organ(Protocol):
 
     def close(self) -> None:
         """After the workers have ended: release what is left, within a second."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """An organ that exchanges what it loaded when a reload names something else, which takes a while and may fail."""
+
+    def follow(self, old: Config, new: Config) -> Mapping[str, str]:
+        """Put `new` in force; setting -> why it is not. Blocks; not for the event loop's thread."""
+
+    def troubles(self) -> Sequence[str]:
+        """Why something wanted is not in force, a sentence each; from any thread."""
 
 
 #: builds the organs that the configuration asks for.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from noctule.clock import Clock
@@ -15,6 +18,8 @@ WORKING = "working"
 RESTARTING = "restarting"
 DEGRADED = "degraded"
 STOPPED = "stopped"
+#: lines of a stack that `where` tells.
+WHERE = 6
 
 
 class Part:
@@ -127,6 +132,14 @@ class Worker(Part):
         except BaseException as error:  # noqa: BLE001 - whatever ends the thread is the supervisor's business
             self.error = error
         self._changed()
+
+    def where(self) -> str:
+        """The lines of code that its thread is at, innermost first: for whoever asks why it hangs."""
+        frame = sys._current_frames().get(self.thread.ident or 0) if self.thread is not None else None
+        if frame is None:
+            return ""
+        stack = traceback.extract_stack(frame)[-WHERE:]
+        return " < ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in reversed(stack))
 
     @property
     def alive(self) -> bool:

@@ -145,7 +145,9 @@ class Supervisor:
         overdue = part.overdue(now)
         if overdue and part.name not in self._overdue:
             self._overdue.add(part.name)
-            self._say("part.frozen", part, f"{part.name} has done no work for {part.max_age:g} s", level=3)
+            where = part.where() if isinstance(part, Worker) else ""
+            text = f"{part.name} has done no work for {part.max_age:g} s" + (f"; it is at {where}" if where else "")
+            self._say("part.frozen", part, text, level=3)
         elif not overdue and part.name in self._overdue:
             self._overdue.discard(part.name)
             self._say("part.recovered", part, f"{part.name} works again", level=5)
@@ -201,8 +203,8 @@ class Supervisor:
 
     # -- the end -------------------------------------------------------------------------------------------------
 
-    def stop(self, timeout: float) -> list[str]:
-        """Stop every worker within `timeout` seconds in all; the names of those that did not."""
+    def stop(self, timeout: float) -> dict[str, str]:
+        """Stop every worker within `timeout` seconds in all; those that did not -> what they are at."""
         deadline = self.clock.monotonic() + timeout
         self._stopping.set()
         self._wakeup.set()
@@ -213,7 +215,7 @@ class Supervisor:
         for thread in [worker.thread for worker in workers] + [self._thread]:
             if thread is not None:
                 thread.join(max(0.0, deadline - self.clock.monotonic()))
-        stuck = [worker.name for worker in workers if worker.alive]
+        stuck = {worker.name: worker.where() for worker in workers if worker.alive}
         for part in self.parts():
             if part.name not in stuck:
                 with part.lock:

@@ -42,6 +42,7 @@ class FakeHearing:
     def __init__(self, folder: Path) -> None:
         self.clips = WakeClips(folder, 8, 30)
         self.ears = SimpleNamespace(muted=False)
+        self.words = SimpleNamespace(tune=self.tune, use=self.use, in_force=lambda: {"hey": 0.5})
 
     def mute_by_hand(self, on: bool, why: str) -> bool:
         self.ears.muted = on
@@ -53,7 +54,10 @@ class FakeHearing:
     def save_clips(self, on: bool) -> None:
         pass
 
-    def set_threshold(self, word: str, threshold: float | None) -> dict[str, float]:
+    def use(self, words: list[str]) -> bool:
+        raise UnavailableError("no wake words here")
+
+    def tune(self, word: str, threshold: float | None) -> dict[str, float]:
         if word != "hey" or (threshold is not None and not 0 <= threshold <= 1):
             raise InputError("no such word or threshold")
         return {"hey": threshold or 0.5}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from noctule.audio.chunk import HOP, RATE, Chunk
 from noctule.audio.endpoint import ENDED, NOTHING, SPEAKING, TOO_LONG, WAITING, Endpointer, EndpointSettings, frame_db
-from noctule.audio.health import CLIPPING, DEAD, OK, SILENT, WRONG_RATE, HealthMeter
+from noctule.audio.health import CLIPPING, DEAD, LOSING, OK, SILENT, WRONG_RATE, HealthMeter
 from noctule.audio.ring import SoundRing
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
 from noctule.errors import BusyError, DeviceError
@@ -86,6 +86,18 @@ def test_the_four_ways_of_not_hearing_are_told_apart() -> None:
     assert meter.latest.rate == pytest.approx(RATE, rel=0.02)
     meter.restart()
     assert meter.state(now + 500) == OK
+
+
+def test_lost_blocks_are_told_from_a_wrong_rate() -> None:
+    for each, state in ((4, LOSING), (40, OK)):
+        meter, room = HealthMeter(), noise(3, 300)
+        for number, i in enumerate(range(0, len(room) - HOP + 1, HOP)):
+            if number % each:  # every so many-th block is lost
+                meter.feed(Chunk(room[i : i + HOP], 100 + i / RATE, i))
+        assert meter.latest is not None
+        assert meter.latest.state == state
+        assert meter.latest.rate == pytest.approx(RATE, rel=0.03)
+        assert meter.latest.lost == pytest.approx(1 / each, rel=0.1)
 
 
 # ---- end of speech

@@ -267,7 +267,7 @@ def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
         assert len(sight.routes()) == 7
         sight.apply(config)
     finally:
-        assert supervisor.stop(WAIT) == []
+        assert supervisor.stop(WAIT) == {}
         sight.close()
 
 

@@ -39,6 +39,8 @@ class Daemon:
         async def tell(request: web.Request) -> web.Response:
             body = await request.json()
             self.told.append((request.path, body))
+            if "use" in body:
+                return web.json_response({"words": {"you": 0.7}, "listening": body["use"] != ["later"]})
             return web.json_response({"words": {"hey": body.get("threshold") or 0.9}, "saving": body.get("save")})
 
         async def clip(request: web.Request) -> web.Response:
@@ -115,6 +117,22 @@ def test_wake_words_are_shown_and_tuned(daemon: Daemon, capsys: Capture) -> None
     ]
     assert run_command(["wake", "threshold", "hey", "loud"]) == 65
     assert capsys.readouterr().err.startswith("noctule: 'loud' is not a number.")
+
+
+def test_other_wake_words_are_chosen(
+    daemon: Daemon, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["you", "./mine"], ["configured"], ["later"]):
+        assert run_command(["wake", "use", *words]) == 0
+    assert [body["use"] for _, body in daemon.told] == [["you", f"{tmp_path}/mine"], [], ["later"]]
+    out = capsys.readouterr().out.splitlines()
+    assert out[:3] == [
+        "Listens for you above 0.7",
+        f'Until the next start. To keep it: wake.words = ["you", "{tmp_path}/mine"] in the configuration.',
+        "Listens for you above 0.7",
+    ]
+    assert "out of service" in out[3]
 
 
 def test_review_plays_and_labels(

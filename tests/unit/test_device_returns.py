@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from noctule.audio.microphone import QUEUE, Microphone
 from noctule.audio.portaudio import CardWatch
 from noctule.capture import discover, v4l2info, wire
 from noctule.capture.feed import Feed
-from noctule.capture.session import Session
+from noctule.capture.session import Session, deadline
 from noctule.capture.spec import SourceSpec
 from noctule.clock import ManualClock
 from noctule.errors import DeviceError
@@ -160,6 +161,33 @@ def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPat
     for _ in range(5):
         feed._session(threading.Event(), lambda: None)
     assert limits == [4.0, 8.0, 16.0, 30.0, 4.0], "twice as long each time, at most 30 s, until it came alive"
+
+
+def test_a_process_that_still_loads_its_libraries_is_not_a_stuck_device() -> None:
+    class Owner:
+        def opened(self, about: object) -> None: ...
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        process = type("Process", (), {"sock": ours})()
+        patience = QUICK.__class__(stall=0.1, open=0.1, start=0.4)
+        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        # whoever waits for a picture waits that much longer, but not for ever
+        called = time.monotonic() - 100
+        assert deadline(session, called, 2.0, patience) == pytest.approx(called + 2.4)
+        assert deadline(None, called, 2.0, patience) == pytest.approx(called + 2.0)
+        began = time.monotonic()
+        error = session.run(lambda: True)
+        assert error is not None
+        assert "its capture process did not start in 0.4 s" in error.message
+        assert time.monotonic() - began >= 0.4
+        assert session.slow
+        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        wire.send(theirs, {"t": "beat"})
+        error = session.run(lambda: True)
+        assert error is not None
+        assert "no picture came for 0.1 s" in error.message
+        assert session.began < time.monotonic()
 
 
 def test_too_slow_is_told_from_stalled() -> None:

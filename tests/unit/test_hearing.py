@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -29,9 +30,10 @@ from noctule.clock import SystemClock
 from noctule.config import Config
 from noctule.errors import ConfigError, ModelError, UnavailableError
 from noctule.events import Bus, Event
-from noctule.hearing import Hearing, find_wake_word, sound_source
+from noctule.hearing import Hearing, sound_source
 from noctule.organs import Host
 from noctule.supervisor import Supervisor
+from noctule.wake_words import find_wake_word
 from noctule.wavefile import WavReader, WavWriter
 from noctule.workers import Ask
 
@@ -87,7 +89,7 @@ class Home:
             try:
                 yield events
             finally:
-                assert supervisor.stop(5) == []
+                assert supervisor.stop(5) == {}
                 hearing.close()
 
 
@@ -201,7 +203,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
         await post("/wake", {"word": "okay_nabu", "threshold": 7}, 400)
         await post("/wake", {"word": "okay_nabu"}, 400)
         assert await post("/wake", {"save": True}) == {"saving": True}
-        name = hearing.clips.save("w", 0.5, np.ones(RATE, np.int16), 1_700_000_000.0).name
+        name = hearing.clips.save("w", 0.5, np.ones(RATE, np.int16), time.time()).name
         async with client.get("/wake") as response:
             shown = await response.json()
         assert [clip["name"] for clip in shown["clips"]] == [name]
@@ -232,7 +234,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
 def test_thresholds_need_loaded_words(home: Home) -> None:
     hearing = Hearing(home.host, PcmSource(Path("/unused")))
     with pytest.raises(UnavailableError, match="not loaded"):
-        hearing.set_threshold("okay_nabu", 0.5)
+        hearing.words.tune("okay_nabu", 0.5)
     hearing.mute(True)
     assert hearing.status()["state"] == "muted"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from test_mind import RealWorld, package
+from wakeword_models import write_loud
 
 from noctule.cli.run import grow
 from noctule.config import Config, LoadedConfig
@@ -34,6 +35,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealWorld
     for name in ("talker", "other"):
         package(tmp_path / "models" / name)
     (tmp_path / "models" / "hey_noctule").symlink_to(MODELS / "hey_noctule")
+    write_loud(tmp_path / "models" / "hi_noctule", "hi_noctule")
     os.mkfifo(tmp_path / "sound")
     made.grow = grow
     yield made
@@ -86,6 +88,8 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
     "actions.allow": (["time"], lambda r: r.mind._registry.family_allowed("date"), False),
     "actions.max_timers": (1, lambda r: r.service.timers._limit()),
     "actions.mixer": ("PCM", lambda r: r.mind._registry is not None and r.service.config.actions.mixer),
+    "wake.words": (["hi_noctule"], lambda r: list(r.ears.status()["words"])),
+    "wake.stop_words": (["hi_noctule"], lambda r: list(r.ears.session.settings.stop_words)),
     "wake.threshold": (0.77, lambda r: list(r.ears.status()["words"].values()), [0.77]),
     "wake.save": (True, lambda r: r.ears.status()["saving"]),
     "wake.save_quota": (9, lambda r: r.ears.clips.quota_mb),

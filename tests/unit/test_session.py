@@ -185,7 +185,7 @@ class Scores:
     """A detector that hears the word in any hop louder than 20000."""
 
     def __init__(self) -> None:
-        self.resets = 0
+        self.resets = self.holes = 0
         self.closed = False
 
     def push(self, samples: np.ndarray) -> list[Word]:
@@ -193,6 +193,9 @@ class Scores:
 
     def reset(self) -> None:
         self.resets += 1
+
+    def hole(self) -> None:
+        self.holes += 1
 
     def close(self) -> None:
         self.closed = True
@@ -247,12 +250,14 @@ def test_the_worker_beats_only_for_sound_and_wakes_on_the_word() -> None:
         assert event is not None
         assert event.fields["word"] == "hey"
         assert worker.part.beats >= 1
-        worker.line.blocks.put(hop(10 * HOP, 100))
-        worker.line.blocks.put(hop(11 * HOP, 30000))
-        while (event := events.get(5)) is not None and event.kind != "wake.heard":
-            pass
-        assert worker.ears.gaps == 1
-        assert worker.scores.resets == 2, "a hole in the sound resets the model"
+        for start in (10, 200):  # a click, and two seconds
+            worker.line.blocks.put(hop(start * HOP, 100))
+            worker.line.blocks.put(hop((start + 1) * HOP, 30000))
+            while (event := events.get(5)) is not None and event.kind != "wake.heard":
+                pass
+        assert worker.ears.gaps == 2
+        assert worker.scores.holes == 1, "no word may be made of sound from both sides of it"
+        assert worker.scores.resets == 1, "loading the model again would cost more sound"
         assert worker.ears.report()["source"] == "test line"
         assert worker.ears.report()["open"] is True
 

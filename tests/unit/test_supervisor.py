@@ -343,7 +343,7 @@ def started(run: Callable[[Part, threading.Event], None], wake: Callable[[], Non
 def test_stop_ends_the_workers_and_the_watch() -> None:
     released = threading.Event()
     supervisor = started(lambda part, stop: (part.beat(), released.wait(WAIT), None)[2], released.set)
-    assert supervisor.stop(WAIT) == []
+    assert supervisor.stop(WAIT) == {}
     assert supervisor.report()[0]["state"] == STOPPED
 
 
@@ -356,7 +356,9 @@ def test_stop_names_what_does_not_end() -> None:
 
     supervisor = started(run, lambda: None)
     assert entered.wait(WAIT)
-    assert supervisor.stop(0.05) == ["lm"]
+    stuck = supervisor.stop(0.05)
+    assert list(stuck) == ["lm"]
+    assert " < test_supervisor.py:" in stuck["lm"], "it says where"
     never.set()
 
 
@@ -374,4 +376,4 @@ def test_the_running_watch_restarts_a_dead_worker_without_being_stepped() -> Non
 
     supervisor = started(run, stop_all.set)
     assert second.wait(WAIT)
-    assert supervisor.stop(WAIT) == []
+    assert supervisor.stop(WAIT) == {}

@@ -176,6 +176,19 @@ def test_warm_up_suppresses_the_first_seconds_after_every_reset(tmp_path: Path) 
     assert detector.push(early) == []
 
 
+def test_a_hole_in_the_sound_makes_it_deaf_for_a_while_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector([load_package(write_loud(tmp_path))])
+    assert detector.push(bursts(3.0, ())) == []
+    monkeypatch.setattr(WakeModel, "reset", lambda model: pytest.fail("a busy board has no time to load it again"))
+    detector.hole()
+    heard = detector.push(bursts(6.0, (1.0, 3.0)))
+    assert [round(item.time, 0) for item in heard] == [6.0], (
+        "not the burst a second after the hole, but the later one"
+    )
+
+
 def test_refractory_time_joins_bursts(tmp_path: Path) -> None:
     close = Detector([load_package(write_loud(tmp_path / "a"))]).push(bursts(10.0, (4.0, 4.9, 8.0)))
     assert [round(item.time) for item in close] == [4, 8]

@@ -2,7 +2,8 @@
 
 POST /mute          {"on": true|false}: close or reopen the microphone
 GET  /wake          words, thresholds, whether clips are kept, and the clips
-POST /wake          {"word": …, "threshold": 0…1 | null} or {"save": true|false}
+POST /wake          {"word": …, "threshold": 0…1 | null}; or {"save": true|false}; or {"use": [NAME…]}: listen for
+                    these words, [] for the configured ones; answers when it does
 GET  /wake/clips/N  the clip N as audio/wav;  POST {"label": "yes"|"no"|"delete"}
 GET  /utterance     the last command as audio/wav, from memory
 POST /say           {"text": …}: speak it in the room; answers {"spoken": false} when it was interrupted
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -23,6 +24,9 @@ from noctule.errors import InputError
 
 if TYPE_CHECKING:
     from noctule.hearing import Hearing
+
+#: characters of a wake word's name or path.
+MAX_NAME = 1024
 
 
 def routes(hearing: Hearing) -> list[web.RouteDef]:
@@ -44,15 +48,18 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
         )
 
     async def tune(request: web.Request) -> web.StreamResponse:
-        keys = {"word": (str,), "threshold": (int, float, type(None)), "save": (bool,)}
+        keys = {"word": (str,), "threshold": (int, float, type(None)), "save": (bool,), "use": (list,)}
         body = await json_body(request, keys, ())
         if "save" in body:
             hearing.save_clips(body["save"])
             return web.json_response({"saving": body["save"]})
+        if "use" in body:
+            listening = await asyncio.to_thread(hearing.words.use, _names(body["use"]))
+            return web.json_response({"words": hearing.words.in_force(), "listening": listening})
         if "word" not in body or "threshold" not in body:
             raise InputError("word and threshold are missing from the body.", "threshold null restores the default")
         threshold = None if body["threshold"] is None else float(body["threshold"])
-        return web.json_response({"words": await asyncio.to_thread(hearing.set_threshold, body["word"], threshold)})
+        return web.json_response({"words": await asyncio.to_thread(hearing.words.tune, body["word"], threshold)})
 
     async def clip(request: web.Request) -> web.StreamResponse:
         found = await asyncio.to_thread(hearing.clips.find, request.match_info["name"])
@@ -80,6 +87,12 @@ def routes(hearing: Hearing) -> list[web.RouteDef]:
         web.post("/wake/clips/{name}", label),
         web.get("/utterance", utterance),
     ]
+
+
+def _names(given: list[Any]) -> list[str]:
+    if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME and "\0" not in name for name in given):
+        raise InputError(f"A wake word's name has 1 to {MAX_NAME} characters.", 'such as {"use": ["hey_noctule"]}')
+    return given
 
 
 def wav_bytes(samples: Pcm) -> bytes:

@@ -224,7 +224,16 @@ def _requests(page: _Page, lm: Mapping[str, Any], meters: Meters) -> None:
 
 
 def _ears(page: _Page, ears: Mapping[str, Any], meters: Meters) -> None:
-    states = (health.OK, health.DEAD, health.SILENT, health.CLIPPING, health.WRONG_RATE, "muted", "closed")
+    states = (
+        health.OK,
+        health.DEAD,
+        health.SILENT,
+        health.CLIPPING,
+        health.WRONG_RATE,
+        health.LOSING,
+        "muted",
+        "closed",
+    )
     page.family(
         "noctule_ears_state",
         "gauge",

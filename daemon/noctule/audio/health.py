@@ -15,6 +15,7 @@ DEAD = "dead"
 SILENT = "silent"
 CLIPPING = "clipping"
 WRONG_RATE = "wrong rate"
+LOSING = "losing sound"
 
 #: what to do about each, for `status` and `doctor`.
 REMEDY = {
@@ -22,6 +23,7 @@ REMEDY = {
     DEAD: "no samples arrive: is it plugged in, and does another program hold it?",
     SILENT: "every sample is zero: is it muted in `alsamixer`, or is it the wrong input or channel?",
     CLIPPING: "the loudest parts are cut off: lower its gain in `alsamixer` (F4)",
+    LOSING: "the board is too busy to take every block: `top` shows with what; fewer lm.threads, or a smaller model",
     WRONG_RATE: "samples come too fast or too slowly: set audio.rate to what `arecord --dump-hw-params` shows",
 }
 
@@ -39,6 +41,8 @@ class SoundHealth:
     peak_db: float
     clipped: float
     rate: float
+    #: share of the samples that were lost before they reached us.
+    lost: float = 0.0
 
     @property
     def remedy(self) -> str:
@@ -52,6 +56,8 @@ class HealthMeter:
     DEAD_AFTER = 1.5
     #: share of samples at full scale that counts as clipping.
     CLIPPED = 0.001
+    #: share of lost samples that words suffer from.
+    LOST = 0.05
     #: relative deviation of the rate that cannot be a crystal or scheduling.
     RATE_ERROR = 0.1
 
@@ -59,11 +65,12 @@ class HealthMeter:
         self._window = window
         self.latest: SoundHealth | None = None
         self._last_time: float | None = None
+        self._due: int | None = None
         self._reset(None)
 
     def _reset(self, start: float | None) -> None:
         self._start = start
-        self._count = 0
+        self._count = self._lost = 0
         self._square = 0.0
         self._peak = 0
         self._clipped = 0
@@ -73,7 +80,7 @@ class HealthMeter:
         """Forget the window, as after a device was reopened."""
         self._reset(None)
         self.latest = None
-        self._last_time = None
+        self._last_time = self._due = None
 
     def feed(self, chunk: Chunk) -> None:
         """Count a chunk in; every full window makes a new judgement."""
@@ -86,22 +93,27 @@ class HealthMeter:
         self._peak = max(self._peak, int(magnitude.max()))
         self._clipped += int((magnitude >= 32767).sum())
         self._count += len(samples)
+        self._lost += max(0, chunk.index - self._due) if self._due is not None else 0
+        self._due = chunk.index + len(samples)
         self._last_time = chunk.time + len(samples) / RATE
         if self._last_time - self._start >= self._window:
             self.latest = self._judge(self._last_time - self._start)
             self._reset(self._last_time)
 
     def _judge(self, seconds: float) -> SoundHealth:
-        rate, clipped = self._count / seconds, self._clipped / self._count
+        given = self._count + self._lost
+        rate, clipped, lost = given / seconds, self._clipped / self._count, self._lost / given
         state = OK
         if self._peak == 0:
             state = SILENT
         elif clipped > self.CLIPPED:
             state = CLIPPING
+        elif lost > self.LOST:
+            state = LOSING
         elif abs(rate / RATE - 1) > self.RATE_ERROR:
             state = WRONG_RATE
         rms = float(np.sqrt(self._square / self._count))
-        return SoundHealth(state, _db(rms), _db(self._peak), clipped, rate)
+        return SoundHealth(state, _db(rms), _db(self._peak), clipped, rate, lost)
 
     def state(self, now: float) -> str:
         """The word for this moment: `DEAD` when nothing came for too long, else the latest judgement."""

@@ -119,5 +119,5 @@ def _trouble(feed: Feed, last: float | None, called: float, timeout: float, trie
     if error is not None and (feed.hopeless(tried) or (feed.state == LOST and last is not None)):
         return error.message
     if last is None:
-        return f"no key frame came within {timeout:g} s" if time.monotonic() - called > timeout else ""
+        return f"no key frame came within {timeout:g} s" if time.monotonic() > feed.until(called, timeout) else ""
     return "no more pictures came" if time.monotonic() - last > max(timeout, feed.patience.stall * 2) else ""

@@ -21,7 +21,7 @@ from noctule.capture.preroll import Preroll, TimedPacket
 from noctule.capture.process import CaptureProcess
 from noctule.capture.report import news, report
 from noctule.capture.ring import RingReader
-from noctule.capture.session import Patience, Session
+from noctule.capture.session import Patience, Session, deadline
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
@@ -56,19 +56,18 @@ class Feed:
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
+        self._present: Session | None = None
         self._last_wanted, self._pace = float("-inf"), 0.0
         self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
-        self.state, self.error = CLOSED, None
+        self.state: str = CLOSED
+        self.error: NoctuleError | None = None
         #: what `display` or `camera` stands for at the moment.
         self.actual = spec
         #: why it gave no pictures the last time, until it gives some again.
         self.last_error = ""
         self.about: dict[str, Any] = {}
         self.frames = self.restarts = 0
-
-    state: str
-    error: NoctuleError | None
 
     # --- for viewers
 
@@ -98,17 +97,20 @@ class Feed:
 
     def fresh(self, max_age: float, timeout: float) -> Frame:
         """As `latest`, but opens the source and waits up to `timeout` seconds for such a frame."""
-        deadline = time.monotonic() + timeout
-        tried = self.restarts
+        called, tried = time.monotonic(), self.restarts
         with self.subscribe(1) as viewer:
             while True:
                 try:
                     return self.latest(max_age)
                 except NoctuleError:
-                    left = deadline - time.monotonic()
+                    left = self.until(called, timeout) - time.monotonic()
                     if left <= 0 or self._paused or self.hopeless(tried):
                         raise
                     viewer.get(min(left, 0.25))
+
+    def until(self, called: float, timeout: float) -> float:
+        """When a wait for this source that began at `called` is over. See session.deadline."""
+        return deadline(self._present, called, timeout, self.patience)
 
     def hopeless(self, restarts: int) -> bool:
         """Nothing will come soon: what the source needs is missing, or it failed twice since it had been restarted
@@ -161,8 +163,7 @@ class Feed:
         self._wake.set()
 
     def resume(self) -> None:
-        with self._lock:
-            self._paused = False
+        self._paused = False
         self._wake.set()
 
     def slow(self, fps: float) -> None:
@@ -275,7 +276,7 @@ class Feed:
                 self.state = OPENING
         session = Session(process, self, self._starting)
         with self._lock:
-            self._process = process
+            self._process, self._present = process, session
             self._tell_process()
 
         def go_on() -> bool:
@@ -289,7 +290,7 @@ class Feed:
             return error, session.live
         finally:
             with self._lock:
-                self._process, self._latest = None, None if self._paused else self._latest
+                self._process, self._present, self._latest = None, None, None if self._paused else self._latest
                 self._preroll.clear()
             process.end(patience=0.5 if error is None else 0.0)
 

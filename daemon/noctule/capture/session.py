@@ -29,8 +29,9 @@ _TICK = 0.1
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds. stall: without a frame before a live source counts as stuck; open: to the first frame; linger: open
-    without a viewer; backoff_max: longest pause between attempts; look: between looks for something missing."""
+    """Seconds. stall: without a frame before a live source counts as stuck; start: until its process has loaded its
+    libraries and says so; open: from then to the first frame; linger: open without a viewer; backoff_max: longest
+    pause between attempts; look: between looks for something missing."""
 
     stall: float = 1.0
     open: float = 6.0
@@ -38,6 +39,7 @@ class Patience:
     backoff: float = 0.25
     backoff_max: float = 5.0
     look: float = 0.25
+    start: float = 30.0
 
     def longer(self) -> Patience:
         """For the next attempt after one that was too slow to its first frame."""
@@ -79,13 +81,20 @@ class Session:
         self._ring: RingReader | None = None
         #: frames came.
         self.live = False
+        self._spoke: float | None = None
         #: it ended because the process said nothing for too long before its first frame.
         self.slow = False
+
+    @property
+    def began(self) -> float:
+        """When the process had loaded what it needs, and the device's own time began; now, while it still loads."""
+        return time.monotonic() if self._spoke is None else self._spoke
 
     def run(self, go_on: Callable[[], bool]) -> NoctuleError | None:
         """Until `go_on()` says no (then None) or the process ends, fails or stalls (then why)."""
         receiver = wire.Receiver(self.process.sock)
-        alive_at, limit = time.monotonic(), self._patience.open
+        # until it says its first word no device is involved: only a busy board or disk
+        alive_at, limit = time.monotonic(), max(self._patience.start, self._patience.open)
         while go_on():
             try:
                 got = receiver.get(_TICK)
@@ -95,11 +104,18 @@ class Session:
             if got is None:
                 if now - alive_at > limit:
                     self.slow = not self.live
+                    if self._spoke is None:
+                        return DeviceError(
+                            f"its capture process did not start in {limit:g} s", "the board is too busy"
+                        )
                     return DeviceError(f"no picture came for {limit:g} s", "the device or its driver is stuck")
                 continue
             message, fd, data = got
             if message["t"] == "error":
                 return error_of(message)
+            if self._spoke is None:
+                self._spoke = alive_at = now
+                limit = self._patience.open
             if message["t"] in ("frame", "beat", "trouble"):
                 alive_at = now
             try:
@@ -135,6 +151,13 @@ class Session:
         elif kind == "packet":
             packet = Packet(data, message["pts"], message["dts"], message["duration"], message["key"])
             self._owner.packet(TimedPacket(packet, message["at"]))
+
+
+def deadline(session: Session | None, called: float, timeout: float, patience: Patience) -> float:
+    """When a wait of `timeout` seconds that began at `called` is over. The time in which the process loads its
+    libraries does not count (many seconds on a busy board), up to `Patience.start`."""
+    began = called if session is None else max(called, session.began)
+    return timeout + min(began, called + patience.start)
 
 
 def error_of(message: dict[str, Any]) -> NoctuleError:

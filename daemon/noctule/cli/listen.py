@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
         through.check(options)
         return through.run(options)
     from noctule.audio.chunk import HOP, RATE, to_int16
-    from noctule.hearing import find_wake_word
     from noctule.wake.detector import Detector
+    from noctule.wake_words import find_wake_word
     from noctule.wavefile import WavReader
 
     if options.word:

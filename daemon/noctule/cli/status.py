@@ -102,6 +102,7 @@ def _ears(ears: Mapping[str, Any]) -> list[str]:
     lines += [f"           {ears['remedy']}"] if ears.get("remedy") else []
     words = ", ".join(f"{word} above {threshold:g}" for word, threshold in ears["words"].items())
     lines += [f"  wakes    for {words}"] if words else []
+    lines += ["           chosen by hand, until the next start"] if ears.get("chosen") else []
     lines += [f"  listens  with {ears['recogniser']}"] if ears.get("recogniser") else []
     lines += _speaks(ears["voice"]) if ears.get("voice") else []
     lines += [f"           missing: {sentence}" for sentence in ears.get("missing", {}).values()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
+from pathlib import Path
 from urllib.parse import quote
 
 from noctule.api.client import Client
@@ -17,6 +18,10 @@ HELP = "tune wake words; keep and review clips of what woke them"
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     show = verbs.add_parser("show", help="words, thresholds and kept clips")
+    use = verbs.add_parser("use", help="listen for other words, once they are loaded and verified")
+    use.add_argument(
+        "words", nargs="+", metavar="WORD", help="names in the model folders or paths; `configured` for wake.words"
+    )
     threshold = verbs.add_parser("threshold", help="change a word's threshold now")
     threshold.add_argument("word")
     threshold.add_argument("value", help="0 to 1, or `default`")
@@ -27,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     label = verbs.add_parser("label", help="label one clip")
     label.add_argument("clip")
     label.add_argument("label", choices=("yes", "no", "delete"))
-    for verb in (show, threshold, save, review, label):
+    for verb in (show, use, threshold, save, review, label):
         socket_argument(verb)
 
 
@@ -35,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     daemon = client(options)
     if options.what == "show":
         _show(daemon)
+    elif options.what == "use":
+        _use(daemon, options.words)
     elif options.what == "threshold":
         value = None if options.value == "default" else _number(options.value)
         words = daemon.post("/wake", {"word": options.word, "threshold": value})["words"]
@@ -54,6 +61,21 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"{text!r} is not a number.", "write 0 to 1, or default") from None
+
+
+def _use(daemon: Client, words: list[str]) -> None:
+    # a path means the same to the daemon, which runs in another folder
+    wanted = (
+        [] if words == ["configured"] else [str(Path(word).absolute()) if "/" in word else word for word in words]
+    )
+    answer = daemon.post("/wake", {"use": wanted})
+    if not answer["listening"]:
+        say("Verified. The ears are out of service and will listen for it when they are back: noctule status")
+    else:
+        say("Listens for " + ", ".join(f"{word} above {value:g}" for word, value in answer["words"].items()))
+    if wanted:
+        names = ", ".join(f'"{word}"' for word in wanted)
+        say(f"Until the next start. To keep it: wake.words = [{names}] in the configuration.")
 
 
 def _show(daemon: Client) -> None:

@@ -145,9 +145,13 @@ class Wake:
 
     enabled: bool = key(True, "Listen for wake words.")
     words: list[str] = key(
-        ["hey_noctule"], "Wake words: names in the model folders, or paths of packages.", minimum=1, maximum=8
+        ["hey_noctule"],
+        "Wake words: names in the model folders, or paths of packages.",
+        live=True,
+        minimum=1,
+        maximum=8,
     )
-    stop_words: list[str] = key([], "Words among them that only end a turn.", maximum=8)
+    stop_words: list[str] = key([], "Words among them that only end a turn.", live=True, maximum=8)
     threshold: float = key(
         0.0, "Score above which a word is heard, 0 for each package's own.", live=True, minimum=0, maximum=1
     )

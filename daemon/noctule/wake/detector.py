@@ -53,6 +53,10 @@ class _Word:
         self.pending.clear()
         self.deaf_until = self.package.warm_up
 
+    def hole(self, now: float) -> None:
+        self.scores.clear()
+        self.deaf_until = max(self.deaf_until, now + self.package.warm_up)
+
     def mean(self) -> float:
         """Mean of the full window; 0 until it is full."""
         if len(self.scores) < self.package.window:
@@ -90,6 +94,11 @@ class Detector:
         """Id → threshold in force."""
         return {name: word.threshold for name, word in self._words.items()}
 
+    @property
+    def phrases(self) -> list[str]:
+        """The words as a person writes them."""
+        return [word.package.phrase for word in self._words.values()]
+
     def set_threshold(self, word: str, threshold: float | None) -> None:
         """Change a word's threshold while running; None returns to the package's own."""
         if word not in self._words:
@@ -108,6 +117,14 @@ class Detector:
         self._frames = 0
         for word in self._words.values():
             word.reset()
+
+    def hole(self) -> None:
+        """Sound was lost here. The stream goes on, and no word triggers until its model and the noise estimate hold
+        nothing from before: as long as a warm-up. Costs nothing, where `reset` loads each graph again: a busy board
+        that loses sound must not lose more of it by that."""
+        now = self._frames * (HOP / SAMPLE_RATE)
+        for word in self._words.values():
+            word.hole(now)
 
     def close(self) -> None:
         for word in self._words.values():

@@ -118,7 +118,7 @@ class WyomingServer:
     # -- what is offered -----------------------------------------------------------------------------------------
 
     def _packages(self) -> list[WakePackage]:
-        from noctule.hearing import find_wake_word
+        from noctule.wake_words import find_wake_word
 
         config = self._host.config()
         if not config.wake.enabled:
