@@ -133,7 +133,7 @@ def test_the_report_page_escapes_and_draws() -> None:
         "confusables": [{"text": "a bee", "triggered": 0.5}], "own_voice": "synthetic test only",
         "model": {"bytes": 9, "sha256": "00", "cpu_ms_per_second": 1.0, "hop_ms_median": 0.1, "hop_ms_p99": 0.2},
         "int8_float_gap": {"mean": 0.0, "p99": 0.0, "max": 0.0}, "phonemes": [["a"]], "engines": {"espeak": 1},
-        "counts": {"scenes": {"phrase": 1}}, "tools": {"numpy": "2"}, "seed": 1, "build_seconds": 2,
+        "counts": {"scenes": {"phrase": 1}}, "tools": {"numpy": "2"}, "seed": 1, "build_seconds": 2, "cpu_seconds": 3,
     }  # fmt: skip
     text = page(told)
     assert "a &lt;b&gt;" in text
