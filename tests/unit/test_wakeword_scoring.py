@@ -43,6 +43,16 @@ def test_threshold_is_the_lowest_that_keeps_the_rate() -> None:
     assert streams.false_accepts(chosen) == 0
 
 
+def test_a_sure_threshold_leaves_room_for_luck() -> None:
+    pytest.importorskip("scipy")
+    peaks = stream(10.0, 20.0)
+    long = scoring.Streams((peaks,), 10.0)
+    assert scoring.sure_threshold(long, 0.5) == scoring.THRESHOLDS[0], "4.28 of 5 events are sure at two"
+    assert scoring.sure_threshold(long, 0.4) > scoring.THRESHOLDS[0], "but not of 4"
+    short = scoring.Streams((peaks,), 0.1)
+    assert short.false_accepts(scoring.sure_threshold(short, 0.5)) == 0
+
+
 def test_offline_scores_equal_the_detector_s(tmp_path: Path) -> None:
     package = load_package(write_loud(tmp_path))
     sound = bursts(5.0, (3.0,))
