@@ -18,11 +18,11 @@ from noctule.errors import UnavailableError
 from noctule.wake.model import WakeModel
 from noctule.wake.package import WakePackage
 
-from .data_stages import study
+from .data_stages import Phrase, study
 from .engines import find_voices
 from .scoring import Streams, Trials, poisson_interval, score_streams, score_trials, threshold_for
 from .settings import RESERVED, Settings
-from .testdata import TestAudio, TestPlan, make_test_audio
+from .testdata import TestAudio, TestPlan, make_test_audio, say_phrases
 
 FA_PER_HOUR = 0.5
 #: fixed near-miss phrases of the phrases that are benchmarked; others use the ranked confusables.
@@ -75,6 +75,18 @@ class Verdict:
 
 def acceptance_audio(phrase: str, folder: Path, hours: float, clips: int, jobs: int, seed: int = 77) -> TestAudio:
     """The audio, made once per folder."""
+    plan, studied = _plan(phrase, folder, hours, clips, seed)
+    near = NEAR_MISSES.get(phrase, tuple(text for text, _ in studied.ranked[:20]))
+    return make_test_audio(plan, studied, near, jobs)
+
+
+def acceptance_phrases(phrase: str, folder: Path, clips: int, jobs: int, seed: int = 77) -> list[Path]:
+    """Only the banks of the phrase, one a voice; the same that `acceptance_audio` makes."""
+    plan, studied = _plan(phrase, folder, 1.0, clips, seed)
+    return say_phrases(plan, studied, jobs)
+
+
+def _plan(phrase: str, folder: Path, hours: float, clips: int, seed: int) -> tuple[TestPlan, Phrase]:
     voices = tuple(name for name in find_voices("en").all() if name in RESERVED)
     if not voices:
         raise UnavailableError(
@@ -82,17 +94,10 @@ def acceptance_audio(phrase: str, folder: Path, hours: float, clips: int, jobs: 
             "apt install flite festival festvox-kdlpc16k festvox-us-slt-hts",
         )
     settings = Settings(phrase, folder, folder)
-    slug = settings.slug
-    for place in (folder / slug, folder / "common"):
+    own, common = folder / settings.slug, folder / "common"
+    for place in (own, common):
         place.mkdir(parents=True, exist_ok=True)
-    studied = study(settings)
-    near = NEAR_MISSES.get(phrase, tuple(text for text, _ in studied.ranked[:20]))
-    return make_test_audio(
-        TestPlan(folder / slug, folder / "common", "accept", voices, "accept", hours, clips, seed),
-        studied,
-        near,
-        jobs,
-    )
+    return TestPlan(own, common, "accept", voices, "accept", hours, clips, seed), study(settings)
 
 
 def judge(packages: Sequence[WakePackage], audio: TestAudio) -> list[Verdict]:

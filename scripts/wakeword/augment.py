@@ -1,8 +1,9 @@
 """Stage `features`: clips become 5 s scenes (voice changed, placed, echoed, drowned in noise) and then features.
 
-The recipe, per scene: the voice is varied (speed, formants, a vocoder) three times in four; half are put in a room
-and through an equaliser; a quarter stays clean, the others get noise at -2 … 60 dB; the level is -46 … -12 dBFS,
-some are clipped. A scene's kind: P phrase, C confusables, N speech, Z noise alone, U the user's own negatives.
+The recipe, per scene: the voice is varied (speed, formants, a vocoder) five times in six; half are put in a room
+and through an equaliser; a fifth stays clean, the others get noise at -4 … 60 dB, most of it people talking at
+-4 … 14 dB, where detectors lose the phrase; the level is -46 … -12 dBFS, some are clipped. A scene's kind: P phrase,
+C confusables, N speech, Z noise alone, U the user's own negatives.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from .signal import RATE, Audio, normal
 from .speech import Bank
 
 SCENE = 5 * RATE
+#: ranges (dB) that a noisy scene's ratio of speech to noise is drawn from: loud noise, usual, hardly any.
+_SNR = ((-4.0, 14.0), (14.0, 30.0), (30.0, 60.0))
 #: frames kept of a scene's 498; the first 0.3 s belong to the start of the noise estimate.
 FRAMES = 468
 _DROPPED = (SCENE - 480) // 160 + 1 - FRAMES
@@ -56,14 +59,14 @@ def vary(clip: Audio, rng: np.random.Generator, strength: float = 1.0) -> Audio:
         return float(np.exp(rng.uniform(np.log(low), np.log(high)) * strength))
 
     kind = rng.random()
-    if kind < 0.22:
+    if kind < 0.17:
         return clip
-    if kind < 0.42 and len(clip) > 2000:
+    if kind < 0.45 and len(clip) > 2000:
         pitch = float(np.exp(rng.uniform(np.log(75), np.log(290))))
-        clip = signal.revoice(clip, pitch, rng.uniform(-0.7, 0.35), ratio(0.85, 1.2), rng.uniform(0, 0.5) ** 2, rng)
+        clip = signal.revoice(clip, pitch, rng.uniform(-0.7, 0.35), ratio(0.83, 1.26), rng.uniform(0, 0.5) ** 2, rng)
         return signal.resample(clip, ratio(0.87, 1.15))
-    if kind < 0.72 and len(clip) > 2000:
-        clip = signal.move_formants(clip, ratio(0.82, 1.22))
+    if kind < 0.78 and len(clip) > 2000:
+        clip = signal.move_formants(clip, ratio(0.81, 1.26))
     return signal.resample(clip, ratio(0.78, 1.28))
 
 
@@ -85,11 +88,11 @@ class Scenery:
         kind = rng.random()
         if self.own and rng.random() < 0.35:
             return normal(_stretch(self.own[rng.integers(len(self.own))], rng))
-        if kind < 0.45:
-            return signal.babble(self.speech, SCENE, int(rng.choice((1, 2, 3, 4, 6, 8))), rng)
-        if kind < 0.78:
+        if kind < 0.55:
+            return signal.babble(self.speech, SCENE, int(rng.choice((1, 2, 3, 4, 5, 6, 8))), rng)
+        if kind < 0.82:
             return normal(_stretch(self.noises[rng.integers(len(self.noises))], rng))
-        return normal(_stretch(self.music if kind < 0.9 else self.clicks, rng))
+        return normal(_stretch(self.music if kind < 0.92 else self.clicks, rng))
 
     def talk(self, length: int, rng: np.random.Generator) -> Audio:
         """Some stretch of ordinary speech, unit RMS."""
@@ -146,8 +149,9 @@ def dress(scene: Audio, scenery: Scenery, rng: np.random.Generator, alone: bool 
         scene = signal.convolve(scene, scenery.filters[rng.integers(len(scenery.filters))])
     spoken = scene[np.abs(scene) > 1e-6]
     scene = scene / (float(spoken.std()) + 1e-9 if len(spoken) > 100 else 1.0)
-    if alone or rng.random() < 0.75:
-        snr = rng.uniform(-2, 25) if rng.random() < 0.8 else rng.uniform(25, 60)
+    if alone or rng.random() < 0.8:
+        low, high = _SNR[int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
+        snr = rng.uniform(low, high)
         scene = scene + scenery.noise(rng) * np.float32(1.0 if alone else 10 ** (-snr / 20))
         if rng.random() < 0.3:
             scene = scene + scenery.noise(rng) * np.float32(10 ** (-(snr + rng.uniform(3, 20)) / 20))

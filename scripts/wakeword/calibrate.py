@@ -9,7 +9,7 @@ import numpy as np
 from noctule.wake.model import WakeModel
 
 from .data_stages import Folders, Phrase
-from .scoring import THRESHOLDS, WINDOW, Streams, Trials, score_streams, score_trials, threshold_for
+from .scoring import THRESHOLDS, WINDOW, Streams, Trials, score_streams, score_trials, sure_threshold
 from .settings import Plan, Settings
 from .testdata import TestAudio, TestPlan, make_test_audio
 
@@ -58,4 +58,4 @@ def calibrate(settings: Settings, model: WakeModel, audio: TestAudio) -> Calibra
     streams = score_streams(model, WINDOW, audio.streams, "calibrate")
     trials = score_trials(model, WINDOW, audio.trials, "phrases")
     near = score_trials(model, WINDOW, audio.near, "near")
-    return Calibration(threshold_for(streams, settings.target_fa_per_hour), trials, near, streams)
+    return Calibration(sure_threshold(streams, settings.target_fa_per_hour), trials, near, streams)

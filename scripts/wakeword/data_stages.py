@@ -17,7 +17,7 @@ from .speech import SpeechSpec, say_chunk
 from .wavs import read_folder
 
 #: clips and scenes in one helper process.
-_CLIPS, _SCENES = 300, 300
+_CLIPS, _SCENES = 300, 600
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ def scene_chunks(
         per_scene = {"P": 1, "C": 5, "N": 2, "U": 2, "Z": 0}[kind]
         for number in range((count + _SCENES - 1) // _SCENES):
             here = min(_SCENES, count - number * _SCENES)
-            speech = tuple(banks["N"][(number + i) % len(banks["N"])] for i in range(min(3, len(banks["N"]))))
+            # Banks far apart: talkers of one scene come from different engines and languages.
+            total = len(banks["N"])
+            speech = tuple(banks["N"][(number + i * total // 4) % total] for i in range(min(4, total)))
             key = seed * 999_983 + ord(kind) * 7919 + number
             first = number * _SCENES * per_scene
             noises, rooms = tuple(own.get("noise", ())), tuple(own.get("rir", ()))

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from typing import TextIO
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process and of its helpers that have ended."""
+    told = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(item.ru_utime + item.ru_stime for item in told)
 
 
 class Progress:
@@ -14,7 +21,7 @@ class Progress:
         self._title, self._total = title, max(1, total)
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
-        self._start = time.monotonic()
+        self._start, self._cpu = time.monotonic(), cpu_seconds()
         self._drawn, self._tenth = 0.0, -1
 
     def step(self, done: int, note: str = "") -> None:
@@ -35,6 +42,9 @@ class Progress:
 
     def done(self, note: str = "") -> None:
         spent = time.monotonic() - self._start
+        cpu = cpu_seconds() - self._cpu
         end = "\r\033[K" if self._terminal else ""
-        self._stream.write(f"{end}{self._title:<10} done in {spent:.0f} s  {note}".rstrip() + "\n")
+        self._stream.write(
+            f"{end}{self._title:<10} done in {spent:.0f} s, {cpu:.0f} s of a core  {note}".rstrip() + "\n"
+        )
         self._stream.flush()

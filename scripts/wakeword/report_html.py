@@ -47,7 +47,8 @@ def page(told: dict[str, Any]) -> str:
             ["trained on", ", ".join(f"{count} {name} voices" for name, count in told["engines"].items())],
             ["scenes", ", ".join(f"{count} {name}" for name, count in told["counts"]["scenes"].items())],
             ["tools", ", ".join(f"{name} {version}" for name, version in told["tools"].items())],
-            ["seed", told["seed"]], ["build time", f"{told['build_seconds']} s (the last run of the command)"],
+            ["seed", told["seed"]],
+            ["build time of the last run", f"{told['build_seconds']} s, {told['cpu_seconds']} s of a core"],
         ]),
     ]  # fmt: skip
     title = f"Wake word {html.escape(told['phrase'])}"

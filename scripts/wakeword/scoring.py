@@ -138,6 +138,19 @@ def threshold_for(streams: Streams, fa_per_hour: float) -> float:
     return float(fitting[0]) if len(fitting) else float(THRESHOLDS[-1])
 
 
+def sure_threshold(streams: Streams, fa_per_hour: float, confidence: float = 0.8) -> float:
+    """The lowest threshold whose rate is at most this with `confidence`: so few events are a rate known only roughly.
+
+    Where the streams are too short for any count to be sure, one without a false accept.
+    """
+    from scipy.stats import chi2
+
+    allowed = 0
+    while float(chi2.ppf(confidence, 2 * allowed + 4)) / 2 <= fa_per_hour * streams.hours:
+        allowed += 1
+    return threshold_for(streams, (allowed + 0.5) / max(streams.hours, 1e-9))
+
+
 def poisson_interval(count: int, hours: float) -> tuple[float, float]:
     """95 % confidence interval (Garwood) of a rate an hour, from `count` events in `hours`."""
     from scipy.stats import chi2

@@ -32,6 +32,7 @@ from .licences import licence_text
 from .network import Network
 from .packaging import manifest, write_package
 from .pool import save_arrays
+from .progress import cpu_seconds
 from .scoring import WINDOW, Trials, score_trials
 from .settings import Plan, Settings, describe, plan_voices
 from .train import Scenes, TrainSpec, load_average, train
@@ -93,6 +94,7 @@ def build(settings: Settings, tools: dict[str, str], voices: Voices, command: Se
         "calibrated_on": list(plan.calibrate[:12]),
         "calibration_note": plan.calibration_note,
         "build_seconds": round(time.monotonic() - start),
+        "cpu_seconds": round(cpu_seconds()),
     }
     told = report.make_report(settings, facts, calibration, own, gap, model_bytes, folders.own / "candidate.bin")
     extra = {

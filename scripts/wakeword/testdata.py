@@ -49,6 +49,19 @@ class TestPlan:
     reuse: int = 2
 
 
+def say_phrases(plan: TestPlan, phrase: Phrase, jobs: int) -> list[Path]:
+    """The phrase by every voice, a bank each."""
+    chunks = [_phrase_chunk(plan, phrase, index) for index in range(len(plan.voices))]
+    run_chunks(f"{plan.prefix} say", chunks, jobs)
+    return [chunk.out for chunk in chunks]
+
+
+def _phrase_chunk(plan: TestPlan, phrase: Phrase, index: int) -> Chunk:
+    spec = SpeechSpec("P", (plan.voices[index],), plan.clips_per_voice, plan.seed * 1_000_003 + 10 * index + 1,
+                      phrase.spellings, phrase.words, (), plan.part, phrase.spellings[:1])  # fmt: skip
+    return Chunk(plan.folder / f"{plan.prefix}-{index:02}-P.npz", say_chunk, spec)
+
+
 def make_test_audio(plan: TestPlan, phrase: Phrase, near_texts: Sequence[str], jobs: int) -> TestAudio:
     """Generate what is not there yet."""
     folder, prefix = plan.folder, plan.prefix
@@ -63,8 +76,7 @@ def make_test_audio(plan: TestPlan, phrase: Phrase, near_texts: Sequence[str], j
     clips = max(20, round(plan.hours * 3600 / _CLIP_SECONDS / plan.reuse / len(plan.voices)))
     for index, voice in enumerate(plan.voices):
         tag = f"{prefix}-{index:02}"
-        said_phrase = spec("P", voice, plan.clips_per_voice, 10 * index + 1, texts[:1])
-        phrases.append(Chunk(folder / f"{tag}-P.npz", say_chunk, said_phrase))
+        phrases.append(_phrase_chunk(plan, phrase, index))
         if near_texts:
             near.append(Chunk(folder / f"{tag}-M.npz", say_chunk,
                               spec("M", voice, len(near_texts), 10 * index + 2, near_texts)))  # fmt: skip

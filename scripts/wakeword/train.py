@@ -2,7 +2,8 @@
 
 Loss. Of a phrase scene, the six best steps within -0.05 … 0.33 s of the phrase's end should say yes (max pooling
 over time: the network chooses when). Of every other step, the eight worst should say no, and the mean a little,
-too. Scenes that were easy negatives last time are drawn less. Weights are averaged over time (EMA) for export.
+too. Scenes that were easy negatives last time are drawn less. Kernels are trained by Muon, the rest by AdamW; weights
+are averaged over time (EMA) for export.
 Steps are counted, not minutes, so that one seed gives one model.
 """
 
@@ -23,6 +24,7 @@ from torch.nn import functional
 from noctule.errors import NoctuleError
 
 from .augment import frame_end
+from .muon import Muon
 from .network import Network, step_frames, to_float
 from .progress import Progress
 from .signal import RATE
@@ -38,6 +40,8 @@ class TrainSpec:
     channels: int = 48
     batch: int = 40
     steps: int = 3000
+    #: highest learning rates: of the kernels (Muon), and of norms and head (AdamW).
+    kernel_rate: float = 0.02
     rate: float = 2.5e-3
     #: more threads gain little on a network this small, and one makes the result independent of the machine.
     threads: int = 1
@@ -118,12 +122,18 @@ def train(
     torch.manual_seed(spec.seed)
     rng = np.random.default_rng([spec.seed, first])
     network, average = Network(spec.channels), Network(spec.channels)
-    optimiser = torch.optim.AdamW(network.parameters(), spec.rate, weight_decay=1e-3)
+    kernels = [network.first.weight, *(block.wide.weight for block in network.blocks)]
+    rest = [item for item in network.parameters() if all(item is not kernel for kernel in kernels)]
+    optimisers: list[tuple[torch.optim.Optimizer, float]] = [
+        (Muon(kernels, spec.kernel_rate), spec.kernel_rate),
+        (torch.optim.AdamW(rest, spec.rate, weight_decay=1e-3), spec.rate),
+    ]
     if checkpoint is not None:
         state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        for (optimiser, _), kept in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
     else:
         average.load_state_dict(network.state_dict())
     hardness = np.full(len(scenes), 5.0, np.float32)
@@ -132,26 +142,29 @@ def train(
     progress, mean = Progress(title, last - first), 0.0
     network.train()
     for step in range(first, last):
-        rate = spec.rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / spec.steps)) + 2e-5
-        for group in optimiser.param_groups:
-            group["lr"] = float(rate)  # a numpy scalar would make the checkpoint unreadable
+        share = min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / spec.steps)) + 0.008
+        for optimiser, rate in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = float(rate * share)  # a numpy scalar would make the checkpoint unreadable
         weights = np.where(hardness[negatives] > -3.0, 1.0, 0.3)
         drawn = rng.choice(negatives, spec.batch - count, replace=False, p=weights / weights.sum())
         batch = np.concatenate([rng.choice(positives, count, replace=False), drawn])
         features = disturb(scenes.features[batch], scenes.end[batch], rng)
         loss, worst = loss_of(network(features), scenes.end[batch])
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(rest, 2.0)
         if not torch.isfinite(loss):
             raise NoctuleError(f"{title}: the loss is not finite at step {step}", "try another --seed")
-        optimiser.step()
+        for optimiser, _ in optimisers:
+            optimiser.step()
         hardness[batch] = worst.numpy()
         _follow(average, network, min(0.998, (step + 1) / (step + 20)))
         mean += (float(loss.detach()) - mean) * (0.02 if step > first + 50 else 0.2)
         progress.step(step + 1 - first, f"loss {mean:.3f}")
     progress.done(f"loss {mean:.3f}")
-    state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+    state = {"network": network.state_dict(), "average": average.state_dict(),
+             "optimisers": [optimiser.state_dict() for optimiser, _ in optimisers]}  # fmt: skip
     partial = out.with_suffix(".partial")
     torch.save({**state, "channels": spec.channels}, partial)
     partial.replace(out)

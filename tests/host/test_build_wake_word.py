@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import evaluate_wake_word  # noqa: E402
 from noctule.wake.model import WakeModel  # noqa: E402
 from noctule.wake.package import load_package  # noqa: E402
 from wakeword import engines, export  # noqa: E402
+from wakeword.muon import Muon, orthogonal  # noqa: E402
 from wakeword.network import REACH, Block, Network, fold, to_float  # noqa: E402
 from wakeword.train import loss_of, regions  # noqa: E402
 from wakeword.wavs import write_wav  # noqa: E402
@@ -44,7 +46,7 @@ def features(frames: int = 468, seed: int = 0) -> np.ndarray:
     return np.clip(smooth * 8 - 20, -128, 127).astype(np.int8)
 
 
-def test_three_branches_fold_into_one_convolution() -> None:
+def test_a_layer_and_its_input_fold_into_one_convolution() -> None:
     block = trained_looking().blocks[2]
     assert isinstance(block, Block)
     kernel, bias = block.folded()
@@ -53,6 +55,39 @@ def test_three_branches_fold_into_one_convolution() -> None:
         x, torch.from_numpy(kernel.transpose(0, 2, 1).copy()), torch.from_numpy(bias), dilation=block.dilation
     )
     assert torch.allclose(torch.relu(plain), block(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(48, 144), (200, 48)])
+def test_an_orthogonal_step_moves_every_direction_alike(shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+    assert float(values.min()) > 0.6
+    assert float(values.max()) < 1.3
+
+
+def test_muon_goes_downhill_and_on_from_a_saved_state() -> None:
+    torch.manual_seed(2)
+    target, kernel = torch.randn(6, 4, 3), torch.nn.Parameter(torch.zeros(6, 4, 3))
+    muon = Muon([kernel], 0.05)
+
+    def gap() -> float:
+        loss = torch.nn.functional.mse_loss(kernel, target)
+        muon.zero_grad()
+        loss.backward()
+        return float(loss.detach())
+
+    first = gap()
+    for _ in range(30):
+        gap()
+        muon.step()
+    assert gap() < 0.5 * first
+    copy = torch.nn.Parameter(kernel.detach().clone())
+    other = Muon([copy], 0.05)
+    other.load_state_dict(deepcopy(muon.state_dict()))
+    copy.grad = kernel.grad.clone() if kernel.grad is not None else None
+    muon.step()
+    other.step()
+    assert torch.equal(kernel, copy)
 
 
 def test_the_int8_stream_follows_the_float_network(tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def test_threshold_is_the_lowest_that_keeps_the_rate() -> None:
     assert streams.false_accepts(chosen) == 0
 
 
+def test_a_sure_threshold_leaves_room_for_luck() -> None:
+    pytest.importorskip("scipy")
+    peaks = stream(10.0, 20.0)
+    long = scoring.Streams((peaks,), 10.0)
+    assert scoring.sure_threshold(long, 0.5) == scoring.THRESHOLDS[0], "4.28 of 5 events are sure at two"
+    assert scoring.sure_threshold(long, 0.4) > scoring.THRESHOLDS[0], "but not of 4"
+    short = scoring.Streams((peaks,), 0.1)
+    assert short.false_accepts(scoring.sure_threshold(short, 0.5)) == 0
+
+
 def test_offline_scores_equal_the_detector_s(tmp_path: Path) -> None:
     package = load_package(write_loud(tmp_path))
     sound = bursts(5.0, (3.0,))
@@ -133,7 +143,7 @@ def test_the_report_page_escapes_and_draws() -> None:
         "confusables": [{"text": "a bee", "triggered": 0.5}], "own_voice": "synthetic test only",
         "model": {"bytes": 9, "sha256": "00", "cpu_ms_per_second": 1.0, "hop_ms_median": 0.1, "hop_ms_p99": 0.2},
         "int8_float_gap": {"mean": 0.0, "p99": 0.0, "max": 0.0}, "phonemes": [["a"]], "engines": {"espeak": 1},
-        "counts": {"scenes": {"phrase": 1}}, "tools": {"numpy": "2"}, "seed": 1, "build_seconds": 2,
+        "counts": {"scenes": {"phrase": 1}}, "tools": {"numpy": "2"}, "seed": 1, "build_seconds": 2, "cpu_seconds": 3,
     }  # fmt: skip
     text = page(told)
     assert "a &lt;b&gt;" in text
