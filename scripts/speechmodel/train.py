@@ -41,7 +41,7 @@ class Plan:
     """steps: of each stage; muon: how many times higher the rate of matrices is (see `optimise`); decay: the share
     of a stage's end over which the rate falls to `last` of itself."""
 
-    joint_steps: int = 6000
+    joint_steps: int = 7800
     listen_steps: int = 12000
     rate: float = 1e-3
     muon: float = 6.0
@@ -52,7 +52,7 @@ class Plan:
     mean: float = 0.999
     #: heard batches that are kept, and how often one of them is used again instead of a new one
     kept: int = 64
-    again: float = 0.6
+    again: float = 0.35
     #: the same once the encoder is frozen, when only codes need to be kept
     kept_codes: int = 400
     again_codes: float = 0.7

@@ -63,7 +63,8 @@ def voice_weights(package: Path, shape: SpeakShape) -> dict[str, Tensor]:
 
 def _map(known: Tensor, made: Tensor) -> Tensor:
     """The matrix that makes `made` out of `known`, the smallest where several do."""
-    return torch.linalg.lstsq(known, made, driver="gelsd").solution
+    found: Tensor = torch.linalg.lstsq(known, made, driver="gelsd").solution
+    return found
 
 
 def _factors(one: Tensor, two: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:
