@@ -37,6 +37,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="for training; another number gives another model")
     parser.add_argument("--recordings", type=Path, help="folder of WAV files, each with a .txt of its words, to join")
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
+    parser.add_argument("--from", dest="start", type=Path, help="go on from the packages in this folder (models/)")
     parser.add_argument("--work", type=Path, help="folder for what is kept between runs (default build/speech…)")
     parser.add_argument("--clips", type=int, default=100, help="with --evaluate: clips of each engine (default 100)")
     return parser.parse_args(arguments)
@@ -52,6 +53,7 @@ def build(options: argparse.Namespace) -> None:
             from speechmodel.shipping import ship
             from speechmodel.stages import Build, check_engines, learn, speak
             from speechmodel.train import Plan
+            from speechmodel.unpack import check_packages
     except ImportError as error:
         raise InputError(
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
@@ -64,11 +66,14 @@ def build(options: argparse.Namespace) -> None:
     if options.quick:
         plan, shards, clips = Plan(joint_steps=40, listen_steps=20, warm_up=10, batch=4, kept=8), 1, 24
     command = f"scripts/build_speech_model.py --seed {options.seed}{' --quick' if options.quick else ''}"
-    job = Build(work, options.seed, plan, LmShape(), shards, clips, options.recordings)
+    command += "" if options.start is None else f" --from {options.start.name}"
+    job = Build(work, options.seed, plan, LmShape(), shards, clips, options.recordings, options.start)
     began = time.monotonic()
     wanted = options.stage or STAGES
     if "hearing" in wanted:
         engines = check_engines(say)
+        if options.start is not None:
+            check_packages(options.start)
         work.mkdir(parents=True, exist_ok=True)
         speak(job, engines, say)
         learn(job, say)

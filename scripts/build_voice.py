@@ -39,8 +39,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
     parser.add_argument("--decoder-steps", type=int, help="of training (default 2500)")
     parser.add_argument("--voice-steps", type=int, help="of training (default 6000)")
-    parser.add_argument("--warm-decoder", type=Path, help="begin the decoder with these weights")
-    parser.add_argument("--warm-voice", type=Path, help="begin the speaking model with these weights")
+    parser.add_argument("--from", dest="start", type=Path, help="go on from the packages in this folder (models/)")
     parser.add_argument("--sentences", type=int, default=100, help="with evaluate: how many (default 100)")
     return parser.parse_args(arguments)
 
@@ -66,18 +65,19 @@ def run(options: argparse.Namespace) -> None:
     if options.quick:
         plans = DecoderPlan(steps=20, batch=4), SpeakPlan(steps=20, batch=4)
         build = replace(build, shards=1, clips=40, decoder=plans[0], voice=plans[1])
-    if options.decoder_steps:
+    if options.decoder_steps is not None:
         build = replace(build, decoder=replace(build.decoder, steps=options.decoder_steps))
-    if options.voice_steps:
+    if options.voice_steps is not None:
         build = replace(build, voice=replace(build.voice, steps=options.voice_steps))
     command = f"scripts/build_voice.py --seed {options.seed}{' --quick' if options.quick else ''}"
+    command += "" if options.start is None else f" --from {options.start.name}"
     wanted = options.stage or [stage for stage in STAGES if stage != "evaluate"]
     if "recordings" in wanted:
-        stages.record(build, say)
+        stages.record(build, say, options.start)
     if "decoder" in wanted:
-        stages.learn_decoder(build, say, options.warm_decoder)
+        stages.learn_decoder(build, say, options.start)
     if "voice" in wanted:
-        stages.learn_voice(build, say, options.warm_voice)
+        stages.learn_voice(build, say, options.start)
     if "export" in wanted:
         stages.ship_voice(build, options.models, command, say, SAMPLING)
     if "evaluate" in wanted:

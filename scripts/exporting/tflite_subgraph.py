@@ -32,6 +32,9 @@ class Owner(Protocol):
     def opcode(self, code: int, version: int) -> int:
         """Index of an operator code."""
 
+    def scales(self, weight: Weight) -> Any:
+        """The scales of an int8 weight, the same object for every graph."""
+
 
 class Subgraph:
     """One signature: inputs, operators, outputs. Every method appends operators and returns their result."""
@@ -81,19 +84,13 @@ class Subgraph:
         return self.weight(self.model.constant(values, "float32"))
 
     def _quantisation(self, weight: Weight) -> Any:
-        quantisation = schema.QuantizationParametersT()
-        if weight.blocks is not None:
-            details = schema.BlockwiseQuantizationT()
-            details.scales = self._tensor(
-                weight.blocks.name, weight.blocks.shape, "float16", weight.blocks.buffer
-            ).index
-            details.zeroPoints, details.blockSize = -1, weight.block
-            quantisation.details = details
-            quantisation.detailsType = schema.QuantizationDetails.BlockwiseQuantization
-        else:
-            assert weight.scale is not None
-            quantisation.scale = np.ascontiguousarray(weight.scale, np.float32)
-            quantisation.zeroPoint = np.zeros(len(weight.scale), np.int64)
+        if weight.blocks is None:
+            return self.model.scales(weight)
+        quantisation, details = schema.QuantizationParametersT(), schema.BlockwiseQuantizationT()
+        details.scales = self._tensor(weight.blocks.name, weight.blocks.shape, "float16", weight.blocks.buffer).index
+        details.zeroPoints, details.blockSize = -1, weight.block
+        quantisation.details = details
+        quantisation.detailsType = schema.QuantizationDetails.BlockwiseQuantization
         quantisation.quantizedDimension = weight.axis
         return quantisation
 

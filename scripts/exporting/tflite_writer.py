@@ -17,6 +17,7 @@ import flatbuffers  # type: ignore[import-untyped]
 from ai_edge_litert import schema_py_generated as schema
 
 from exporting.tflite_graph import Graph, Tensor
+from exporting.tflite_shared import SharedScales, Written
 from exporting.tflite_store import ALIGN, Store, Weight
 
 __all__ = ["Graph", "Model", "Tensor", "Weight"]
@@ -34,6 +35,8 @@ class Model(Store):
         self._description = description
         self._graphs: list[Graph] = []
         self._codes: dict[tuple[int, int], int] = {}
+        self._written = Written()
+        self._scales: dict[int, SharedScales] = {}
 
     def graph(self, signature: str) -> Graph:
         """A new empty graph under a signature name."""
@@ -44,6 +47,13 @@ class Model(Store):
     def opcode(self, code: int, version: int) -> int:
         """Index of an operator code, registered on first use."""
         return self._codes.setdefault((code, version), len(self._codes))
+
+    def scales(self, weight: Weight) -> SharedScales:
+        """The scales of an int8 weight, one object however many graphs read it."""
+        assert weight.scale is not None
+        if weight.buffer not in self._scales:
+            self._scales[weight.buffer] = SharedScales(weight.scale, weight.axis, self._written)
+        return self._scales[weight.buffer]
 
     def write(self, path: Path) -> None:
         """Write the file. Buffers follow the flatbuffer when they would not fit in it."""
@@ -62,6 +72,7 @@ class Model(Store):
                 position += len(chunk)
 
     def _pack(self, *, inline: bool, base: int) -> memoryview:
+        self._written.clear()
         model = schema.ModelT()
         model.version = 3
         model.description = self._description

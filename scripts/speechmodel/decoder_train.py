@@ -17,8 +17,12 @@ from speechmodel.clips import Audio, read_shard
 from speechmodel.decoder import SHIFT, Comparison, Decoder, DecoderShape
 from speechmodel.features import log_mel, power
 from speechmodel.network import Encoder, from_codes, to_codes
+from speechmodel.optimise import Optimisers
 from speechmodel.shape import CODEBOOKS, DIGITS, FRAME
 from speechmodel.voice_train import finite, mean_of, save_mean
+
+#: trained with AdamW, as gains are (see `optimise`)
+_TABLES = ("taps", "place", "head.weight")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class DecoderPlan:
     frames: int = 20
     skip: int = 3
     rate: float = 2e-3
+    muon: float = 6.0
     mean: float = 0.998
 
 
@@ -96,14 +101,13 @@ class DecoderTrainer:
         encoder: the name of the weights whose codes these are.
         """
         plan = self.plan
-        optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.8, 0.98), weight_decay=0.01)
+        optimiser = Optimisers(self.model.named_parameters(), _TABLES, plan.muon, betas=(0.8, 0.98))
         begin = saved = time.monotonic()
         first = self.step
         sums: dict[str, float] = {}
         while self.step < plan.steps:
             cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * self.step / plan.steps))
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate * min(1.0, (self.step + 1) / 50) * cosine
+            optimiser.rate(plan.rate * min(1.0, (self.step + 1) / 50) * cosine)
             terms = self.losses()
             optimiser.zero_grad()
             torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from exporting.kyutai_config import Norm
 from exporting.kyutai_layers import NormWeights, Precision
 from exporting.kyutai_weights import Matrix
 from exporting.tflite_writer import Graph, Model, Tensor, Weight
-from speechmodel.features import filterbank, transform
+from speechmodel.features import filterbank, window
 from speechmodel.network import SPACING, grid
 from speechmodel.shape import (
     CODEBOOKS,
@@ -65,7 +66,8 @@ class EncoderGraph:
     def __init__(self, model: Model, weights: Weights, precision: str = "int8") -> None:
         self.model, self._weights = model, weights
         self._precision = Precision(precision)
-        self._transform = model.add(np.ascontiguousarray(transform().T), "transform")
+        even, odd = halves()
+        self._even, self._odd = model.add(even, "transform.even"), model.add(odd, "transform.odd")
         self._bank = model.add(np.ascontiguousarray(filterbank().T), "filterbank")
         entries = (grid().numpy() * SPACING).astype(np.float32)
         self._grid = model.add(entries, "codebook")
@@ -107,10 +109,14 @@ class EncoderGraph:
         joined = g.concat([past, pcm], 1)
         g.output("state_pcm", g.slice(joined, [0, FRAME], [1, WINDOW - HOP]))
         frames = g.concat([g.slice(joined, [0, i * HOP], [1, WINDOW]) for i in range(STEPS)], 0)
-        spectrum = g.linear(frames, self._transform)
-        half = N_FFT // 2 + 1
-        real = g.slice(spectrum, [0, 0], [STEPS, half])
-        imaginary = g.slice(spectrum, [0, half], [STEPS, half])
+        # sample 200 is the middle: what follows it, and what goes before it turned round; sample 0 has no weight
+        middle, wing = WINDOW // 2, WINDOW // 2 - 1
+        after = g.slice(frames, [0, middle + 1], [STEPS, wing])
+        before = g.slice(frames, [0, 1], [STEPS, wing])
+        before = g.op("REVERSE_V2", [before, g.ints([1])], before.shape, options=schema.ReverseV2OptionsT())
+        centre = g.slice(frames, [0, middle], [STEPS, 1])
+        real = g.linear(g.concat([centre, g.add(after, before)], 1), self._even)
+        imaginary = g.linear(g.sub(after, before), self._odd)
         power = g.add(g.mul(real, real), g.mul(imaginary, imaginary))
         mel = g.unary("LOG", g.add(g.linear(power, self._bank), g.floats([FLOOR])))
         return g.mul(g.sub(mel, g.floats([MEAN])), g.floats([1 / SPREAD]))
@@ -147,6 +153,16 @@ class EncoderGraph:
         assert mixed is not None
         y = self._linear(g, self._norm(g, mixed, f"{name}.norm"), f"{name}.up")
         return g.add(x, self._linear(g, _silu(g, y), f"{name}.down"))
+
+
+def halves() -> tuple[Array, Array]:
+    """The transform about the middle of the window, which is symmetric: cosines for the sums [257, 200] of samples
+    as far before it as after it, sines for their differences [257, 199]. Half the size of the whole transform; the
+    powers are the same, since another origin of time only turns phases."""
+    m = np.arange(WINDOW // 2)
+    phase = 2 * np.pi * np.arange(N_FFT // 2 + 1)[:, None] * m[None] / N_FFT
+    shape = window()[WINDOW // 2 + m]
+    return (np.cos(phase) * shape).astype(np.float32), (np.sin(phase) * shape)[:, 1:].astype(np.float32)
 
 
 def _silu(g: Graph, x: Tensor) -> Tensor:

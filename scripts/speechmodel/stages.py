@@ -20,15 +20,17 @@ from speechmodel.recognise import transcribe
 from speechmodel.recordings import recorded
 from speechmodel.scoring import word_error
 from speechmodel.shape import LmShape
-from speechmodel.tokenizer import Pieces, train_tokenizer
+from speechmodel.tokenizer import Pieces, adopt, train_tokenizer
 from speechmodel.train import Plan, SpeechModel, Trainer
+from speechmodel.unpack import unpacked
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Build:
-    """What to build and where. shards: of 400 clips, for each of the two engines."""
+    """What to build and where. shards: of 400 clips, for each of the two engines; start: a folder with packages whose
+    weights the training begins with, instead of with nothing."""
 
     work: Path
     seed: int
@@ -37,6 +39,7 @@ class Build:
     shards: int = 30
     clips: int = 400
     recordings: Path | None = None
+    start: Path | None = None
 
     @property
     def pool(self) -> Path:
@@ -76,6 +79,8 @@ def learn(build: Build, say: Say) -> Path:
     done = build.work / "listen.pt"
     if done.exists():
         return done
+    if not build.tokenizer.exists() and build.start is not None:
+        adopt(build.start / "noctule-stt", build.tokenizer)
     if not build.tokenizer.exists():
         say("tokenizer")
         train_tokenizer(build.tokenizer, build.seed, build.shape)
@@ -88,6 +93,9 @@ def learn(build: Build, say: Say) -> Path:
     if checkpoint.exists():
         trainer.load(checkpoint)
         say(f"going on at step {trainer.step} of stage {trainer.stage}")
+    elif build.start is not None:
+        trainer.warm(*unpacked(build.start, build.shape))
+        say(f"going on from the packages in {build.start}")
     if build.recordings is not None:
         joined = store.join("recordings", recorded(build.recordings, trainer, say))
         say(f"{joined} recordings join")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from speechmodel.sentences import Sentences, vocabulary
 from speechmodel.shape import LmShape
@@ -28,11 +29,21 @@ def train_tokenizer(target: Path, seed: int, shape: LmShape) -> None:
         eos_id=2,
         pad_id=3,
         split_by_number=False,
+        # texts come in small letters already; the usual rules would be most of the file
+        normalization_rule_name="identity",
         hard_vocab_limit=True,
         num_threads=1,
         minloglevel=2,
     )
     target.with_suffix(".vocab").unlink(missing_ok=True)
+
+
+def adopt(package: Path, target: Path) -> None:
+    """A package's tokenizer, without rules for text that is not in small letters already."""
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString((package / "tokenizer.model").read_bytes())
+    model.normalizer_spec.name, model.normalizer_spec.precompiled_charsmap = "identity", b""
+    target.write_bytes(model.SerializeToString())
 
 
 class Pieces:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -24,31 +24,39 @@ from speechmodel.examples import IGNORED
 from speechmodel.features import WARPS, log_mel, power
 from speechmodel.lm import SpeechTextModel
 from speechmodel.network import Encoder, Heads, quantise
+from speechmodel.optimise import Optimisers
 from speechmodel.shape import CODEBOOKS, DIGITS, MELS, STEPS, LmShape
 from speechmodel.tokenizer import Pieces
 
 Stage = Literal["joint", "listen"]
+#: what is a table, or speaks to one: trained with AdamW like gains and biases
+_TABLES = (
+    "taps", "text_emb.weight", "text_linear.weight", "extra_heads.0.weight", "project.weight", "features.weight",
+    *(f"heard.{i}.weight" for i in range(CODEBOOKS)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """steps: of each stage; decay: the share of a stage's end over which the rate falls to `last` of itself."""
+    """steps: of each stage; muon: how many times higher the rate of matrices is (see `optimise`); decay: the share
+    of a stage's end over which the rate falls to `last` of itself."""
 
-    joint_steps: int = 8000
+    joint_steps: int = 7800
     listen_steps: int = 12000
-    rate: float = 2e-3
+    rate: float = 1e-3
+    muon: float = 6.0
     warm_up: int = 300
-    decay: float = 0.35
+    decay: float = 0.8
     last: float = 0.05
     batch: int = 12
     mean: float = 0.999
     #: heard batches that are kept, and how often one of them is used again instead of a new one
     kept: int = 64
-    again: float = 0.6
+    again: float = 0.35
     #: the same once the encoder is frozen, when only codes need to be kept
     kept_codes: int = 400
     again_codes: float = 0.7
-    listen_rate: float = 1.5e-3
+    listen_rate: float = 8e-4
     shares: dict[str, float] = field(
         default_factory=lambda: {
             "espeak": 0.35,
@@ -191,9 +199,9 @@ class Trainer:
         self._kept: list[Heard] = []
         self.optimiser = self._optimiser()
 
-    def _optimiser(self) -> torch.optim.AdamW:
-        trained = self.model.parameters() if self.stage == "joint" else self.model.lm.parameters()
-        return torch.optim.AdamW(list(trained), lr=self.plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    def _optimiser(self) -> Optimisers:
+        trained = self.model if self.stage == "joint" else self.model.lm
+        return Optimisers(trained.named_parameters(), _TABLES, self.plan.muon)
 
     def begin(self, stage: Stage) -> None:
         """Start a stage from the running mean of the weights."""
@@ -201,6 +209,16 @@ class Trainer:
         self.stage, self.step = stage, 0
         self._kept = []
         self.optimiser = self._optimiser()
+
+    def warm(self, encoder: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> None:
+        """Begin with these weights. The heads say nothing at first, so that they do not pull at the encoder before
+        they have learned what its codes mean."""
+        self.model.encoder.load_state_dict(encoder)
+        self.model.lm.load_state_dict(text)
+        for name, value in self.model.heads.named_parameters():
+            if name.startswith(("first", "all")) and ".2." in name:
+                nn.init.zeros_(value)
+        self.mean = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def _next(self, source: Iterator[Batch]) -> Heard:
         """A new batch, or one of the kept ones: speaking and disturbing costs as much as learning from it."""
@@ -227,7 +245,7 @@ class Trainer:
             return False
         content = {
             "stage": self.stage, "step": self.step, "model": self.model.state_dict(), "mean": self.mean,
-            "optimiser": self.optimiser.state_dict(), "random": self.random.getstate(),
+            "optimisers": self.optimiser.state_dict(), "random": self.random.getstate(),
             "generator": self.generator.get_state(), "torch": torch.get_rng_state(), "labels": self.labels,
             "plan": self.plan.__dict__, "shape": self.shape.__dict__,
         }  # fmt: skip
@@ -243,7 +261,7 @@ class Trainer:
         self.model.load_state_dict(content["model"])
         self.mean = content["mean"]
         self.optimiser = self._optimiser()
-        self.optimiser.load_state_dict(content["optimiser"])
+        self.optimiser.load_state_dict(content["optimisers"])
         self.random.setstate(content["random"])
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["torch"])
@@ -260,8 +278,7 @@ class Trainer:
         begin, saved, first = time.monotonic(), time.monotonic(), self.step
         while self.step < total:
             rate = self.plan.rate_at(self.stage, self.step)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+            self.optimiser.rate(rate)
             heard = self._next(source)
             with autocast():
                 terms = losses(self.model, heard, self.stage, self.shape, self.generator)

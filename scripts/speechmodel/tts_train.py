@@ -15,12 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from noctule.errors import NoctuleError
+from speechmodel.optimise import Optimisers
 from speechmodel.shape import CODEBOOKS, DIGITS, LEVELS
 from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot
 from speechmodel.voice_data import DELAY, Line
 from speechmodel.voice_train import finite, mean_of, save_mean
 
 _IGNORED = -100
+#: trained with AdamW, as gains are (see `optimise`)
+_TABLES = ("text.weight", "depth_text.weight", "sound", "begins.weight")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class SpeakPlan:
     steps: int = 6000
     batch: int = 20
     rate: float = 2e-3
+    muon: float = 6.0
     mean: float = 0.998
     wrong: float = 0.15
     first: float = 2.0
@@ -142,14 +146,13 @@ class SpeakTrainer:
         encoder: the name of the weights whose codes these are.
         """
         plan = self.plan
-        optimiser = torch.optim.AdamW(self.model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.02)
+        optimiser = Optimisers(self.model.named_parameters(), _TABLES, plan.muon)
         begin = saved = time.monotonic()
         first = self.step
         sums: dict[str, float] = {}
         while self.step < plan.steps:
             cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * self.step / plan.steps))
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate * min(1.0, (self.step + 1) / 80) * cosine
+            optimiser.rate(plan.rate * min(1.0, (self.step + 1) / 80) * cosine)
             terms = speaking_losses(self.model, self.batch(), plan, self.generator)
             optimiser.zero_grad()
             (terms["sound"] + terms["marks"]).backward()  # type: ignore[no-untyped-call]

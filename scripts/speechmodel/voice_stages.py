@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from speechmodel.decoder_train import DecoderPlan, DecoderTrainer, encode_clips
 from speechmodel.network import Encoder
 from speechmodel.tts import SpeakShape
 from speechmodel.tts_train import SpeakPlan, SpeakTrainer, train_pieces
+from speechmodel.unpack_voice import decoder_weights, voice_weights
 from speechmodel.voice_data import Line, line_of, make_voice, rules
 
 Say = Callable[[str], None]
@@ -57,13 +59,15 @@ class VoiceBuild:
         return self.work / "voice" / "tokenizer.model"
 
 
-def record(build: VoiceBuild, say: Say) -> None:
-    """Stage 1: what the voice says, and its sub-words."""
+def record(build: VoiceBuild, say: Say, start: Path | None = None) -> None:
+    """Stage 1: what the voice says, and its sub-words (those of `start`, a folder of packages, if given)."""
     (build.work / "voice").mkdir(parents=True, exist_ok=True)
     for index, path in enumerate(build.recordings):
         if not path.exists():
             make_voice(path, "train", build.seed + index, build.clips)
             say(f"recordings: {index + 1} of {build.shards}")
+    if start is not None and not build.tokenizer.exists():
+        shutil.copyfile(start / tts_export.NAME / "tokenizer.model", build.tokenizer)
     if not build.tokenizer.exists():
         texts = [re.sub(r"<[^>]*>", " ", clip.text) for path in build.recordings for clip in read_shard(path)]
         train_pieces(build.tokenizer, texts, build.shape.pieces)
@@ -99,8 +103,8 @@ def codes(build: VoiceBuild, say: Say) -> tuple[list[Clip], list[Tensor], str]:
     return clips, found, name
 
 
-def learn_decoder(build: VoiceBuild, say: Say, warm: Path | None = None) -> Path:
-    """Stage 3: the decoder; work/decoder.pt."""
+def learn_decoder(build: VoiceBuild, say: Say, start: Path | None = None) -> Path:
+    """Stage 3: the decoder; work/decoder.pt. start: a folder of packages whose codec it goes on from."""
     target = build.work / "decoder.pt"
     clips, found, name = codes(build, say)
     if target.exists() and torch.load(target).get("encoder") == name:
@@ -110,21 +114,21 @@ def learn_decoder(build: VoiceBuild, say: Say, warm: Path | None = None) -> Path
         other = codes(replace(build, encoder=build.also, also=None), say)[1]
         sounds, found = sounds * 3, found * 2 + other
     trainer = DecoderTrainer(sounds, found, build.decoder, build.seed)
-    if warm is not None:
-        trainer.warm(torch.load(warm)["decoder"])
+    if start is not None:
+        trainer.warm(decoder_weights(start / "noctule-speech-codec"))
     trainer.run(say, target, name)
     return target
 
 
-def learn_voice(build: VoiceBuild, say: Say, warm: Path | None = None) -> Path:
-    """Stage 4: the speaking model; work/voice.pt."""
+def learn_voice(build: VoiceBuild, say: Say, start: Path | None = None) -> Path:
+    """Stage 4: the speaking model; work/voice.pt. start: a folder of packages whose voice it goes on from."""
     target = build.work / "voice.pt"
     clips, found, name = codes(build, say)
     if target.exists() and torch.load(target).get("encoder") == name:
         return target
     trainer = SpeakTrainer(lines(build, clips, found), build.shape, build.voice, build.seed)
-    if warm is not None:
-        trainer.warm(torch.load(warm)["voice"])
+    if start is not None:
+        trainer.warm(voice_weights(start / tts_export.NAME, build.shape))
     trainer.run(say, target, name)
     return target
 

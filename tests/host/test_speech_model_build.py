@@ -50,6 +50,7 @@ def test_without_an_engine_it_says_so_at_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
 def test_build_and_export_twice(tmp_path: Path) -> None:
     from speechmodel.decoder import Decoder, DecoderShape
+    from speechmodel.unpack import encoder_weights
 
     work, models = tmp_path / "work", tmp_path / "models"
     common = ("--quick", "--work", str(work), "--models", str(models))
@@ -69,3 +70,16 @@ def test_build_and_export_twice(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in models.rglob("*.tflite")) < 12e6
     assert run(*common, "--stage", "export").returncode == 0
     assert digests(models) == first
+    trained = torch.load(work / "encoder_frozen.pt")["encoder"]
+    found = encoder_weights(models / "noctule-speech-codec")
+    assert found.keys() == trained.keys()
+    assert all((found[n] - v).abs().max() <= 0.01 * v.abs().max() for n, v in trained.items())
+    missing = run("--quick", "--work", str(tmp_path / "nothing"), "--from", str(work), "--stage", "hearing")
+    assert missing.returncode != 0
+    assert "is no package" in missing.stderr
+    other = tmp_path / "other"
+    other.mkdir()
+    (work / "pool").rename(other / "pool")
+    on = run("--quick", "--work", str(other), "--from", str(models), "--stage", "hearing")
+    assert on.returncode == 0, on.stderr[-2000:]
+    assert "going on from the packages" in on.stdout

@@ -24,8 +24,9 @@ from speechmodel.lm import SpeechTextModel, config  # noqa: E402
 from speechmodel.network import Encoder, from_codes, quantise, to_codes  # noqa: E402
 from speechmodel.recordings import aligned, read_recording, spread  # noqa: E402
 from speechmodel.shape import FRAME, LmShape  # noqa: E402
-from speechmodel.tokenizer import Pieces, train_tokenizer  # noqa: E402
+from speechmodel.tokenizer import Pieces, adopt, train_tokenizer  # noqa: E402
 from speechmodel.train import Plan, Trainer, previous_tokens  # noqa: E402
+from speechmodel.unpack import text_weights  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,
@@ -155,6 +156,18 @@ def test_the_package_writes_what_the_torch_model_writes(tmp_path: Path, tokenize
         assert DelayRing(package.layout).layout.max_delay == 0
     finally:
         package.model.close()
+    found = text_weights(tmp_path / "stt", SMALL)  # and a training can go on from it
+    wanted = ours.state_dict()
+    assert found.keys() == wanted.keys()
+    for name, value in found.items():
+        assert (value - wanted[name]).abs().max() <= 0.02 * wanted[name].abs().max(), name
+
+
+def test_an_adopted_tokenizer_writes_the_same_pieces(tmp_path: Path, tokenizer: Path) -> None:
+    adopt(tokenizer.parent, tmp_path / "again.model")
+    before, after = Pieces(tokenizer), Pieces(tmp_path / "again.model")
+    for word in ("timer", "what's", "croissants"):
+        assert before.word(word) == after.word(word)
 
 
 def clip(words: int, seed: int, engine: str = "espeak") -> Clip:

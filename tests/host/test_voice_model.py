@@ -30,6 +30,7 @@ from speechmodel.shape import CARD, CODEBOOKS  # noqa: E402
 from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot  # noqa: E402
 from speechmodel.tts_export import config, export_tts, write_checkpoint  # noqa: E402
 from speechmodel.tts_train import SpeakPlan, SpeakTrainer, train_pieces  # noqa: E402
+from speechmodel.unpack_voice import voice_weights  # noqa: E402
 from speechmodel.voice_data import Line  # noqa: E402
 
 pytestmark = pytest.mark.host
@@ -119,6 +120,14 @@ def test_the_device_s_graphs_say_the_same(voice, package):
     np.testing.assert_allclose(np.stack(marks), theirs_text.numpy(), rtol=1e-3, atol=1e-4)
     mine = np.stack(audio).reshape(10, CODEBOOKS, CARD).swapaxes(0, 1)
     np.testing.assert_allclose(mine, theirs_audio.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_can_go_on_from_the_package(voice, package):
+    again = SpeakingModel(SHAPE)
+    again.load_state_dict(voice_weights(package.manifest.folder, SHAPE))
+    text, codes = streams(10)
+    for mine, theirs in zip(logits_of(again, text, codes), logits_of(voice, text, codes), strict=True):
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-2, atol=2e-3)
 
 
 def frames_of(path, codes, n=None):
