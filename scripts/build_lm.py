@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build models/noctule-tiny from nothing, or measure it and write its model card.
 
-Building takes about 50 minutes on one core and can be interrupted: it goes on where it stopped. Needs the
+Building takes about an hour on one core and can be interrupted: it goes on where it stopped. Needs the
 host tools (scripts/requirements-host.txt).
 """
 

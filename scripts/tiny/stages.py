@@ -30,7 +30,7 @@ _CODE = (
     "daemon/noctule/actions/names.py", "daemon/noctule/actions/numbers.py",
 )  # fmt: skip
 NAME = "noctule-tiny"
-VERSION = "2"
+VERSION = "3"
 #: False actions aimed at when the threshold is chosen on validation: below the 2 % that the test allows.
 AIM = 0.01
 

@@ -42,18 +42,16 @@ class Recipe:
     """
 
     seed: int = 7
-    steps: int = 4550
+    steps: int = 5900
     batch: int = 128
     chunk: int = 9600
     muon_rate: float = 0.02
     adam_rate: float = 0.003
-    rates: tuple[tuple[int, float], ...] = (
-        (99, 1.0), (1520, 1.0), (2000, 1800 / 2280), (3050, 0.0), (3120, 0.5), (4550, 0.0),
-    )  # fmt: skip
+    rates: tuple[tuple[int, float], ...] = ((99, 1.0), (2600, 1.0), (5900, 0.0))
     average: float = 0.998
     rich: float = 0.35
     reply_weight: float = 0.3
-    copy_weight: float = 0.1
+    copy_weight: float = 0.2
     copy_from: int = 1750
     threads: int = 1
     save_every: int = 250
