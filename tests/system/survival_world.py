@@ -26,7 +26,8 @@ SOCKET = Path("/run/noctule/control.sock")
 WYOMING = Path("/run/noctule/wyoming.sock")
 STATE = Path("/var/lib/noctule")
 PIPE = Path("/run/noctule-test/sound")
-FILM = Path("/usr/share/noctule/film.mp4")
+#: beside the package's own files it would keep their folder from being purged.
+FILM = PIPE.parent / "film.mp4"
 #: the service must be back, and tell the truth, within this many seconds, on a machine that is not overloaded.
 BACK = 10.0
 #: systemd's own entry that the main process has ended (SD_MESSAGE_UNIT_PROCESS_EXIT).
@@ -94,6 +95,7 @@ def ask(text: str) -> dict[str, Any]:
 
 def film(path: Path = FILM) -> None:
     """Four seconds of moving bars."""
+    path.parent.mkdir(exist_ok=True)
     code = (
         "import av, numpy as np, sys\n"
         "with av.open(sys.argv[1], 'w') as out:\n"

@@ -18,6 +18,7 @@ import pytest
 from capture_world import QUICK, WAIT, file_feed, number_in, plain_video, running, until
 from noctule.capture.extract import Plan, extract_live
 from noctule.capture.feed import CLOSED, LIVE, LOST, PAUSED, Feed
+from noctule.capture.process import CaptureProcess
 from noctule.capture.session import Patience
 from noctule.capture.spec import SourceSpec
 from noctule.errors import DeviceError, UnavailableError
@@ -289,3 +290,23 @@ def test_the_loop_beats_and_ends() -> None:
     thread.join(WAIT)
     assert not thread.is_alive()
     assert feed.state == CLOSED
+
+
+def test_a_service_that_stops_does_not_wait_for_its_capture_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    patiences: list[float] = []
+    end = CaptureProcess.end
+
+    def ended(process: CaptureProcess, patience: float = 0.0) -> bool:
+        patiences.append(patience)
+        return end(process, patience)
+
+    monkeypatch.setattr(CaptureProcess, "end", ended)
+    feed = file_feed(plain_video())
+    with running(feed):
+        with feed.subscribe() as viewer:
+            assert viewer.get(WAIT) is not None
+        until(lambda: feed.state == CLOSED, "nobody looks any more")
+        viewer = feed.subscribe()
+        assert viewer.get(WAIT) is not None
+    viewer.close()
+    assert patiences == [0.5, 0.0], "asked first, so that a stream's server hears of it; and not at the very end"

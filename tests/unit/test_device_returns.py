@@ -208,3 +208,30 @@ def test_too_slow_is_told_from_stalled() -> None:
         session.live = True
         assert session.run(lambda: True) is not None
         assert not session.slow
+
+
+def test_a_source_that_pauses_soon_after_its_first_picture_gets_more_time_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Owner:
+        def arrived(self, *_: object) -> None: ...
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        process = type("Process", (), {"sock": ours})()
+        patience = QUICK.__class__(stall=0.1, open=0.2)
+        for young, slow in ((5.0, True), (0.0, False)):
+            monkeypatch.setattr("noctule.capture.session.YOUNG", young)
+            session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+            session._ring = object()  # type: ignore[assignment]
+            wire.send(theirs, {"t": "frame", "n": 1})
+            error = session.run(lambda: True)
+            assert error is not None
+            assert "no picture came for 0.1 s" in error.message
+            assert session.slow is slow
+    stalls = [patience.stall]
+    for _ in range(8):
+        patience = patience.longer()
+        stalls.append(patience.stall)
+    assert stalls[1:3] == [0.2, 0.4]
+    assert stalls[-1] == 8.0

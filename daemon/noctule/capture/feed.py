@@ -292,7 +292,8 @@ class Feed:
             with self._lock:
                 self._process, self._present, self._latest = None, None, None if self._paused else self._latest
                 self._preroll.clear()
-            process.end(patience=0.5 if error is None else 0.0)
+            # the service has a second and a half to stop: half of it is not for asking
+            process.end(patience=0.5 if error is None and not stop.is_set() else 0.0)
 
     # --- what the session says (see session.Owner)
 

@@ -23,6 +23,9 @@ from noctule.errors import DeviceError, NoctuleError, UnavailableError
 #: a process that was too slow to its first frame gets twice the time at its next attempt, up to this many seconds:
 #: killing it and starting again would only make a busy board busier.
 OPEN_LONGEST = 30.0
+#: the same for one that paused so soon after its first frame: a board that is too busy is likelier than a device that
+#: hangs. The pause that the next one may make is twice as long, up to this many seconds.
+YOUNG, STALL_LONGEST = 5.0, 8.0
 #: seconds that one look at the socket may take.
 _TICK = 0.1
 
@@ -42,8 +45,12 @@ class Patience:
     start: float = 30.0
 
     def longer(self) -> Patience:
-        """For the next attempt after one that was too slow to its first frame."""
-        return replace(self, open=min(self.open * 2, max(OPEN_LONGEST, self.open)))
+        """For the next attempt after one that was too slow."""
+        return replace(
+            self,
+            open=min(self.open * 2, max(OPEN_LONGEST, self.open)),
+            stall=min(self.stall * 2, max(STALL_LONGEST, self.stall)),
+        )
 
     @classmethod
     def of(cls, spec: SourceSpec, stall: float = 1.0, linger: float = 5.0) -> Patience:
@@ -82,7 +89,7 @@ class Session:
         #: frames came.
         self.live = False
         self._spoke: float | None = None
-        #: it ended because the process said nothing for too long before its first frame.
+        #: it ended because the process said nothing for too long, before its first frame or soon after it.
         self.slow = False
 
     @property
@@ -94,6 +101,7 @@ class Session:
         """Until `go_on()` says no (then None) or the process ends, fails or stalls (then why)."""
         receiver = wire.Receiver(self.process.sock)
         # until it says its first word no device is involved: only a busy board or disk
+        first: float | None = None
         alive_at, limit = time.monotonic(), max(self._patience.start, self._patience.open)
         while go_on():
             try:
@@ -103,7 +111,7 @@ class Session:
             now = time.monotonic()
             if got is None:
                 if now - alive_at > limit:
-                    self.slow = not self.live
+                    self.slow = not self.live or (first is not None and alive_at - first < YOUNG)
                     if self._spoke is None:
                         return DeviceError(
                             f"its capture process did not start in {limit:g} s", "the board is too busy"
@@ -125,7 +133,7 @@ class Session:
             except (KeyError, TypeError, ValueError):
                 return DeviceError("its capture process does not speak the protocol")
             if self.live:
-                limit = self._patience.stall
+                first, limit = first or now, self._patience.stall
         return None
 
     def _hear(self, message: dict[str, Any], fd: int | None, data: bytes, now: float) -> None:
