@@ -1,8 +1,9 @@
 """What the fuzz tests share: damaged copies of good inputs, and the property that every parser must have.
 
 A parser given anything at all either takes it or raises an error of the family, with a sentence; never another
-exception, never memory or time beyond a bound. `NOCTULE_FUZZ=large` runs many more examples, and new ones each time;
-otherwise they are few and always the same. What was found once stays as an `@example` beside its test.
+exception, never memory or time beyond a bound. `NOCTULE_FUZZ=large` runs a hundred times as many examples, and new
+ones each time; `NOCTULE_FUZZ=10` ten times as many. Otherwise they are few and always the same. What was found once
+stays as an `@example` beside its test.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ from hypothesis import strategies as st
 
 from noctule.errors import NoctuleError
 
-LARGE = os.environ.get("NOCTULE_FUZZ") == "large"
+_WANTED = os.environ.get("NOCTULE_FUZZ", "1")
+#: how many times as many examples as usual
+TIMES = 100 if _WANTED == "large" else int(_WANTED)
 #: bytes and CPU seconds that one input of a few kilobytes may cost
 MEMORY, CPU = 48 << 20, 5.0
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def fuzz(examples: int) -> Callable[[F], F]:
-    """Settings of a fuzz test: `examples` inputs, a hundred times as many in the large run."""
+    """Settings of a fuzz test: `examples` inputs, more of them where that is wanted."""
     return settings(
-        max_examples=examples * 100 if LARGE else examples,
-        derandomize=not LARGE,
+        max_examples=examples * TIMES,
+        derandomize=TIMES == 1,
         database=None,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
