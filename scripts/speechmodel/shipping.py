@@ -38,7 +38,7 @@ ENCODER_PRECISION = "int8"
 #: conditions that thresholds are chosen under
 _CALIBRATION = ("clean", "10 dB")
 #: validation clips of each engine that the confidence is chosen on
-_CALIBRATED = 60
+_CALIBRATED = 120
 #: plain requests spoken by each engine of the tests
 PLAIN_CLIPS = 60
 
