@@ -37,6 +37,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--encoder", type=Path, help="a checkpoint of the encoder (default WORK/encoder_frozen.pt)")
     parser.add_argument("--also", type=Path, help="a later state of it whose codes the decoder is to understand too")
     parser.add_argument("--models", type=Path, default=_ROOT / "models", help="where packages go (default models/)")
+    parser.add_argument("--keep", action="store_true", help="with --from: take decoder and voice as they are")
     parser.add_argument("--decoder-steps", type=int, help="of training (default 2500)")
     parser.add_argument("--voice-steps", type=int, help="of training (default 6000)")
     parser.add_argument("--from", dest="start", type=Path, help="go on from the packages in this folder (models/)")
@@ -71,7 +72,12 @@ def run(options: argparse.Namespace) -> None:
         build = replace(build, voice=replace(build.voice, steps=options.voice_steps))
     command = f"scripts/build_voice.py --seed {options.seed}{' --quick' if options.quick else ''}"
     command += "" if options.start is None else f" --from {options.start.name}"
+    if options.keep and options.start is None:
+        raise InputError("--keep takes over what is in packages, and no packages are named", "add --from models")
     wanted = options.stage or [stage for stage in STAGES if stage != "evaluate"]
+    if options.keep:
+        stages.keep(build, options.start, say)
+        wanted = [stage for stage in wanted if stage in ("export", "evaluate")]
     if "recordings" in wanted:
         stages.record(build, say, options.start)
     if "decoder" in wanted:

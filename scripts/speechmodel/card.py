@@ -105,7 +105,7 @@ def card(found: Findings) -> str:
     return f"""# noctule-stt and noctule-speech-codec: what Noctule hears with
 
 A speech-text model ({size[found.stt.name]:.1f} MB) and the codec it listens through ({size[found.codec.name]:.1f} MB,
-both directions), trained from nothing by `{stt["build"]}` on synthetic speech. **No human voice was trained on and
+both directions), trained by `{stt["build"]}` on synthetic speech. **No human voice was trained on and
 none was measured**: the numbers below are about speech synthesisers. Expect more errors with people.
 
 The layout is that of Kyutai's speech-text models: 80 ms frames, eight codebooks of 1024, a text stream that follows

@@ -33,7 +33,7 @@ class DecoderPlan:
     batch: int = 8
     frames: int = 20
     skip: int = 3
-    rate: float = 2e-3
+    rate: float = 1e-3
     muon: float = 6.0
     mean: float = 0.998
 

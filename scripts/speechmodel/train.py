@@ -41,8 +41,8 @@ class Plan:
     """steps: of each stage; muon: how many times higher the rate of matrices is (see `optimise`); decay: the share
     of a stage's end over which the rate falls to `last` of itself."""
 
-    joint_steps: int = 7800
-    listen_steps: int = 12000
+    joint_steps: int = 6600
+    listen_steps: int = 1200
     rate: float = 1e-3
     muon: float = 6.0
     warm_up: int = 300
@@ -55,8 +55,8 @@ class Plan:
     again: float = 0.35
     #: the same once the encoder is frozen, when only codes need to be kept
     kept_codes: int = 400
-    again_codes: float = 0.7
-    listen_rate: float = 8e-4
+    again_codes: float = 0.5
+    listen_rate: float = 3e-4
     shares: dict[str, float] = field(
         default_factory=lambda: {
             "espeak": 0.35,

@@ -33,7 +33,7 @@ class SpeakPlan:
 
     steps: int = 6000
     batch: int = 20
-    rate: float = 2e-3
+    rate: float = 1e-3
     muon: float = 6.0
     mean: float = 0.998
     wrong: float = 0.15

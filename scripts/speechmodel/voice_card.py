@@ -100,7 +100,7 @@ def pace(voice: Voice, sentences: Sequence[str], other: Callable[[str], Audio]) 
 
 @dataclass(frozen=True)
 class VoiceFindings:
-    """By speaker: what the judge heard."""
+    """By speaker: what the judge heard; note: what was particular about this run, as points of a list."""
 
     heard: dict[str, Verdict]
     pace: Pace
@@ -109,6 +109,7 @@ class VoiceFindings:
     clips: int
     hours: float
     sentences: int
+    note: str = ""
 
 
 _TITLES = {"espeak": "espeak-ng, directly", "flite": "flite slt, the voice learned from",
@@ -123,6 +124,7 @@ def evaluate_voice(build: VoiceBuild, models: Path, count: int, say: Callable[[s
     sentences, ear = judged_sentences(count, {text for text, _ in trained})
     say(f"{len(sentences)} sentences, {sum(len(words_of(t)) for t in sentences)} words of {len(ear.words)}")
     voice, slt = Voice(models), flite()
+    note = build.work / "voice" / "note.md"
     try:
         speakers = {
             "espeak": espeak, "flite": slt, "codec": lambda text: voice.through_codec(slt(text)), "voice": voice.say,
@@ -134,6 +136,7 @@ def evaluate_voice(build: VoiceBuild, models: Path, count: int, say: Callable[[s
         found = VoiceFindings(
             heard, pace(voice, sentences[:40], slt), load_manifest(models / NAME, "speech-lm"),
             load_manifest(models / CODEC, "codec"), len(trained), sum(s for _, s in trained) / 3600, len(sentences),
+            note.read_text(encoding="utf-8") if note.exists() else "",
         )  # fmt: skip
     finally:
         voice.close()
@@ -157,7 +160,7 @@ def voice_card(found: VoiceFindings) -> str:
     return f"""# noctule-tts: what Noctule speaks with
 
 A text-to-speech model ({sizes[found.tts.name]:.1f} MB) for the decoder of {found.codec.name}
-({sizes[found.codec.name]:.1f} MB with the encoder), trained from nothing by `{found.tts.raw["build"]}` on
+({sizes[found.codec.name]:.1f} MB with the encoder), trained by `{found.tts.raw["build"]}` on
 {found.clips} recordings ({found.hours:.1f} hours) of one synthetic voice, flite's slt. No human voice was recorded
 for it, and **nobody has listened to it in a test**: the numbers below are a recogniser's.
 
@@ -200,8 +203,4 @@ Sampling: temperature {sampling["temperature"]:g}, the {sampling["top_k"]:g} lik
 - English, one voice. Words that were never trained on are read by their letters' usual sound, often wrongly.
 - The voice is that of a synthesiser, and keeps its accent of a machine.
 - The codec's decoder was trained on this voice alone: other voices come out of it sounding like this one, or worse.
-- The voice writes codes in the manner of an earlier state of the codec's encoder, which was then trained on for
-  hearing; the decoder was trained on the codes of both.
-- The weights of this package come from several runs, each begun with the last one's weights while the encoder was
-  still learning; the command above makes another model of the same kind in one run.
-"""
+{found.note}"""

@@ -21,12 +21,14 @@ from torch import Tensor
 from noctule.errors import NoctuleError
 from speechmodel import tts_export
 from speechmodel.clips import Clip, read_shard
+from speechmodel.decoder import DecoderShape
 from speechmodel.decoder_train import DecoderPlan, DecoderTrainer, encode_clips
 from speechmodel.network import Encoder
 from speechmodel.tts import SpeakShape
 from speechmodel.tts_train import SpeakPlan, SpeakTrainer, train_pieces
 from speechmodel.unpack_voice import decoder_weights, voice_weights
 from speechmodel.voice_data import Line, line_of, make_voice, rules
+from speechmodel.voice_train import save_mean
 
 Say = Callable[[str], None]
 VERSION = "1"
@@ -131,6 +133,20 @@ def learn_voice(build: VoiceBuild, say: Say, start: Path | None = None) -> Path:
         trainer.warm(voice_weights(start / tts_export.NAME, build.shape))
     trainer.run(say, target, name)
     return target
+
+
+def keep(build: VoiceBuild, start: Path, say: Say) -> None:
+    """Take decoder and voice of packages as they are: to write them anew beside an encoder that went on without them.
+
+    Both go on understanding each other; what this encoder writes they do not."""
+    folder = build.work / "voice"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(start / tts_export.NAME / "tokenizer.model", build.tokenizer)
+    decoder = decoder_weights(start / "noctule-speech-codec")
+    save_mean(build.work / "decoder.pt", "decoder", decoder, DecoderShape(), 0, f"that of {start.name}")
+    voice = voice_weights(start / tts_export.NAME, build.shape)
+    save_mean(build.work / "voice.pt", "voice", voice, build.shape, 0, f"that of {start.name}")
+    say(f"decoder and voice of {start.name} kept as they are")
 
 
 def lines(build: VoiceBuild, clips: list[Clip], found: list[Tensor]) -> list[tuple[Line, Tensor]]:
