@@ -54,8 +54,9 @@ Measured on the package itself, through the code that runs on the board (`Brain`
 {_numbers(found)}
 
 Targets {"met" if passed else "**not met**"}. A call becomes a refusal when its probability is below
-{found.doubt.threshold:g}, or below {found.doubt.unfamiliar:g} if the request has a word that is in no trained
-phrasing and in no argument. Both thresholds were chosen on the validation split, never on the test split.
+{found.doubt.threshold:g}, below {found.doubt.foreign:g} if the request has a word that is in no trained phrasing of
+that action and in no argument, or below {found.doubt.unfamiliar:g} if it has one that is in no trained phrasing at
+all. The thresholds were chosen on the validation split, never on the test split.
 
 By action, held-out phrasings:
 

@@ -143,42 +143,50 @@ class Examiner:
         self.lm.close()
 
 
-#: Thresholds tried. 1.0 means: with unfamiliar words never act.
+#: Thresholds tried. 1.0 means: with such words never act.
 _GRID = (
     0.0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99,
     0.995, 0.999, 0.9995, 1.0,
 )  # fmt: skip
 
 
-def familiar_words() -> list[str]:
-    """Words of the phrasings that are trained on, and of the courtesies around them."""
-    words: set[str] = set()
+def common_words() -> frozenset[str]:
+    """Words of the courtesies around requests."""
+    return frozenset(word for line in courtesies() for word in read(line).texts)
+
+
+def own_words() -> dict[str, frozenset[str]]:
+    """Action -> words of its phrasings that are trained on."""
+    words: dict[str, set[str]] = {}
     for source in action_sources()["train"]:
-        words.update(read(_SLOT.sub(" ", source.template.line)).texts)
-    for line in courtesies():
-        words.update(read(line).texts)
-    return sorted(words)
+        words.setdefault(source.action, set()).update(read(_SLOT.sub(" ", source.template.line)).texts)
+    return {action: frozenset(found) for action, found in words.items()}
 
 
 def choose_doubt(inside: Score, outside: Score, aim: float) -> Doubt:
     """Thresholds that keep false actions at `aim` and cost the fewest exact calls; where the aim cannot be met,
     each false action above it weighs as three exact calls. Both scores must have been taken without doubts.
     """
-    words = frozenset(familiar_words())
-    right = [_signs(answer, words) for answer in inside.answers if answer.exact]
-    wrong = [_signs(answer, words) for answer in outside.answers if answer.acted]
+    common = common_words()
+    own = {action: words | common for action, words in own_words().items()}
+    every = common.union(*own.values())
+    right = [_signs(answer, own, every) for answer in inside.answers if answer.exact]
+    wrong = [_signs(answer, own, every) for answer in outside.answers if answer.acted]
 
-    def share(signs: list[tuple[float, bool]], doubt: Doubt, total: int) -> float:
-        passed = [p for p, strange in signs if p >= doubt.threshold and (not strange or p >= doubt.unfamiliar)]
-        return len(passed) / max(1, total)
+    def share(signs: list[tuple[float, int]], least: tuple[float, float, float], total: int) -> float:
+        return sum(p >= least[strange] for p, strange in signs) / max(1, total)
 
-    def worth(doubt: Doubt) -> float:
-        false = share(wrong, doubt, len(outside.answers))
-        return share(right, doubt, len(inside.answers)) - 3 * max(0.0, false - aim)
+    def worth(least: tuple[float, float, float]) -> float:
+        false = share(wrong, least, len(outside.answers))
+        return share(right, least, len(inside.answers)) - 3 * max(0.0, false - aim)
 
-    choices = [Doubt(t, u, words) for t in _GRID[:-3] for u in _GRID if u >= t]
-    return max(choices, key=worth)
+    choices = [(t, f, u) for t in _GRID[:-3] for f in _GRID if f >= t for u in _GRID if u >= f]
+    threshold, foreign, unfamiliar = max(choices, key=worth)
+    return Doubt(threshold, unfamiliar, every, foreign, own)
 
 
-def _signs(answer: Answer, words: frozenset[str]) -> tuple[float, bool]:
-    return answer.confidence, has_unfamiliar(read(answer.example.text), answer.call, words)
+def _signs(answer: Answer, own: dict[str, frozenset[str]], every: frozenset[str]) -> tuple[float, int]:
+    """(probability, 0: only words of the action, 1: words of another one too, 2: words of none)."""
+    request = read(answer.example.text)
+    strange = has_unfamiliar(request, answer.call, own[answer.call.action])
+    return answer.confidence, strange + has_unfamiliar(request, answer.call, every)

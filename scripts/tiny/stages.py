@@ -115,6 +115,11 @@ def export(plan: Plan, progress: Callable[[str], None]) -> None:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["x_actions"] = {
         "threshold": doubt.threshold,
+        "foreign": {
+            "threshold": doubt.foreign,
+            "common": sorted(evaluate.common_words()),
+            "words": {action: sorted(words) for action, words in sorted(evaluate.own_words().items())},
+        },
         "unfamiliar": {"threshold": doubt.unfamiliar, "words": sorted(doubt.words)},
     }
     path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -146,6 +151,6 @@ def calibrate(package: Path, count: int, progress: Callable[[str], None]) -> Dou
     doubt = evaluate.choose_doubt(inside, outside, AIM)
     progress(
         f"validation: exact {inside.exact:.2%}, false actions {outside.false_actions:.2%} without thresholds;"
-        f" chosen {doubt.threshold:g}, with unfamiliar words {doubt.unfamiliar:g}"
+        f" chosen {doubt.threshold:g}, with words of other actions {doubt.foreign:g}, of none {doubt.unfamiliar:g}"
     )
     return doubt

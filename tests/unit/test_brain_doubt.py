@@ -50,10 +50,22 @@ def test_two_thresholds() -> None:
     assert not Doubt().refuses(Call("stop"), read("stop the war"), 0.0)
 
 
+def test_words_of_another_action() -> None:
+    doubt = Doubt(0.5, 1.0, WORDS, 0.8, {"stop": frozenset(["stop", "please"])})
+    assert not doubt.refuses(Call("stop"), read("stop please"), 0.6)
+    assert doubt.refuses(Call("stop"), read("stop the volume"), 0.79)
+    assert not doubt.refuses(Call("stop"), read("stop the volume"), 0.8)
+    assert doubt.refuses(Call("stop"), read("stop the war"), 0.99)
+    assert not doubt.refuses(Call("help"), read("stop the volume"), 0.6), "of help it says nothing"
+
+
 def test_the_manifests_section() -> None:
     assert read_doubt("m", {"threshold": 0.25}) == Doubt(0.25)
     section = {"threshold": 0, "unfamiliar": {"threshold": 1, "words": ["a", "b"]}}
     assert read_doubt("m", section) == Doubt(0.0, 1.0, frozenset("ab"))
+    foreign = {"threshold": 0.5, "common": ["c"], "words": {"stop": ["a"], "help": []}}
+    own = {"stop": frozenset("ac"), "help": frozenset("c")}
+    assert read_doubt("m", {"threshold": 0, "foreign": foreign}) == Doubt(0.0, foreign=0.5, own=own)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +78,14 @@ def test_the_manifests_section() -> None:
         ({"threshold": 0.5, "unfamiliar": {"threshold": 2, "words": []}}, "unfamiliar.threshold is 2"),
         ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": "abc"}}, "not a list of words"),
         ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": [1]}}, "not a list of words"),
+        ({"threshold": 0.5, "foreign": []}, "foreign is not an object"),
+        ({"threshold": 0.5, "foreign": {"threshold": 7}}, "foreign.threshold is 7"),
+        ({"threshold": 0.5, "foreign": {"threshold": 1}}, "foreign.common is not a list of words"),
+        ({"threshold": 0.5, "foreign": {"threshold": 1, "common": [], "words": [1]}}, "words is not an object"),
+        (
+            {"threshold": 0.5, "foreign": {"threshold": 1, "common": [], "words": {"stop": "a"}}},
+            r"foreign.words.stop is not a list of words",
+        ),
     ],
 )
 def test_a_senseless_section_is_one_sentence(section: Any, said: str) -> None:

@@ -74,7 +74,7 @@ def test_the_tokenizer_knows_every_declared_action(lm: TextLM) -> None:
         pytest.param(
             "set a timer for ten minutes to call the doctor",
             'timer.set duration="ten minutes" name="call the doctor"',
-            marks=pytest.mark.xfail(strict=True, reason="version 2 refuses it; version 1 understood it"),
+            marks=pytest.mark.xfail(strict=True, reason="versions 2 and 3 refuse it; version 1 understood it"),
         ),
         ("which timers are running", "timer.list"),
         ("cancel the pasta timer", 'timer.cancel name="pasta"'),

@@ -1,18 +1,23 @@
 """When to refuse rather than act: what a package says about its own doubts. L3, pure.
 
-Two signs speak against a call: the model gave the action little probability, or the request has words that no
-phrasing of any action has ("stop the war"). The manifest of an action model holds both thresholds and the words:
+Three signs speak against a call: the model gave the action little probability; the request has words that no phrasing
+of that action has ("check my blood pressure" is no request for the board's temperature); or words that no phrasing of
+any action has ("stop the war"). The manifest of an action model holds a threshold for each, and the words:
 
-    "x_actions": {"threshold": 0.4, "unfamiliar": {"threshold": 0.99, "words": ["set", "a", …]}}
+    "x_actions": {"threshold": 0.4,
+                  "foreign": {"threshold": 0.9, "common": ["please", …], "words": {"stop": ["stop", …], …}},
+                  "unfamiliar": {"threshold": 0.99, "words": ["set", "a", …]}}
 
-A call is refused below `threshold`, and below `unfamiliar.threshold` when the request has an unfamiliar word that is
-not part of an argument. Both are chosen on validation data when the package is built.
+A call is refused below `threshold`; below `foreign.threshold` when the request has a word that is neither common nor
+one of the action's; and below `unfamiliar.threshold` when it has one of no action. Words of the call's arguments and
+of numbers do not count. `foreign` and `unfamiliar` may be left out. All of it is chosen on validation data when the
+package is built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from noctule.actions.numbers import duration, percentage, spans
@@ -26,15 +31,23 @@ _LONG = 4
 
 @dataclass(frozen=True)
 class Doubt:
-    """threshold, unfamiliar: least probability of the action, without and with unfamiliar words."""
+    """Least probability of the action to act on: threshold always, foreign with words that are not the action's own,
+    unfamiliar with words of no action.
+
+    words: of all actions; own: action -> its words and the common ones.
+    """
 
     threshold: float = 0.0
     unfamiliar: float = 0.0
     words: frozenset[str] = frozenset()
+    foreign: float = 0.0
+    own: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def refuses(self, call: Call, request: Request, probability: float) -> bool:
         """True when the call should not be carried out."""
         if probability < self.threshold:
+            return True
+        if probability < self.foreign and has_unfamiliar(request, call, self.own.get(call.action, frozenset())):
             return True
         return probability < self.unfamiliar and has_unfamiliar(request, call, self.words)
 
@@ -80,20 +93,36 @@ def _one_edit(text: str) -> Iterable[str]:
 
 def read_doubt(where: str, actions: Any) -> Doubt:
     """The manifest's x_actions; ModelError when it makes no sense. where: for the error."""
+    where = f"{where}: x_actions"
     if not isinstance(actions, Mapping):
-        raise ModelError(f"{where}: x_actions is not an object")
-    threshold = _share(f"{where}: x_actions: threshold", actions.get("threshold"))
-    more = actions.get("unfamiliar")
-    if more is None:
-        return Doubt(threshold)
-    if not isinstance(more, Mapping):
-        raise ModelError(f"{where}: x_actions: unfamiliar is not an object")
-    words = more.get("words")
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ModelError(f"{where}: x_actions: unfamiliar.words is not a list of words")
-    return Doubt(
-        threshold, _share(f"{where}: x_actions: unfamiliar.threshold", more.get("threshold")), frozenset(words)
-    )
+        raise ModelError(f"{where} is not an object")
+    threshold = _share(f"{where}: threshold", actions.get("threshold"))
+    unfamiliar, words = 0.0, frozenset[str]()
+    section = _section(where, actions, "unfamiliar")
+    if section is not None:
+        unfamiliar = _share(f"{where}: unfamiliar.threshold", section.get("threshold"))
+        words = _words(f"{where}: unfamiliar.words", section.get("words"))
+    foreign, own = 0.0, dict[str, frozenset[str]]()
+    section = _section(where, actions, "foreign")
+    if section is not None:
+        foreign = _share(f"{where}: foreign.threshold", section.get("threshold"))
+        common = _words(f"{where}: foreign.common", section.get("common"))
+        lists = _section(f"{where}: foreign", section, "words") or {}
+        own = {name: common | _words(f"{where}: foreign.words.{name}", found) for name, found in lists.items()}
+    return Doubt(threshold, unfamiliar, words, foreign, own)
+
+
+def _section(where: str, holder: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    found = holder.get(name)
+    if found is not None and not isinstance(found, Mapping):
+        raise ModelError(f"{where}: {name} is not an object")
+    return found
+
+
+def _words(where: str, value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ModelError(f"{where} is not a list of words")
+    return frozenset(value)
 
 
 def _share(where: str, value: Any) -> float:
