@@ -156,7 +156,13 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
     settings = listener.model.settings["stt"]
     cells = measure(listener, answerer, pool, test_shards(clips), float(settings["confidence"]), say)
     plain = measure(
-        listener, answerer, pool, plain_shards(min(PLAIN_CLIPS, clips)), float(settings["confidence"]), say, ("clean",)
+        listener,
+        answerer,
+        pool,
+        plain_shards(min(PLAIN_CLIPS, clips)),
+        float(settings["confidence"]),
+        say,
+        ("clean",),
     )
     clean = [trial for cell in cells if cell.condition == "clean" for trial in cell.trials]
     read_right = [answerer.outcome(replace(t, text=t.clip.text, confidence=1.0), 0.0) for t in clean]
