@@ -151,18 +151,12 @@ def evaluate(models: Path, work: Path, clips: int, seed: int, say: Say) -> None:
             raise InputError(f"{models / name} is no package", "build it first: scripts/build_speech_model.py")
     check_engines(say)
     pool = work / "pool"
-    make_pool(pool, [*test_shards(clips), *plain_shards(min(PLAIN_CLIPS, clips))], seed, say)
+    make_pool(pool, [*test_shards(clips), *plain_shards(PLAIN_CLIPS)], seed, say)
     listener, answerer = Listener(models / stt_package.NAME, models / codec_package.NAME), _answerer(models)
     settings = listener.model.settings["stt"]
     cells = measure(listener, answerer, pool, test_shards(clips), float(settings["confidence"]), say)
     plain = measure(
-        listener,
-        answerer,
-        pool,
-        plain_shards(min(PLAIN_CLIPS, clips)),
-        float(settings["confidence"]),
-        say,
-        ("clean",),
+        listener, answerer, pool, plain_shards(PLAIN_CLIPS), float(settings["confidence"]), say, ("clean",)
     )
     clean = [trial for cell in cells if cell.condition == "clean" for trial in cell.trials]
     read_right = [answerer.outcome(replace(t, text=t.clip.text, confidence=1.0), 0.0) for t in clean]
