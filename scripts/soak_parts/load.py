@@ -12,6 +12,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from noctule.errors import NoctuleError
@@ -76,6 +77,18 @@ class Load:
                 except (NoctuleError, OSError) as error:
                     self.failures[f"{name}: {error}"] += 1
         time.sleep(min(0.5, max(0.0, min(self._due) - time.monotonic())))
+
+    def fill_pools(self) -> None:
+        """Sixteen clients at once, twice: the daemon's bounded pools start a thread only when all others are busy
+        (six for requests on two cores, eight for pictures), and one that starts late in the run is no leak."""
+        for act in (self._look_at_clips, self.snapshot):
+            with ThreadPoolExecutor(16) as clients:
+                for outcome in [clients.submit(act) for _ in range(16)]:
+                    with contextlib.suppress(NoctuleError, OSError):  # more at once than the socket serves
+                        outcome.result()
+
+    def _look_at_clips(self) -> None:
+        self.daemon.client().get("/wake")
 
     # -- good clients --------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ def take(daemon: Daemon, began: float) -> Sample:
 
 def soak(daemon: Daemon, load: Load, minutes: float) -> list[Sample]:
     """Load and samples until the time is over."""
+    load.fill_pools()
     began = time.monotonic()
     end, every = began + minutes * 60, minutes * 60 / SAMPLES
     samples, due = [take(daemon, began)], began + every
