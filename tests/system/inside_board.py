@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-import traceback
 import wave
 from pathlib import Path
 from typing import Any
 
+from checks import run_checks
 from inside_container import UNIT, cursor, entries, sh, show, until
 from installing import install, python
 from survival_world import SOCKET, ask, children, dial, set_timer, status, timers
@@ -192,24 +191,7 @@ def main(wanted: list[str]) -> int:
     if not Path("/run/noctule/control.sock").exists():
         print(install())
     until("ready", lambda: status()["state"] in ("ready", "degraded"), 120)
-    checks = [f for name, f in list(globals().items()) if name.startswith("check_")]
-    if wanted:
-        checks = [f for f in checks if f.__name__.removeprefix("check_") in wanted]
-    failed = 0
-    for check in checks:
-        title, began = (check.__doc__ or "").splitlines()[0], time.monotonic()
-        try:
-            check()
-        except (AssertionError, OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"FAILED: {title}\n  {error}")
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
-        else:
-            print(f"ok: {title} ({time.monotonic() - began:.0f} s)")
-        sys.stdout.flush()
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return run_checks(globals(), wanted)
 
 
 if __name__ == "__main__":

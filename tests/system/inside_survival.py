@@ -12,9 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
+from checks import run_checks
 from inside_container import CONFIG as CONFIG_FILE
 from inside_container import UNIT, cursor, drop_in, entries, sh, show, until
 from installing import install, purge, upgrade
@@ -258,24 +258,7 @@ def main(wanted: list[str]) -> int:
     CONFIG_FILE.write_text(CONFIG)
     sh("systemctl", "restart", UNIT, timeout=90)
     until("every part works", healthy)
-    checks = [f for name, f in list(globals().items()) if name.startswith("check_")]
-    if wanted:
-        checks = [f for f in checks if f.__name__.removeprefix("check_") in wanted]
-    failed = 0
-    for check in checks:
-        title, began = (check.__doc__ or "").splitlines()[0], time.monotonic()
-        try:
-            check()
-        except (AssertionError, OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"FAILED: {title}\n  {error}")
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
-        else:
-            print(f"ok: {title} ({time.monotonic() - began:.0f} s)")
-        sys.stdout.flush()
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return run_checks(globals(), wanted)
 
 
 if __name__ == "__main__":
