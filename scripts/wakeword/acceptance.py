@@ -20,24 +20,12 @@ from noctule.wake.package import WakePackage
 
 from .data_stages import Phrase, study
 from .engines import find_voices
+from .near_misses import NEAR_MISSES
 from .scoring import Streams, Trials, poisson_interval, score_streams, score_trials, threshold_for
 from .settings import RESERVED, Settings
 from .testdata import TestAudio, TestPlan, make_test_audio, say_phrases
 
 FA_PER_HOUR = 0.5
-#: fixed near-miss phrases of the phrases that are benchmarked; others use the ranked confusables.
-NEAR_MISSES = {
-    "okay nabu": (
-        "okay nobody", "okay navy", "okay nabob", "okay bamboo", "okay taboo", "okay now", "okay new", "okay baboon",
-        "okay nah", "okay abu", "okay nairobi", "okay neighbor", "obey nabu", "hey nabu", "hello nabu", "nabu",
-        "oh k nah boot", "okay napoleon", "okay google", "okay computer",
-    ),
-    "hey noctule": (
-        "hey nocturnal", "hey noodle", "hey knuckle", "hey nickel", "hey octopus", "hey not cool", "hey knock",
-        "hey doctor", "they knock", "hey nicole", "hey actual", "hey nozzle", "hey local", "okay noctule", "noctule",
-        "a knock tool box", "hey tool", "hey october", "hey google", "hey computer",
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Things that are nearly the phrase and must not wake anyone.
 
-Random ones for training (edits in phoneme space, sub-phrases, swaps, truncations, one right word among others) and
-a fixed, ranked list of nearest real words for the report.
+Random ones for training (edits in phoneme space, words that begin or end like the phrase's, sub-phrases, swaps,
+truncations, one right word among others) and a fixed, ranked list of nearest real words for the report. A word that
+is right is said as the phrase itself says it: an engine that reads a respelling otherwise would teach the network
+that the engine's own way of saying that word is wrong.
 """
 
 from __future__ import annotations
@@ -15,10 +17,62 @@ from .phonemes import CONSONANTS, VOWELS, Phones, bare, near
 
 #: an edited phrase is a negative only from this weighted distance on; nearer it is a speaker's variation.
 LEAST_DISTANCE = 1.0
+#: the distance that one phone dropped or put in makes: near, but another word ('okay abu').
+_ONE_GAP = 0.75
 
 
 def _word(phones: Sequence[str]) -> Word:
     return Word(phonemes.respell(phones), tuple(phones))
+
+
+def _right(words: Sequence[Phones], spelling: Sequence[str], at: int, rng: random.Random) -> Word:
+    """Word `at` of the phrase unchanged: by its letters mostly, sometimes by its phonemes, as positives are said."""
+    if len(spelling) != len(words):
+        return _word(words[at])
+    return Word(spelling[at], words[at] if rng.random() < 0.3 else ())
+
+
+def _syllables(count: int, after: str, rng: random.Random) -> list[str]:
+    """Made-up syllables that can follow phone `after` ('' at a beginning)."""
+    out: list[str] = []
+    for _ in range(count):
+        last = out[-1] if out else after
+        if not last or phonemes.is_vowel(last) or rng.random() < 0.1:
+            out.append(rng.choice(CONSONANTS))
+        out.append(rng.choice(VOWELS))
+        if rng.random() < 0.35:
+            out.append(rng.choice(CONSONANTS))
+    return out
+
+
+def _other_end(word: Phones, rng: random.Random) -> list[str]:
+    """A made-up word that begins like this one."""
+    kept = list(word[: rng.randrange(1, len(word) + 1)])
+    return kept + _syllables(rng.choice((1, 1, 2, 2, 3)), kept[-1], rng)
+
+
+def _other_beginning(word: Phones, rng: random.Random) -> list[str]:
+    """A made-up word that ends like this one."""
+    kept = list(word[rng.randrange(0, len(word)) :])
+    made = _syllables(rng.choice((1, 1, 1, 2)), "", rng)
+    if phonemes.is_vowel(kept[0]) and phonemes.is_vowel(made[-1]):
+        made.append(rng.choice(CONSONANTS))
+    return made + kept
+
+
+def _with_other_part(
+    words: Sequence[Phones], spelling: Sequence[str], ending: bool, rng: random.Random
+) -> tuple[Word, ...]:
+    """The phrase with one word that only begins (`ending`: its end is another) or ends like the right one."""
+    flat = [phone for word in words for phone in word]
+    for _ in range(20):
+        # The end of the phrase is what is said last and decides most; so its last word twice as often.
+        at = max(rng.randrange(len(words)), rng.randrange(len(words)))
+        made = (_other_end if ending else _other_beginning)(words[at], rng)
+        whole = [phone for i, word in enumerate(words) for phone in (made if i == at else word)]
+        if phonemes.distance(whole, flat) >= LEAST_DISTANCE:
+            break
+    return tuple(_word(made) if i == at else _right(words, spelling, i, rng) for i in range(len(words)))
 
 
 def _edit(words: Sequence[Phones], need: float, rng: random.Random) -> list[Phones]:
@@ -45,33 +99,52 @@ def _edit(words: Sequence[Phones], need: float, rng: random.Random) -> list[Phon
 
 
 def random_confusable(
-    words: Sequence[Phones], vocabulary: Sequence[str], close: Sequence[str], rng: random.Random
+    words: Sequence[Phones],
+    vocabulary: Sequence[str],
+    close: Sequence[str],
+    rng: random.Random,
+    spelling: Sequence[str] = (),
 ) -> tuple[Word, ...]:
-    """One utterance that is not the phrase. `close` are real words that sound like one of the phrase's."""
+    """One utterance that is not the phrase.
+
+    `close` are real words that sound like one of the phrase's; `spelling` is the phrase word by word, used where
+    it has as many words as are spoken.
+    """
     kind, many = rng.random(), len(words) > 1
 
     def other() -> Word:
-        return Word(rng.choice(close if close and rng.random() < 0.4 else vocabulary))
+        return Word(rng.choice(close if close and rng.random() < 0.5 else vocabulary))
 
-    if many and kind < 0.10:
-        return (_word(rng.choice(words)),)
-    if many and kind < 0.34:
+    if many and kind < 0.05:
+        return (_right(words, spelling, rng.randrange(len(words)), rng),)
+    if many and kind < 0.28:
         at = rng.randrange(len(words))
         rest = [other() for _ in range(rng.choice((1, 1, 2)))]
-        return (_word(words[at]), *rest) if at == 0 or rng.random() < 0.2 else (*rest, _word(words[at]))
-    if many and kind < 0.40:
-        return tuple(_word(word) for word in reversed(words))
-    if kind < 0.52:
+        right = _right(words, spelling, at, rng)
+        return (right, *rest) if at == 0 or rng.random() < 0.2 else (*rest, right)
+    if many and kind < 0.31:
+        return tuple(_right(words, spelling, at, rng) for at in reversed(range(len(words))))
+    if kind < 0.41:
         flat = [(index, phone) for index, word in enumerate(words) for phone in word]
         cut = rng.randrange(max(1, len(flat) // 3), max(2, len(flat) - 1))
         kept = flat[:cut] if rng.random() < 0.6 else flat[-cut:]
         parts = [tuple(p for i, p in kept if i == index) for index in range(len(words))]
-        said = [_word(part) for part in parts if any(bare(p) for p in part)]
+        said = [_right(words, spelling, index, rng) if part == tuple(words[index]) else _word(part)
+                for index, part in enumerate(parts) if any(bare(p) for p in part)]  # fmt: skip
         return (*said, other()) if rng.random() < 0.5 else tuple(said)
-    if close and kind < 0.60:
+    if close and kind < 0.45:
         return tuple(Word(rng.choice(close)) for _ in range(max(2, len(words))))
-    need = rng.choice((LEAST_DISTANCE, LEAST_DISTANCE, 1.5, 2.0, 3.0))
-    return tuple(_word(word) for word in _edit(words, need, rng) if word)
+    if kind < 0.62:
+        return _with_other_part(words, spelling, True, rng)
+    if kind < 0.74:
+        return _with_other_part(words, spelling, False, rng)
+    need = rng.choice((_ONE_GAP, LEAST_DISTANCE, LEAST_DISTANCE, LEAST_DISTANCE, 1.5, 2.0, 3.0))
+    edited = _edit(words, need, rng)
+    return tuple(
+        _right(words, spelling, index, rng) if word == tuple(words[index]) else _word(word)
+        for index, word in enumerate(edited)
+        if word
+    )
 
 
 def close_words(words: Sequence[Phones], known: dict[str, Phones], count: int) -> list[str]:
@@ -82,6 +155,22 @@ def close_words(words: Sequence[Phones], known: dict[str, Phones], count: int) -
         if min(phonemes.distance(phones, word) for word in words) >= 0.5:
             scored.append((min(gaps), spelling))
     return [spelling for _, spelling in sorted(scored)[:count]]
+
+
+def kin_words(words: Sequence[Phones], known: dict[str, Phones], count: int) -> list[str]:
+    """Up to `count` real words for each word of the phrase that begin or end with its first or last two phones."""
+    out: list[str] = []
+    for word in words:
+        right = [bare(phone) for phone in word]
+        found = []
+        for spelling, phones in known.items():
+            said = [bare(phone) for phone in phones]
+            alike = said[:2] == right[:2] or said[-2:] == right[-2:] or said[:1] == right[:1]
+            if len(said) > 1 and alike and phonemes.distance(said, right) >= LEAST_DISTANCE:
+                pair = said[:2] == right[:2] or said[-2:] == right[-2:]
+                found.append((not pair, phonemes.distance(said, right) / len(said), spelling))
+        out += [spelling for *_, spelling in sorted(found)[:count]]
+    return list(dict.fromkeys(out))
 
 
 def ranked(phrase: str, words: Sequence[Phones], known: dict[str, Phones], count: int) -> list[tuple[str, float]]:

@@ -36,7 +36,9 @@ def study(settings: Settings) -> Phrase:
     """Pronunciation and neighbours of the phrase."""
     words = tuple(phonemes.pronounce(settings.phrase, settings.language))
     known = phonemes.pronounce_many(corpus.vocabulary(), settings.language)
-    close = tuple(confusables.close_words(words, known, 60))
+    close = tuple(
+        dict.fromkeys([*confusables.close_words(words, known, 60), *confusables.kin_words(words, known, 60)])
+    )
     ranked = tuple(confusables.ranked(settings.phrase, words, known, 24))
     return Phrase(words, (settings.phrase, *settings.spellings), close, ranked)
 

@@ -20,7 +20,7 @@ from noctule.errors import InputError, UnavailableError
 from .engines import Voices, espeak, find_voices
 
 #: raised whenever the recipe changes what a seed gives.
-RECIPE = 2
+RECIPE = 3
 #: voices kept for acceptance tests: nothing trains or calibrates on them unless `--also-train` names them.
 RESERVED = frozenset({"flite:slt", "flite:kal", "festival:ked_diphone", "festival:cmu_us_slt_arctic_hts"})
 
@@ -30,15 +30,15 @@ class Amounts:
     """How much of everything a build makes. `quick` is for trying the pipeline, not for a usable model."""
 
     phrase_clips: int = 3000
-    confusable_clips: int = 3600
+    confusable_clips: int = 5400
     speech_clips: int = 4200
     phrase_scenes: int = 6000
-    confusable_scenes: int = 3900
+    confusable_scenes: int = 4200
     speech_scenes: int = 4800
     noise_scenes: int = 450
     own_scenes: int = 1500
-    mined_pool: int = 2700
-    mined_kept: int = 1200
+    mined_pool: int = 1500
+    mined_kept: int = 800
     steps: int = 3000
     mine_after: float = 0.55
     negative_hours: float = 5.2

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import confusables, corpus
 from .engines import Audio, Engine, Word, make_engine, spelled
+from .near_misses import held_out
 from .phonemes import Phones
 from .pool import Arrays
 from .signal import RATE, trim
@@ -86,7 +87,11 @@ def _choose(spec: SpeechSpec, engine: str, index: int, choose: random.Random) ->
             return tuple(Word("", word) for word in spec.words)
         return spelled(choose.choice(spec.spellings))
     if spec.kind == "C":
-        return confusables.random_confusable(spec.words, corpus.vocabulary(), spec.close, choose)
+        letters = spec.spellings[0].split()
+        while True:
+            said = confusables.random_confusable(spec.words, corpus.vocabulary(), spec.close, choose, letters)
+            if " ".join(word.text for word in said).lower() not in held_out():
+                return said
     return spelled(corpus.sentence(spec.part, choose))
 
 

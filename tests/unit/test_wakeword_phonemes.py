@@ -66,6 +66,35 @@ def test_edited_confusables_are_far_enough() -> None:
         assert phonemes.distance([p for word in edited for p in word], FLAT) >= need
 
 
+def test_a_right_word_is_said_as_the_phrase_says_it() -> None:
+    rng = random.Random(7)
+    letters = 0
+    for _ in range(400):
+        for word in confusables.random_confusable(WORDS, ["table"], ["knock"], rng, ("hey", "noctule")):
+            assert word.phones not in WORDS or word.text in ("hey", "noctule"), "a respelling may be read otherwise"
+            letters += word.text == "noctule" and not word.phones
+    assert letters > 20, "positives are said by their letters too"
+
+
+@pytest.mark.parametrize("ending", [True, False])
+def test_made_up_parts_share_a_beginning_or_an_end_with_the_phrase(ending: bool) -> None:
+    rng = random.Random(11)
+    for _ in range(200):
+        said = confusables._with_other_part(WORDS, ("hey", "noctule"), ending, rng)
+        (at,) = (index for index, word in enumerate(said) if word.phones and word.phones != WORDS[index])
+        side = 0 if ending else -1
+        assert said[at].phones[side] == WORDS[at][side]
+        whole = [p for index, word in enumerate(said) for p in (word.phones or WORDS[index])]
+        assert phonemes.distance(whole, FLAT) >= 0.75
+
+
+def test_kin_words_begin_or_end_alike() -> None:
+    known = {"knock": ("n", "'0", "k"), "nail": ("n", "'eI", "l"), "little": ("l", "'I", "t", "@", "l"),
+             "day": ("d", "'eI"), "noctule": WORDS[1]}  # fmt: skip
+    assert confusables.kin_words(WORDS[1:], known, 9) == ["knock", "little", "nail"]
+    assert confusables.kin_words(WORDS[1:], known, 1) == ["knock"]
+
+
 def test_close_words_are_ranked_and_leave_out_the_word_itself() -> None:
     known = {"hay": ("h", "'eI"), "knock": ("n", "'0", "k"), "day": ("d", "'eI"), "umbrella": ("V", "m", "b", "r")}
     assert confusables.close_words(WORDS, known, 2) == ["knock", "day"]
