@@ -1,4 +1,9 @@
-"""Stage `calibrate`: the threshold, from an engine that training never heard."""
+"""Stage `calibrate`: the threshold, from an engine that training never heard.
+
+Everyday speech alone is easy to refuse: the lowest threshold at which it does not wake the word too often also lets
+most near phrases through. So the threshold is raised until four near phrases in five are refused as well, as long as
+that costs little recall.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,9 @@ from .data_stages import Folders, Phrase
 from .scoring import THRESHOLDS, WINDOW, Streams, Trials, score_streams, score_trials, sure_threshold
 from .settings import Plan, Settings
 from .testdata import TestAudio, TestPlan, make_test_audio
+
+#: share of near phrases that may wake it, and mean recall (all conditions) that refusing the others may cost.
+NEAR_SHARE, RECALL_SPENT = 0.2, 0.06
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,9 @@ def make_calibration_audio(settings: Settings, plan: Plan, phrase: Phrase, folde
     amounts = settings.amounts
     voices = plan.calibrate[:: max(1, len(plan.calibrate) // 12)][:12]
     per_voice = max(1, amounts.phrase_trials // len(voices))
-    near = [text for text, _ in phrase.ranked]
     made = TestPlan(folders.own, folders.common, "calibrate", voices, "calibrate", amounts.negative_hours, per_voice,
                     settings.seed + 900, varied=True, reuse=3)  # fmt: skip
-    return make_test_audio(made, phrase, near, settings.jobs)
+    return make_test_audio(made, phrase, phrase.near, settings.jobs)
 
 
 def calibrate(settings: Settings, model: WakeModel, audio: TestAudio) -> Calibration:
@@ -58,4 +65,21 @@ def calibrate(settings: Settings, model: WakeModel, audio: TestAudio) -> Calibra
     streams = score_streams(model, WINDOW, audio.streams, "calibrate")
     trials = score_trials(model, WINDOW, audio.trials, "phrases")
     near = score_trials(model, WINDOW, audio.near, "near")
-    return Calibration(sure_threshold(streams, settings.target_fa_per_hour), trials, near, streams)
+    least = sure_threshold(streams, settings.target_fa_per_hour)
+    return Calibration(refusing_threshold(trials, near, least), trials, near, streams)
+
+
+def refusing_threshold(trials: Trials, near: Trials, least: float) -> float:
+    """The lowest threshold from `least` on that lets at most `NEAR_SHARE` of near phrases through.
+
+    Where that costs more than `RECALL_SPENT` of the recall at `least`, the highest threshold that does not.
+    """
+    recall = trials.recall(least)
+    chosen = least
+    for threshold in THRESHOLDS[np.searchsorted(THRESHOLDS, least) :]:
+        if trials.recall(threshold) < recall - RECALL_SPENT:
+            break
+        chosen = float(threshold)
+        if not len(near.best) or near.recall(threshold) <= NEAR_SHARE:
+            break
+    return chosen

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from . import phonemes
 from .engines import Word
+from .near_misses import held_out
 from .phonemes import CONSONANTS, VOWELS, Phones, bare, near
 
 #: an edited phrase is a negative only from this weighted distance on; nearer it is a speaker's variation.
@@ -171,6 +172,22 @@ def kin_words(words: Sequence[Phones], known: dict[str, Phones], count: int) -> 
                 found.append((not pair, phonemes.distance(said, right) / len(said), spelling))
         out += [spelling for *_, spelling in sorted(found)[:count]]
     return list(dict.fromkeys(out))
+
+
+def near_texts(
+    phrase: str, words: Sequence[Phones], known: dict[str, Phones], nearest: Sequence[str], count: int = 20
+) -> list[str]:
+    """What calibration counts as near: `nearest` (of `ranked`), and each word's kin in its place, `count` a word.
+
+    Without the phrases that the acceptance test holds out.
+    """
+    parts = phrase.lower().split()
+    texts = list(nearest)
+    if len(parts) == len(words):
+        for at, word in enumerate(words):
+            kin = kin_words([word], known, 10_000)
+            texts += [" ".join([*parts[:at], other, *parts[at + 1 :]]) for other in kin[:: max(1, len(kin) // count)]]
+    return [text for text in dict.fromkeys(texts) if text.lower() not in held_out()]
 
 
 def ranked(phrase: str, words: Sequence[Phones], known: dict[str, Phones], count: int) -> list[tuple[str, float]]:

@@ -30,6 +30,8 @@ class Phrase:
     close: tuple[str, ...]
     #: nearest utterances of real words with their distance.
     ranked: tuple[tuple[str, float], ...]
+    #: utterances of real words that calibration must mostly refuse.
+    near: tuple[str, ...] = ()
 
 
 def study(settings: Settings) -> Phrase:
@@ -40,7 +42,8 @@ def study(settings: Settings) -> Phrase:
         dict.fromkeys([*confusables.close_words(words, known, 60), *confusables.kin_words(words, known, 60)])
     )
     ranked = tuple(confusables.ranked(settings.phrase, words, known, 24))
-    return Phrase(words, (settings.phrase, *settings.spellings), close, ranked)
+    near = confusables.near_texts(settings.phrase, words, known, [text for text, _ in ranked])
+    return Phrase(words, (settings.phrase, *settings.spellings), close, ranked, tuple(near))
 
 
 def speech_chunks(
@@ -87,7 +90,7 @@ def scene_chunks(
         clips = tuple(banks.get(kind, ()))
         if not clips and kind != "Z":
             continue
-        per_scene = {"P": 1, "C": 5, "N": 2, "U": 2, "Z": 0}[kind]
+        per_scene = {"P": 1, "C": 2, "N": 2, "U": 2, "Z": 0}[kind]
         for number in range((count + _SCENES - 1) // _SCENES):
             here = min(_SCENES, count - number * _SCENES)
             # Banks far apart: talkers of one scene come from different engines and languages.

@@ -53,6 +53,17 @@ def find_shift(network: Network, streams: Sequence[NDArray[np.int8]], fa_per_hou
     return (low + high) / 2
 
 
+def near_shift(network: Network, clips: Sequence[NDArray[np.int8]], share: float) -> float:
+    """The bias that puts the score which `share` of these near phrases exceed at `AIM`; `clips` are whole trials."""
+    logits = [float_logits(network, clip) for clip in clips]
+    low, high = -14.0, 8.0
+    for _ in range(24):
+        shift = (low + high) / 2
+        over = sum(bool(window_means(item, shift).max(initial=0.0) > AIM) for item in logits)
+        low, high = (shift, high) if over <= share * len(logits) else (low, shift)
+    return (low + high) / 2
+
+
 def _peaks(means: NDArray[np.float64], span: int = 66) -> NDArray[np.float64]:
     """Highest value of every `span` steps (2 s, the refractory time)."""
     whole = means[: len(means) // span * span]

@@ -33,13 +33,13 @@ class Amounts:
     confusable_clips: int = 5400
     speech_clips: int = 4200
     phrase_scenes: int = 6000
-    confusable_scenes: int = 4200
+    confusable_scenes: int = 5400
     speech_scenes: int = 4800
     noise_scenes: int = 450
     own_scenes: int = 1500
     mined_pool: int = 1500
     mined_kept: int = 800
-    steps: int = 3000
+    steps: int = 2600
     mine_after: float = 0.55
     negative_hours: float = 5.2
     phrase_trials: int = 40

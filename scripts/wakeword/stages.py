@@ -25,7 +25,7 @@ import numpy as np
 from noctule.wake.model import WakeModel
 
 from . import export, phonemes, report
-from .calibrate import calibrate, make_calibration_audio
+from .calibrate import NEAR_SHARE, calibrate, make_calibration_audio
 from .data_stages import Folders, Phrase, TrainingData, make_candidates, make_training_data, study
 from .engines import Voices
 from .licences import licence_text
@@ -73,7 +73,10 @@ def build(settings: Settings, tools: dict[str, str], voices: Voices, command: Se
     network, mined = _fit(settings, plan, phrase, folders, data)
     audio = make_calibration_audio(settings, plan, phrase, folders)
     streams = [np.load(file)["features"] for file in audio.streams]
-    shift = export.find_shift(network, streams, settings.target_fa_per_hour)
+    shift = min(
+        export.find_shift(network, streams, settings.target_fa_per_hour),
+        export.near_shift(network, audio.near_clips(), NEAR_SHARE),
+    )
     sample = Scenes(data.scenes[:: max(1, len(data.scenes) // 12)]).features[::9]
     model_bytes = export.export(network, sample, shift, f"Noctule wake word: {settings.phrase}")
     (folders.own / "candidate.bin").write_bytes(model_bytes)

@@ -2,9 +2,8 @@
 
 Loss. Of a phrase scene, the six best steps within -0.05 … 0.33 s of the phrase's end should say yes (max pooling
 over time: the network chooses when). Of every other step, the eight worst should say no, and the mean a little,
-too; of a scene of confusables the twenty worst, which are two or three of its five, and they count half as much
-again. Scenes that were easy negatives last time are drawn less. Kernels are trained by Muon, the rest by AdamW;
-weights are averaged over time (EMA) for export.
+too; in scenes of confusables they count half as much again. Scenes that were easy negatives last time are drawn
+less. Kernels are trained by Muon, the rest by AdamW; weights are averaged over time (EMA) for export.
 Steps are counted, not minutes, so that one seed gives one model.
 """
 
@@ -32,17 +31,15 @@ from .signal import RATE
 
 #: share of a batch that is the phrase.
 _POSITIVES = 0.38
-#: steps of a scene that should say no most, by what it is made of.
-_WORST, _WORST_CONFUSABLE = 8, 20
 
 
 @dataclass(frozen=True)
 class TrainSpec:
     """Numbers of one training run."""
 
-    channels: int = 56
+    channels: int = 48
     batch: int = 40
-    steps: int = 3000
+    steps: int = 2600
     #: highest learning rates: of the kernels (Muon), and of norms and head (AdamW).
     kernel_rate: float = 0.02
     rate: float = 2.5e-3
@@ -110,12 +107,9 @@ def loss_of(logits: Tensor, end: NDArray[np.int64], confusable: NDArray[np.bool_
     best = logits.masked_fill(~wanted, -1e4).topk(6, 1)[0]
     missed = functional.softplus(-best)[phrase].mean() if bool(phrase.any()) else logits.sum() * 0
     others = logits.masked_fill(ignored, -1e4)
-    worst = others.topk(_WORST_CONFUSABLE, 1)[0]
-    each = functional.softplus(worst)
-    near = torch.from_numpy(confusable)
-    weight = torch.where(phrase, 0.5, torch.where(near, 1.5, 1.0))
-    false = (torch.where(near, each.mean(1), each[:, :_WORST].mean(1)) * weight).mean()
-    false = false + 0.3 * functional.softplus(others).mean()
+    worst = others.topk(8, 1)[0]
+    weight = torch.where(phrase, 0.5, torch.where(torch.from_numpy(confusable), 1.5, 1.0))
+    false = (functional.softplus(worst).mean(1) * weight).mean() + 0.3 * functional.softplus(others).mean()
     return missed + 1.5 * false, worst[:, 0].detach()
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ import build_wake_word  # noqa: E402  (after the skips)
 import evaluate_wake_word  # noqa: E402
 from noctule.wake.model import WakeModel  # noqa: E402
 from noctule.wake.package import load_package  # noqa: E402
-from wakeword import engines, export  # noqa: E402
+from wakeword import augment, engines, export  # noqa: E402
+from wakeword.augment import SceneSpec, make_scenes, place_phrase  # noqa: E402
 from wakeword.muon import Muon, orthogonal  # noqa: E402
 from wakeword.network import REACH, Block, Network, fold, to_float  # noqa: E402
 from wakeword.train import loss_of, regions  # noqa: E402
@@ -130,8 +132,42 @@ def test_the_loss_rewards_the_right_moment() -> None:
     end = np.array([4 * 16_000, -1])
     wanted = torch.from_numpy(regions(end, steps)[0])
     right = torch.where(wanted, 6.0, -6.0)
-    assert loss_of(right, end)[0] < 0.1 < loss_of(-right, end)[0]
-    assert loss_of(torch.full((2, steps), -6.0), end)[0] > 3
+    common, near = np.array([False, False]), np.array([False, True])
+    assert loss_of(right, end, common)[0] < 0.1 < loss_of(-right, end, common)[0]
+    assert loss_of(torch.full((2, steps), -6.0), end, common)[0] > 3
+    assert loss_of(-right, end, near)[0] > loss_of(-right, end, common)[0], "a confusable costs more"
+
+
+def test_the_shift_can_be_set_by_near_phrases() -> None:
+    network = trained_looking()
+    clips = [features(600, seed) for seed in range(20)]
+    shift = export.near_shift(network, clips, 0.2)
+    best = [export.window_means(export.float_logits(network, clip), shift).max() for clip in clips]
+    assert sum(value > export.AIM for value in best) == 4
+
+
+def test_confusables_stand_where_the_phrase_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said only in rows, they taught the network that what follows a silence is the phrase."""
+    rng = np.random.default_rng(0)
+    sound = (3000 * rng.standard_normal(3 * 12_800)).astype(np.int16)
+    bank = {
+        "audio": sound,
+        "offsets": np.arange(4) * 12_800,
+        "voice": np.array(["v"] * 3),
+        "text": np.array(["t"] * 3),
+    }
+    np.savez(tmp_path / "bank.npz", **bank)
+    placed: list[int] = []
+
+    def place(clip: Any, scenery: Any, generator: Any) -> Any:
+        placed.append(1)
+        return place_phrase(clip, scenery, generator)
+
+    monkeypatch.setattr(augment, "place_phrase", place)
+    file = str(tmp_path / "bank.npz")
+    made = make_scenes(SceneSpec("C", 24, 1, (file,), 0, (file,)))
+    assert 12 <= len(placed) < 24
+    assert (made["end"] == -1).all()
 
 
 @pytest.fixture(scope="module")

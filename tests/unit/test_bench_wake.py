@@ -14,6 +14,8 @@ from wakeword_models import write_loud
 
 from bench_parts import wake, wake_delay
 from noctule.wake.package import load_package
+from wakeword import scoring
+from wakeword.acceptance import Verdict
 from wakeword.pool import save_arrays
 
 HOP = wake_delay.HOP
@@ -56,6 +58,21 @@ def test_a_delay_is_told_in_milliseconds() -> None:
     assert told["event_ms_median"] == 50.5
     assert 99 <= told["event_ms_p99"] <= told["event_ms_max"] == 100
     assert told["received_ms_p99"] == 7
+
+
+def test_the_summary_is_of_one_threshold(tmp_path: Path) -> None:
+    package = load_package(write_loud(tmp_path))
+    label = np.array(["clean"])
+    heard = scoring.Trials(np.array([0.9]), label, label, label, (), np.zeros(1))
+    near = scoring.Trials(np.array([0.5]), label, label, label, (), np.zeros(1))
+    time = np.arange(0.05, 60.0, 0.03)
+    streams = scoring.Streams((scoring.Scores(time, np.full_like(time, 0.4)),), 2.0)
+    verdict = Verdict(package, 0.3, heard, near, streams)
+    assert wake.summary(verdict, 0.45, {"cpu": 1.0}) == {
+        "mean_recall": 1.0, "clean": 1.0, "near_miss": 1.0, "false_accepts": 0.0, "cpu": 1.0,
+    }  # fmt: skip
+    assert wake.summary(verdict, 0.6, {})["near_miss"] == 0.0
+    assert wake.summary(verdict, 0.3, {})["false_accepts"] > 0.5
 
 
 def test_what_was_not_measured_is_neither_passed_nor_failed() -> None:

@@ -95,6 +95,16 @@ def test_kin_words_begin_or_end_alike() -> None:
     assert confusables.kin_words(WORDS[1:], known, 1) == ["knock"]
 
 
+def test_near_texts_leave_out_what_the_acceptance_test_says() -> None:
+    known = {"knock": ("n", "'0", "k"), "nail": ("n", "'eI", "l"), "here": ("h", "'i@"), "hay": ("h", "'eI")}
+    texts = confusables.near_texts("hey noctule", WORDS, known, ["hey knock", "day noctule"])
+    assert texts[0] == "day noctule"
+    assert "hey nail" in texts
+    assert "here noctule" in texts
+    assert "hey knock" not in texts
+    assert confusables.near_texts("heynoctule", WORDS, known, ["hay"]) == ["hay"]
+
+
 def test_close_words_are_ranked_and_leave_out_the_word_itself() -> None:
     known = {"hay": ("h", "'eI"), "knock": ("n", "'0", "k"), "day": ("d", "'eI"), "umbrella": ("V", "m", "b", "r")}
     assert confusables.close_words(WORDS, known, 2) == ["knock", "day"]
