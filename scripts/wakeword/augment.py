@@ -5,10 +5,9 @@ and through an equaliser; a fifth stays clean, the others get noise at -4 … 60
 -4 … 14 dB, where detectors lose the phrase; the level is -46 … -12 dBFS, some are clipped. A scene's kind: P phrase,
 C confusables, N speech, Z noise alone, U the user's own negatives.
 
-Confusables are mostly heard well: two fifths stay clean, and few are in loud noise. What is drowned cannot be told
-from the phrase, and asking for it only makes the network deaf to the phrase in noise; what is heard must be. Most
-stand where a phrase would, between silence or talk: when they only came in rows, the network took whatever is said
-after a silence for the phrase (of the confusables it refused in rows it accepted six in ten said alone).
+Confusables and the phrase differ in nothing but what is said. When confusables came only in rows, the network took
+whatever is said after a silence for the phrase (of the confusables it refused in rows it accepted six in ten said
+alone); when they had less noise than the phrase, it took noise for the phrase and missed the phrase without.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ from .speech import Bank
 SCENE = 5 * RATE
 #: ranges (dB) that a noisy scene's ratio of speech to noise is drawn from: loud noise, usual, hardly any.
 _SNR = ((-4.0, 14.0), (14.0, 30.0), (30.0, 60.0))
-#: share of scenes with noise, and how often each of these ranges is drawn; confusables, and all others.
-_NOISY_CONFUSABLES, _NOISY = (0.6, (0.2, 0.4, 0.4)), (0.8, (0.6, 0.25, 0.15))
 #: share of confusable scenes with one confusable, placed as the phrase is; the others are full of them.
 _ALONE = 0.75
 #: frames kept of a scene's 498; the first 0.3 s belong to the start of the noise estimate.
@@ -150,19 +147,16 @@ def place_others(clips: Sequence[Audio], gaps: tuple[float, float], rng: np.rand
     return scene
 
 
-def dress(
-    scene: Audio, scenery: Scenery, rng: np.random.Generator, alone: bool = False, confusable: bool = False
-) -> NDArray[np.int16]:
+def dress(scene: Audio, scenery: Scenery, rng: np.random.Generator, alone: bool = False) -> NDArray[np.int16]:
     """Room, colour, noise, level, clipping; `alone`: the scene is noise only."""
-    noisy, ranges = _NOISY_CONFUSABLES if confusable else _NOISY
     if not alone and rng.random() < 0.55:
         if rng.random() < 0.8:
             scene = signal.convolve(scene, scenery.rooms[rng.integers(len(scenery.rooms))])
         scene = signal.convolve(scene, scenery.filters[rng.integers(len(scenery.filters))])
     spoken = scene[np.abs(scene) > 1e-6]
     scene = scene / (float(spoken.std()) + 1e-9 if len(spoken) > 100 else 1.0)
-    if alone or rng.random() < noisy:
-        low, high = _SNR[int(rng.choice(3, p=ranges))]
+    if alone or rng.random() < 0.8:
+        low, high = _SNR[int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
         snr = rng.uniform(low, high)
         scene = scene + scenery.noise(rng) * np.float32(1.0 if alone else 10 ** (-snr / 20))
         if rng.random() < 0.3:
@@ -200,7 +194,7 @@ def make_scenes(spec: SceneSpec) -> Arrays:
                 length += len(clips[-1]) + RATE // 5
                 at += 1
             scene = place_others(clips, (0.35, 0.8) if spec.kind == "C" else (0.05, 0.5), rng)
-        sound = dress(scene, scenery, rng, alone=spec.kind == "Z", confusable=spec.kind == "C")
+        sound = dress(scene, scenery, rng, alone=spec.kind == "Z")
         front.reset()
         out.append(front.push(sound)[-FRAMES:])
         ends.append(end)
