@@ -2,8 +2,9 @@
 
 Loss. Of a phrase scene, the six best steps within -0.05 … 0.33 s of the phrase's end should say yes (max pooling
 over time: the network chooses when). Of every other step, the eight worst should say no, and the mean a little,
-too. Scenes that were easy negatives last time are drawn less. Kernels are trained by Muon, the rest by AdamW; weights
-are averaged over time (EMA) for export.
+too; a confusable counts a quarter of ordinary speech, else nearness is all that the network learns to refuse. Scenes
+that were easy negatives last time are drawn less. Kernels are trained by Muon, the rest by AdamW; weights are
+averaged over time (EMA) for export.
 Steps are counted, not minutes, so that one seed gives one model.
 """
 
@@ -31,6 +32,8 @@ from .signal import RATE
 
 #: share of a batch that is the phrase.
 _POSITIVES = 0.38
+#: what a scene of confusables counts in the loss beside one of ordinary speech.
+_CONFUSABLE = 0.25
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,15 @@ def _hiss() -> Tensor:
     return 0.03 * torch.randn(4_000_000, generator=torch.Generator().manual_seed(0))
 
 
-def loss_of(logits: Tensor, end: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """The loss, and each scene's worst negative logit (for drawing)."""
+def loss_of(logits: Tensor, end: NDArray[np.int64], confusable: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """The loss, and each scene's worst negative logit (for drawing); `confusable` [n] marks scenes of confusables."""
     wanted, ignored = (torch.from_numpy(item) for item in regions(end, logits.shape[1]))
     phrase = torch.from_numpy(end >= 0)
     best = logits.masked_fill(~wanted, -1e4).topk(6, 1)[0]
     missed = functional.softplus(-best)[phrase].mean() if bool(phrase.any()) else logits.sum() * 0
     others = logits.masked_fill(ignored, -1e4)
     worst = others.topk(8, 1)[0]
-    weight = torch.where(phrase, 0.5, 1.0)
+    weight = torch.where(phrase, 0.5, torch.where(torch.from_numpy(confusable), _CONFUSABLE, 1.0))
     false = (functional.softplus(worst).mean(1) * weight).mean() + 0.3 * functional.softplus(others).mean()
     return missed + 1.5 * false, worst[:, 0].detach()
 
@@ -150,7 +153,7 @@ def train(
         drawn = rng.choice(negatives, spec.batch - count, replace=False, p=weights / weights.sum())
         batch = np.concatenate([rng.choice(positives, count, replace=False), drawn])
         features = disturb(scenes.features[batch], scenes.end[batch], rng)
-        loss, worst = loss_of(network(features), scenes.end[batch])
+        loss, worst = loss_of(network(features), scenes.end[batch], scenes.kind[batch] == "C")
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(rest, 2.0)

@@ -132,8 +132,10 @@ def test_the_loss_rewards_the_right_moment() -> None:
     end = np.array([4 * 16_000, -1])
     wanted = torch.from_numpy(regions(end, steps)[0])
     right = torch.where(wanted, 6.0, -6.0)
-    assert loss_of(right, end)[0] < 0.1 < loss_of(-right, end)[0]
-    assert loss_of(torch.full((2, steps), -6.0), end)[0] > 3
+    common, near = np.array([False, False]), np.array([False, True])
+    assert loss_of(right, end, common)[0] < 0.1 < loss_of(-right, end, common)[0]
+    assert loss_of(torch.full((2, steps), -6.0), end, common)[0] > 3
+    assert loss_of(-right, end, near)[0] < loss_of(-right, end, common)[0], "a confusable counts less"
 
 
 def test_the_shift_can_be_set_by_near_phrases() -> None:
@@ -147,7 +149,7 @@ def test_the_shift_can_be_set_by_near_phrases() -> None:
 def test_confusables_stand_where_the_phrase_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said only in rows, they taught the network that what follows a silence is the phrase."""
     rng = np.random.default_rng(0)
-    sound = (3000 * rng.standard_normal(3 * 12_800)).astype(np.int16)
+    sound = (3000 * rng.standard_normal(10 * 12_800)).astype(np.int16)
     bank = {
         "audio": sound,
         "offsets": np.arange(4) * 12_800,
