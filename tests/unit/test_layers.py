@@ -20,7 +20,7 @@ LAYERS = {
     "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "model_stt": 3, "clips": 3, "ear_memory": 3,
     "wyoming_tts": 3, "model_tts": 3, "turn": 3, "command": 3, "ledger": 3, "mouth": 3, "saying": 3,
     "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "parts": 3, "workers": 3, "lock": 3,
-    "engine_slot": 3, "governor": 3, "clip_keeper": 3,
+    "engine_slot": 3, "hands": 3, "governor": 3, "clip_keeper": 3,
     "app": 4, "inforce": 4, "report": 4, "organs": 4, "mind": 4, "hearing": 4, "sight": 4, "api": 4,
     "looped": 4, "wake_words": 4, "operate": 4, "language": 4, "voices": 4, "wyoming_server": 4, "mqtt": 4,
     "doctor": 5, "cli": 5, "__main__": 5,
