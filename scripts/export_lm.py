@@ -97,6 +97,8 @@ def export(options: argparse.Namespace) -> None:
     from exporting.terminal import Progress, quiet
 
     if speech:
+        if options.cache != "auto":
+            raise InputError("--cache is for text models", "speech models keep float32 keys and values")
         kyutai_command.export_speech(options, _CONTEXTS, Progress(), _BOARDS)
         return
     with quiet():  # the converters greet at import
