@@ -13,6 +13,8 @@ import contextlib
 import ctypes
 from pathlib import Path
 
+from noctule.heap import trim
+
 _DONT_NEED = 4  # MADV_DONTNEED, the same number on every Linux
 
 
@@ -24,7 +26,7 @@ def give_back(path: Path) -> None:
         libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         for start, end in mappings(path):
             libc.madvise(start, end - start, _DONT_NEED)
-        libc.malloc_trim(ctypes.c_size_t(0))
+    trim()
 
 
 def mappings(path: Path) -> list[tuple[int, int]]:

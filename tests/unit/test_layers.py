@@ -15,7 +15,7 @@ LAYERS = {
     "config": 1, "journal": 1, "board": 1, "text": 1, "native_stderr": 1,
     "tflite": 1, "tflite_base": 1, "tflite_file": 1, "tflite_probe": 1, "tflite_native": 1, "tflite_litert": 1,
     "tflite_interpreter": 1, "tflite_memory": 1, "manifest": 1, "manifest_schema": 1,
-    "wavefile": 1, "resample": 1, "state_file": 1,
+    "heap": 1, "wavefile": 1, "resample": 1, "state_file": 1,
     "lm": 2, "wake": 2, "audio": 2, "capture": 2,
     "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "model_stt": 3, "clips": 3, "ear_memory": 3,
     "wyoming_tts": 3, "model_tts": 3, "turn": 3, "command": 3, "ledger": 3, "mouth": 3, "saying": 3,
