@@ -120,7 +120,7 @@ def skeleton(pieces: Iterable[Piece]) -> str:
 
 
 def spelled(pieces: Iterable[Piece]) -> str:
-    """The same, but only the slots that become arguments are letters: another line may say "noon" in its own words."""
+    """The same, but only the slots that become arguments are letters: another line may say "noon" itself."""
     return "".join(_LETTER.get(piece.slot) or "".join(piece.text.split()) for piece in pieces)
 
 

@@ -129,7 +129,7 @@ class Llama(nn.Module):
         """Train with `share` of each branch's outputs, and of the embeddings, left out by chance."""
         self.dropout = share
         for layer in self.layers:
-            layer.dropout = share
+            layer.dropout = share  # type: ignore[assignment]
 
     def hidden(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """tokens int64 [B,T], wanted bool [B,T] -> [N,dim], after the last norm, at the wanted positions."""

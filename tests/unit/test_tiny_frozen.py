@@ -1,4 +1,4 @@
-"""The held-out requests of noctule-tiny are the same ones for every version: more training data moves none of them."""
+"""The held-out requests of noctule-tiny are the same for every version: more training data moves none of them."""
 
 from __future__ import annotations
 
