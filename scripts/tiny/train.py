@@ -43,12 +43,12 @@ class Recipe:
     """
 
     seed: int = 7
-    steps: int = 5900
+    steps: int = 5200
     batch: int = 128
     chunk: int = 9600
     muon_rate: float = 0.02
     adam_rate: float = 0.003
-    rates: tuple[tuple[int, float], ...] = ((99, 1.0), (2600, 1.0), (5900, 0.0))
+    rates: tuple[tuple[int, float], ...] = ((99, 1.0), (2600, 1.0), (3750, 0.6515), (5200, 0.0))
     average: float = 0.998
     rich: float = 0.35
     reply_weight: float = 0.3
