@@ -54,7 +54,7 @@ def build(options: argparse.Namespace) -> None:
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
         ) from None
     recipe = Recipe(seed=options.seed, threads=options.threads)
-    lines, calibration = 60_000, 2500
+    lines, calibration = 60_000, 1500
     if options.quick:
         recipe, lines, calibration = (
             replace(recipe, steps=80, batch=32, chunk=1920, rates=((9, 1.0), (30, 1.0), (80, 0.0))),

@@ -98,7 +98,7 @@ def vocabulary() -> frozenset[str]:
     counted: Counter[str] = Counter()
     draws = Sentences.__new__(Sentences)
     draws._part, draws._rng = "train", Random("speech/vocabulary")
-    draws._generator = Generator("train", 0, trained=False)
+    draws._generator = Generator("train", 0)
     for _ in range(20000):
         found = draws._action() if draws._rng.random() < 0.6 else draws._outside()
         if found is not None:
@@ -112,7 +112,7 @@ class Sentences:
     def __init__(self, part: Part, seed: int) -> None:
         self._part: Part = part
         self._rng = Random(f"speech/{part}/{seed}")
-        self._generator = Generator(part, seed, trained=False)
+        self._generator = Generator(part, seed)
         self._numbers = [number(n) for n in range(101)]
         self._courtesies = [spoken(item) for item in courtesies()]
         self._known = vocabulary()

@@ -10,8 +10,7 @@ from noctule.actions.declared import REFUSALS, SPECS
 from noctule.brain.doubt import Doubt
 from noctule.manifest import Manifest
 from tiny.evaluate import TEST_SEED, VALIDATION_SEED, Answer, Score
-from tiny.expand import files
-from tiny.split import Part, Source, action_sources, outside_sources, topics
+from tiny.split import Part, action_sources, outside_sources, topics
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,7 @@ such as "under no circumstances start a timer"):
 | out-of-domain templates | {other["train"]} | {other["validation"]} | {other["test"]} |
 
 Whole templates are held out, drawn by a hash of the line, and of {len(topics())} topics whole ones: {_names("test")}
-for test, {_names("validation")} for validation. {_only("trained_phrasings", actions)} of the phrasings and
-{_only("trained_outside", outside)} of the out-of-domain templates (the files `trained_….txt`) are for training alone:
-they were written after the division, and the test is that of version 3, byte for byte
-(`tests/unit/test_tiny_frozen.py`). A sentence that a held-out template gives is never trained on, even
+for test, {_names("validation")} for validation. A sentence that a held-out template gives is never trained on, even
 where a trained template would give it too. Held out as well are a dozen numbers in durations and percentages, every
 fifth timer name and task of the first list, a seventh of the words of crossed sentences, ways to be polite ("be so
 kind and …"), and ways to negate, report or ask back. The plainest way to ask for each action ("what time is it") is
@@ -138,11 +134,6 @@ def latency(answers: list[Answer]) -> str:
     """Median and 95th percentile of the time of a whole request, in milliseconds, for the terminal."""
     times = sorted(1000 * answer.seconds for answer in answers)
     return f"{statistics.median(times):.1f} ms median, {times[int(0.95 * len(times))]:.1f} ms p95"
-
-
-def _only(kind: str, sources: dict[Part, list[Source]]) -> int:
-    """How many templates stand in the files for training alone."""
-    return sum(source.file in files(kind) for source in sources["train"])
 
 
 def _percent(share: float) -> str:
