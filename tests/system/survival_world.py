@@ -125,8 +125,9 @@ class Mouth:
         threading.Thread(target=self._run, daemon=True).start()
 
     def say(self) -> None:
-        """The wake word and a command, from now on."""
-        self._due = self._speech
+        """After three seconds of silence (the detector is deaf for two once its source is open) the wake word and a
+        command."""
+        self._due = bytes(96_000) + self._speech
 
     def _run(self) -> None:
         """As much sound as time has passed: what nobody reads in time is lost, as in the air."""
