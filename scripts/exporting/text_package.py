@@ -37,7 +37,7 @@ class Request:
     checkpoint: Path
     package: Path
     quant: str = "int8"
-    contexts: Sequence[int] = (64, 128, 512)
+    contexts: Sequence[int] = (128, 512)
     prefills: Sequence[int] = (32,)
     cache: str = "float32"  # how keys and values are held: a name of cache.KINDS, or "auto"
     name: str = ""
