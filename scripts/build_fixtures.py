@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import types
 from pathlib import Path
 from typing import Any
@@ -218,10 +219,21 @@ def golden(reference: Decoder) -> None:
     """golden.json: all logits of eight tokens; float32 from torch, int8 from ai-edge-litert on this machine."""
     tokens = golden_tokens(WIDTH - 20)
     rows = {"float32": reference_logits(reference, tokens, CONTEXTS[0])}
-    for name in ("int8", "int8_tensor"):
+    for name in ("int8", "int8_tensor", "int8_cache"):
         rows[name] = runtime_logits(FOLDER / f"noctule_{name}.tflite", f"decode_{CONTEXTS[0]}", tokens)
     document = {"tokens": tokens, **{k: [[round(float(x), 5) for x in r] for r in v] for k, v in rows.items()}}
     (FOLDER / "golden.json").write_text(json.dumps(document) + "\n")
+
+
+def int8_cache() -> None:
+    """int8 weights and keys and values in int8."""
+    model = decoder()
+    model.cache = "int8"
+    path = FOLDER / "noctule_int8_cache.tflite"
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "float32.tflite"
+        convert(text_signatures(model.fold(), CONTEXTS, PREFILLS), whole)
+        quantise(whole, path, "int8")
 
 
 def main() -> None:
@@ -235,6 +247,7 @@ def main() -> None:
     convert(text_signatures(reference.fold(), CONTEXTS, PREFILLS), whole)
     quantise(whole, FOLDER / "noctule_int8.tflite", "int8")
     quantise(whole, FOLDER / "noctule_int8_tensor.tflite", "int8-tensor")
+    int8_cache()
     golden(decoder())
     for path in sorted(FOLDER.glob("*.tflite")):
         path.chmod(0o644)

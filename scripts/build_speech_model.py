@@ -62,7 +62,7 @@ def build(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     work = options.work or _ROOT / "build" / ("speech-quick" if options.quick else "speech")
-    plan, shards, clips = Plan(), 24, 400
+    plan, shards, clips = Plan(), 40, 400
     if options.quick:
         plan, shards, clips = Plan(joint_steps=40, listen_steps=20, warm_up=10, batch=4, kept=8), 1, 24
     command = f"scripts/build_speech_model.py --seed {options.seed}{' --quick' if options.quick else ''}"

@@ -29,7 +29,7 @@ _NEEDS = {
     "ai_edge_litert": "ai-edge-litert",
 }
 _NEEDS_SPEECH = {name: _NEEDS[name] for name in ("sentencepiece", "ai_edge_litert")}
-_CONTEXTS = [64, 128, 512]
+_CONTEXTS = [128, 512]
 #: Sustained read bandwidth in GB/s to judge a model by: measured on a Pi 5, peak figures of an Orin Nano halved.
 _BOARDS = {"Raspberry Pi 5": 10.0, "Jetson Orin Nano": 40.0}
 
@@ -41,8 +41,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("checkpoint", type=Path, help="folder with config.json, *.safetensors and tokenizer.model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="package folder to write")
     parser.add_argument("--quant", default="int8", help="int8 (default), int4, int4-head8, float32, int8-tensor")
-    parser.add_argument("--context", type=numbers, default=_CONTEXTS, help="context buckets (default 64,128,512)")
+    parser.add_argument("--context", type=numbers, default=_CONTEXTS, help="context buckets (default 128,512)")
     parser.add_argument("--prefill", type=numbers, default=[32], help="prefill chunks, e.g. 32 (default) or 16,64")
+    parser.add_argument("--cache", default="auto", help="keys and values: int8, float32, or auto (default): int8 "
+                        "unless the weights are float32 or int8-tensor, or the model is a Qwen 2")  # fmt: skip
     parser.add_argument("--name", default="", help="name in the manifest (default: the checkpoint folder's)")
     parser.add_argument("--version", default="1", help="version in the manifest")
     parser.add_argument("--licence", default="unknown", help="licence of the weights, as SPDX where it has one")
@@ -76,6 +78,7 @@ def command_line(options: argparse.Namespace) -> str:
         join(map(str, options.context)),
         "--prefill",
         join(map(str, options.prefill)),
+        *([] if options.cache == "auto" else ["--cache", options.cache]),
     ]
     return shlex.join(parts)
 
@@ -94,6 +97,8 @@ def export(options: argparse.Namespace) -> None:
     from exporting.terminal import Progress, quiet
 
     if speech:
+        if options.cache != "auto":
+            raise InputError("--cache is for text models", "speech models keep float32 keys and values")
         kyutai_command.export_speech(options, _CONTEXTS, Progress(), _BOARDS)
         return
     with quiet():  # the converters greet at import
@@ -104,6 +109,7 @@ def export(options: argparse.Namespace) -> None:
         quant=options.quant,
         contexts=options.context,
         prefills=options.prefill,
+        cache=options.cache,
         name=options.name,
         version=options.version,
         licence=options.licence,

@@ -24,6 +24,7 @@ from noctule.config import Config, LoadedConfig
 from noctule.errors import UnavailableError
 from noctule.events import Bus
 from noctule.governor import Governed, Governor
+from noctule.hands import LOOP_HANDS, hands
 from noctule.journal import Journal, notify, watchdog_interval
 from noctule.language import Build, Language, Needs
 from noctule.lock import InstanceLock
@@ -111,6 +112,7 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises NoctuleError when the service cannot even start."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(hands(LOOP_HANDS, "service"))
         self._news, self._ending = asyncio.Event(), asyncio.Event()
         api = self.config.api
         # The lock first: an organ takes devices and sockets, which are another instance's as long as that lives.

@@ -11,8 +11,6 @@ What an engine is, and whether there is room for two, is its builder's business.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import threading
 from collections.abc import Callable, Mapping
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from noctule.clock import Clock
 from noctule.errors import BusyError, NoctuleError, UnavailableError
 from noctule.events import Bus
+from noctule.heap import trim
 from noctule.parts import Part
 
 if TYPE_CHECKING:
@@ -220,5 +219,4 @@ class EngineSlot:
 def give_back() -> None:
     """Return what a model held to the system: its objects refer to each other, and freed pages are kept back."""
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    trim()

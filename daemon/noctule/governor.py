@@ -14,6 +14,8 @@ to give. When every reading has been well for `recovery` seconds the last step i
 so on. Between "strained" and "well" lies a gap in which nothing changes: a board at the edge does not swing. All
 times are monotonic.
 
+Beside that it gives the heap's free pages back every minute, strained or not.
+
 Readings come from `board.Board`, the steps from the parts that give something up (see `Step`).
 """
 
@@ -29,6 +31,7 @@ from noctule.clock import Clock
 from noctule.config.schema_health import Governor as Settings
 from noctule.errors import NoctuleError
 from noctule.events import Bus
+from noctule.heap import trim
 from noctule.supervisor import Job, Part
 
 NAME = "governor"
@@ -36,6 +39,8 @@ LADDER = ("threads", "context", "frames", "background", "model")
 HEAT, POWER, MEMORY = "heat", "power", "memory"
 #: longest time between two beats (seconds), however long the interval between two looks.
 _NAP = 1.0
+#: seconds between two times that free memory is given back.
+TRIM_EVERY = 60.0
 
 
 @runtime_checkable
@@ -126,9 +131,10 @@ class Governor:
         clock: Clock,
         max_age: float = 15.0,
         changed: Callable[[], None] = lambda: None,
+        give_back: Callable[[], None] = trim,
     ) -> None:
         self._settings, self._board, self._bus, self._clock = settings, board, bus, clock
-        self._changed = changed
+        self._changed, self._trim = changed, give_back
         self._steps = sorted(steps, key=lambda step: LADDER.index(step.name))
         self._lock = threading.Lock()
         self._taken: list[_Taken] = []
@@ -144,12 +150,15 @@ class Governor:
     def run(self, part: Part, stop: threading.Event) -> None:
         """Look every `interval` seconds until `stop`."""
         self._stopping.clear()
-        due = self._clock.monotonic()
+        due = trimmed = self._clock.monotonic()
         while not stop.is_set():
             now = self._clock.monotonic()
             if now >= due:
                 self.look()
                 due = now + self._settings().interval
+            if now - trimmed >= TRIM_EVERY:
+                self._trim()
+                trimmed = now
             part.beat()
             self._clock.wait(self._stopping, min(_NAP, max(0.0, due - now)))
 

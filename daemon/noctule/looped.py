@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 
+from noctule.hands import LOOP_HANDS, hands
 from noctule.supervisor import Job, Part
 
 #: seconds without a turn of the loop after which it counts as frozen.
@@ -37,7 +38,9 @@ class Looped:
 
     async def _main(self, part: Part, stop: threading.Event) -> None:
         self._ending = asyncio.Event()
-        self._loop = asyncio.get_running_loop()  # from here on `_wake` works; `stop` set before is seen below
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(hands(LOOP_HANDS, self.job.name))
+        self._loop = loop  # from here on `_wake` works; `stop` set before is seen below
         await self._opened()
         try:
             while not stop.is_set():

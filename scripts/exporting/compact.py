@@ -17,6 +17,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from exporting.cache import cast_to_quantize
+
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # bytes; the schema's force_align of Buffer.data, which the generated Python writer ignores
 
@@ -54,10 +56,9 @@ def compact(path: Path) -> int:
         if buffer.offset > 1:  # the quantiser puts the weights behind the flatbuffer; 0 and 1 mean "not there"
             buffer.data = np.frombuffer(old, np.uint8, buffer.size, buffer.offset)
             buffer.offset = buffer.size = 0
+    cast_to_quantize(model)
     builder = _SharingBuilder(len(old) + (1 << 20))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     new = bytes(builder.Output())
-    if len(new) >= len(old):
-        return 0
     path.write_bytes(new)
     return len(old) - len(new)

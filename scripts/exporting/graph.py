@@ -1,14 +1,8 @@
 """A decoder step as a graph that exports well: one class for Llama, Gemma, Qwen and Kyutai's temporal transformers.
 
-What makes it fast on a CPU runtime: keys lie as [1,Hkv,C,D] and values as [1,Hkv,D,C] so both products contract
-their last dimension and nothing is transposed; q, k, v are one matrix product and gate, up another; norm gains and
-the query scale are folded into weights (`fold`); new rows are written by DYNAMIC_UPDATE_SLICE, which a runtime that
-binds a cache's input and output to one buffer does in place.
-
-Attention at 512 slots costs about 4 of 10 ms of an int8 step of SmolLM-135M's shape (Zen 4, one thread, with and
-without it). Tried instead: the cache as left operand of both products or of either, K as [1,Hkv,D,C], V as
-[1,Hkv,C,D], both, and multiply + SUM. None was faster in both of two runs on a machine that was not idle (10 %
-quantiles 9.2-11.4 ms, this form 9.8 and 10.2); two threads were too disturbed to compare.
+What makes it fast on a CPU runtime: the cache lies as the runtime reads it best (`cache`); q, k, v are one matrix
+product and gate, up another; norm gains and the query scale are folded into weights (`fold`); new rows are written
+by DYNAMIC_UPDATE_SLICE, which a runtime that binds a cache's input and output to one buffer does in place.
 
 The cache is a ring: position p lives in slot p mod C. A slot's age is how many positions ago it was written; it is
 readable when 0 <= age <= p and, in a sliding-window layer, age < window.
@@ -22,10 +16,9 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from litert_torch.generative.custom_ops.bmm_4d import bmm_4d
-from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice
 from torch import Tensor, nn
 
+from exporting import cache as caches
 from exporting.rope import Rope
 
 MASKED = -1e9  # added to a score that must not count; finite, so a fully masked padded row stays a number
@@ -131,16 +124,13 @@ class Decoder(nn.Module):
             self.head.weight = self.embedding.weight
         self.scale = c.scale  # applied to the queries here until `fold` moves it into the weights
         self.gives_logits, self.gives_hidden = bool(c.vocab), False
+        self.cache = "float32"  # or another of caches.KINDS
 
     # -- what an exporter asks for ------------------------------------------------------------------
 
     def empty_cache(self, slots: int) -> dict[str, Tensor]:
         c = self.config
-        cache: dict[str, Tensor] = {}
-        for i in range(c.layers):
-            cache[f"k_{i}"] = torch.zeros(1, c.kv_heads, slots, c.head_dim)
-            cache[f"v_{i}"] = torch.zeros(1, c.kv_heads, c.head_dim, slots)
-        return cache
+        return caches.empty(self.cache, c.layers, c.kv_heads, c.head_dim, slots)
 
     def outputs(self, *, logits: bool, hidden: bool = False) -> Decoder:
         """The same weights with other outputs: a prefill graph needs neither, and then the exporter drops what
@@ -176,7 +166,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Tensor, input_pos: Tensor, kv_cache: dict[str, Tensor]) -> dict[str, Tensor]:
         x = self.embed(tokens)
-        step = self.prepare(tokens.shape[0], input_pos, kv_cache["k_0"].shape[2])
+        step = self.prepare(tokens.shape[0], input_pos, caches.slots_of(kv_cache))
         out: dict[str, Tensor] = {}
         for i, module in enumerate(self.layers):
             x = self.block(i, cast(Layer, module), x, step, kv_cache, out)
@@ -260,20 +250,15 @@ class Decoder(nn.Module):
             q = q * self.scale
         if T == 1:
             q = q.reshape(1, c.kv_heads, group, c.head_dim)
-            k = k.reshape(1, c.kv_heads, 1, c.head_dim)
-            v = v.reshape(1, c.kv_heads, c.head_dim, 1)
         else:
             q = q.reshape(T, c.kv_heads, group, c.head_dim).permute(1, 2, 0, 3)
             q = q.reshape(1, c.kv_heads, group * T, c.head_dim)
-            k, v = k.permute(1, 0, 2)[None], v.permute(1, 2, 0)[None]
-        zero, slot = step.zero, step.slot
-        K = dynamic_update_slice(cache[f"k_{i}"], k, [zero, zero, slot, zero])
-        V = dynamic_update_slice(cache[f"v_{i}"], v, [zero, zero, zero, slot])
-        out[f"kv_cache_k_{i}"], out[f"kv_cache_v_{i}"] = K, V
-        scores = bmm_4d(q, K)
+        held = caches.KeyValues(i, cache, step.zero, step.slot)
+        out.update(held.write(k, v))
+        scores = held.scores(q)
         if c.score_softcap is not None:
             scores = c.score_softcap * torch.tanh(scores / c.score_softcap)
-        y = bmm_4d(F.softmax(scores + step.masks[c.windows[i]], -1), V)
+        y = held.mix(scores + step.masks[c.windows[i]])
         if T == 1:
             return y.reshape(1, c.heads * c.head_dim)
         y = y.reshape(c.kv_heads, group, T, c.head_dim).permute(2, 0, 1, 3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from exporting.cache import KINDS
 from exporting.checkpoint import Checkpoint, read_json
 from exporting.compact import compact
 from exporting.convert import convert, decode_name, text_signatures
@@ -36,8 +37,9 @@ class Request:
     checkpoint: Path
     package: Path
     quant: str = "int8"
-    contexts: Sequence[int] = (64, 128, 512)
+    contexts: Sequence[int] = (128, 512)
     prefills: Sequence[int] = (32,)
+    cache: str = "float32"  # how keys and values are held: a name of cache.KINDS, or "auto"
     name: str = ""
     version: str = "1"
     licence: str = "unknown"
@@ -89,6 +91,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
         scratch = package.folder
         progress(f"tracing {len(contexts)} context buckets and prefill graphs (the longest step)")
         whole = scratch / "float32.tflite"
+        decoder.cache = cache_kind(request, c)
         signatures = text_signatures(decoder.fold(), contexts, prefills)
         convert(signatures, whole)
         graph = scratch / "model.tflite"
@@ -114,7 +117,7 @@ def export_text(request: Request, progress: Callable[[str], None]) -> Result:
             "graph": graph_entry(graph),
             "tokenizer": tokens,
             "limits": {"context": contexts[-1]},
-            "architecture": architecture_entry(family, parameters, request.quant),
+            "architecture": architecture_entry(family, parameters, request.quant) | {"cache": decoder.cache},
             "golden": golden_entry(decode_name(contexts[0]), golden, logits, request.quant, cost),
             **_optional(request),
         }
@@ -130,9 +133,19 @@ def graph_entry(path: Path) -> dict[str, Any]:
         return {"file": path.name, "layout": "noctule", "signatures": describe_signatures(model.signatures)}
 
 
+def cache_kind(request: Request, c: DecoderConfig) -> str:
+    """What "auto" means: int8 keys and values beside quantised weights; float32 where the biases of the keys can be
+    far larger than the rest (Qwen 2), which a scale a row serves badly, and for the other runtime."""
+    if request.cache != "auto":
+        return request.cache
+    return "float32" if c.qkv_bias or request.quant in ("float32", "int8-tensor") else "int8"
+
+
 def _checked(request: Request) -> tuple[list[int], list[int]]:
     if request.quant not in SCHEMES:
         raise InputError(f"quantisation {request.quant!r} is not one of {', '.join(SCHEMES)}")
+    if request.cache not in ("auto", *KINDS):
+        raise InputError(f"cache {request.cache!r} is not one of auto, {', '.join(KINDS)}")
     contexts, prefills = sorted(set(request.contexts)), sorted(set(request.prefills))
     for what, values, least in (("context", contexts, 16), ("prefill", prefills, 2)):
         if not values or values[0] < least:

@@ -79,8 +79,8 @@ class Load:
         time.sleep(min(0.5, max(0.0, min(self._due) - time.monotonic())))
 
     def fill_pools(self) -> None:
-        """Sixteen clients at once, twice: the daemon's bounded pools start a thread only when all others are busy
-        (six for requests on two cores, eight for pictures), and one that starts late in the run is no leak."""
+        """Sixteen clients at once, twice: each thread of the daemon's pools has worked once before the count begins,
+        so that the memory it keeps from then on is no leak."""
         for act in (self._look_at_clips, self.snapshot):
             with ThreadPoolExecutor(16) as clients:
                 for outcome in [clients.submit(act) for _ in range(16)]:

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from noctule.errors import NoctuleError
 from soak_parts.load import Load
 from soak_parts.verdict import GROWING, Trend, trend
-from soak_parts.watch import Holding, children, cpu_seconds, holding
+from soak_parts.watch import Holding, children, cpu_seconds, holding, thread_names
 from soak_parts.world import ROOT, Daemon, Ledger, SoakError, Voice
 from tour import DemoError, Screen
 
@@ -42,6 +43,8 @@ class Sample:
     others: list[Holding]
     cpu: float
     status: dict[str, Any]
+    #: number and name of each of the daemon's threads
+    threads: dict[int, str] = field(default_factory=dict)
 
     @property
     def restarts(self) -> int:
@@ -64,7 +67,7 @@ def take(daemon: Daemon, began: float) -> Sample:
             others.append(holding(pid))
     status = daemon.client().get("/status")
     hours = (time.monotonic() - began) / 3600
-    return Sample(hours, holding(daemon.pid), others, cpu_seconds(daemon.pid), status)
+    return Sample(hours, holding(daemon.pid), others, cpu_seconds(daemon.pid), status, thread_names(daemon.pid))
 
 
 def soak(daemon: Daemon, load: Load, minutes: float) -> list[Sample]:
@@ -95,6 +98,15 @@ def trends(samples: Sequence[Sample]) -> dict[str, Trend]:
         "children": (lambda s: len(s.others), BOUNDS["threads"]),
     }
     return {name: trend(hours, [of(s) for s in late], bound) for name, (of, bound) in measures.items()}
+
+
+def late_threads(samples: Sequence[Sample]) -> str:
+    """The threads that began after the warm-up and were there at the end, by name: whose they are, when they grow."""
+    begin = WARM_UP * samples[-1].hours
+    early = {number for sample in samples if sample.hours < begin for number in sample.threads}
+    late = Counter(name for number, name in samples[-1].threads.items() if number not in early)
+    named = ", ".join(f"{count} × {name}" for name, count in sorted(late.items()))
+    return f"Threads at the end that began after the warm-up: {named or 'none'}."
 
 
 def table(samples: Sequence[Sample], rows: int = 13) -> list[str]:
@@ -173,6 +185,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     lines = [f"{what}, {platform.machine()}, {took}; the daemon and its children used {cpu:.1f} % of one core.", ""]
     lines += [*table(samples), "", *verdicts(found), ""]
     lines += [f"Load: {done}. Wake words heard {count['wake.heard']} of {voice.played} played. {timers}.", ""]
+    lines += [late_threads(samples), ""]
     lines += ["Wrong: " + ("; ".join(wrong) if wrong else "nothing") + "."]
     text = "\n".join(lines) + "\n"
     print(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def holding(pid: int) -> Holding:
         len(list((folder / "fd").iterdir())),
         len(list((folder / "task").iterdir())),
     )
+
+
+def thread_names(pid: int) -> dict[int, str]:
+    """The kernel's number and name (at most 15 bytes) of each thread of a process. OSError when it is gone."""
+    found = {}
+    for task in (PROC / str(pid) / "task").iterdir():
+        with contextlib.suppress(OSError):  # this thread has ended
+            found[int(task.name)] = (task / "comm").read_text(errors="replace").rstrip("\n")
+    return found
 
 
 def children(pid: int) -> list[int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noctule.errors import NoctuleError
 from speechmodel.clips import Audio, read_shard
 from speechmodel.decoder import SHIFT, Comparison, Decoder, DecoderShape
 from speechmodel.features import log_mel, power
 from speechmodel.network import Encoder, from_codes, to_codes
-from speechmodel.optimise import Optimisers
 from speechmodel.shape import CODEBOOKS, DIGITS, FRAME
-from speechmodel.voice_train import finite, mean_of, save_mean
+from speechmodel.voice_train import Course, MeanTrainer
 
 #: trained with AdamW, as gains are (see `optimise`)
 _TABLES = ("taps", "place", "head.weight")
@@ -54,23 +50,19 @@ def load_sounds(paths: Sequence[Path]) -> list[Audio]:
     return [clip.audio for path in paths for clip in read_shard(path)]
 
 
-class DecoderTrainer:
-    """One run: weights, their running mean, the data."""
+class DecoderTrainer(MeanTrainer):
+    """One run: the decoder and its data."""
 
     def __init__(self, sounds: Sequence[Audio], codes: list[Tensor], plan: DecoderPlan, seed: int) -> None:
         torch.manual_seed(seed)
+        course = Course(
+            "decoder", _TABLES, plan.steps, plan.rate, plan.muon, plan.mean, warm_up=50, last=0.02, betas=(0.8, 0.98)
+        )
+        shape = DecoderShape()
+        super().__init__(Decoder(shape), shape, course, seed)
         self.plan, self.codes = plan, codes
         self.sounds = [np.concatenate([np.zeros(SHIFT, np.float32), s])[: len(s)] for s in sounds]
-        self.model = Decoder(DecoderShape())
-        self.mean = mean_of(self.model)
         self.compare = Comparison()
-        self.random = np.random.default_rng(seed)
-        self.step = self.skipped = 0
-
-    def warm(self, state: dict[str, Tensor]) -> None:
-        """Begin from other weights (of an earlier encoder, perhaps)."""
-        self.model.load_state_dict(state)
-        self.mean = mean_of(self.model)
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Codes [B, F, 8] and the sound they stand for [B, 1280 F]."""
@@ -93,44 +85,5 @@ class DecoderTrainer:
         if self.step % 8 == 0:
             values[:2, :, DIGITS * int(self.random.integers(2, CODEBOOKS)) :] = 0
         begin = self.plan.skip * FRAME
-        return self.compare(self.model(values)[:, begin:], wanted[:, begin:])
-
-    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
-        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
-
-        encoder: the name of the weights whose codes these are.
-        """
-        plan = self.plan
-        optimiser = Optimisers(self.model.named_parameters(), _TABLES, plan.muon, betas=(0.8, 0.98))
-        begin = saved = time.monotonic()
-        first = self.step
-        sums: dict[str, float] = {}
-        while self.step < plan.steps:
-            cosine = 0.02 + 0.49 * (1 + math.cos(math.pi * self.step / plan.steps))
-            optimiser.rate(plan.rate * min(1.0, (self.step + 1) / 50) * cosine)
-            terms = self.losses()
-            optimiser.zero_grad()
-            torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.step += 1
-            if not bool(torch.isfinite(norm)):
-                self.skipped += 1
-                continue
-            optimiser.step()
-            mean_of(self.model, self.mean, min(plan.mean, (1 + self.step) / (10 + self.step)))
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(term.detach())
-            if self.step % 50 == 0:
-                shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
-                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
-                say(f"decoder {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
-                sums = {}
-            if time.monotonic() - saved > 120:
-                self.save(target.with_suffix(".partial"), "")
-                saved = time.monotonic()
-        if not self.save(target, encoder):
-            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
-
-    def save(self, target: Path, encoder: str) -> bool:
-        """Write the running mean of the weights if every one is finite; whether it was."""
-        return finite(self.mean) and save_mean(target, "decoder", self.mean, self.model.shape, self.step, encoder)
+        found: dict[str, Tensor] = self.compare(self.model(values)[:, begin:], wanted[:, begin:])
+        return found

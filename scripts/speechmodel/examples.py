@@ -17,7 +17,7 @@ IGNORED = -100
 #: silence after the speech that every example holds, so that the end of the turn can be heard
 TAIL = 0.88
 #: share of the utterances that are made of parts
-PARTS = 0.15
+PARTS = 0.4
 
 
 @dataclass(frozen=True)

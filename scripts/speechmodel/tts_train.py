@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from noctule.errors import NoctuleError
-from speechmodel.optimise import Optimisers
 from speechmodel.shape import CODEBOOKS, DIGITS, LEVELS
 from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot
 from speechmodel.voice_data import DELAY, Line
-from speechmodel.voice_train import finite, mean_of, save_mean
+from speechmodel.voice_train import Course, MeanTrainer
 
 _IGNORED = -100
 #: trained with AdamW, as gains are (see `optimise`)
@@ -116,23 +112,18 @@ def speaking_losses(model: SpeakingModel, batch: Steps, plan: SpeakPlan, g: torc
     return {"sound": 2.0 * (losses * weight).sum() / weight.sum(), "marks": marks, "right": right.detach()}
 
 
-class SpeakTrainer:
-    """One run: weights, their running mean, the data."""
+class SpeakTrainer(MeanTrainer):
+    """One run: the speaking model and its data."""
 
     def __init__(self, lines: Sequence[tuple[Line, Tensor]], shape: SpeakShape, plan: SpeakPlan, seed: int) -> None:
         torch.manual_seed(seed)
-        self.plan, self.shape = plan, shape
+        course = Course("voice", _TABLES, plan.steps, plan.rate, plan.muon, plan.mean, warm_up=80, last=0.01)
+        self.speaking = SpeakingModel(shape)
+        super().__init__(self.speaking, shape, course, seed)
+        self.plan = plan
         # neighbours are of nearly one length, so that little of a batch is padding
         self.lines = sorted(lines, key=lambda item: len(item[0].text))
-        self.model = SpeakingModel(shape)
-        self.mean = mean_of(self.model)
-        self.random, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-        self.step = self.skipped = 0
-
-    def warm(self, state: dict[str, Tensor]) -> None:
-        """Begin from other weights."""
-        self.model.load_state_dict(state)
-        self.mean = mean_of(self.model)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def batch(self) -> Steps:
         size = self.plan.batch
@@ -140,42 +131,5 @@ class SpeakTrainer:
         first = min(max(first, 0), max(0, len(self.lines) - size))
         return collate(self.lines[first : first + size], self.shape)
 
-    def run(self, say: Callable[[str], None], target: Path, encoder: str = "") -> None:
-        """Train for the plan's steps; a checkpoint every two minutes beside `target`, and `target` at the end.
-
-        encoder: the name of the weights whose codes these are.
-        """
-        plan = self.plan
-        optimiser = Optimisers(self.model.named_parameters(), _TABLES, plan.muon)
-        begin = saved = time.monotonic()
-        first = self.step
-        sums: dict[str, float] = {}
-        while self.step < plan.steps:
-            cosine = 0.01 + 0.495 * (1 + math.cos(math.pi * self.step / plan.steps))
-            optimiser.rate(plan.rate * min(1.0, (self.step + 1) / 80) * cosine)
-            terms = speaking_losses(self.model, self.batch(), plan, self.generator)
-            optimiser.zero_grad()
-            (terms["sound"] + terms["marks"]).backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.step += 1
-            if not bool(torch.isfinite(norm)):
-                self.skipped += 1
-                continue
-            optimiser.step()
-            mean_of(self.model, self.mean, min(plan.mean, (1 + self.step) / (10 + self.step)))
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(term.detach())
-            if self.step % 50 == 0:
-                shown = " ".join(f"{name} {value / 50:.3f}" for name, value in sums.items())
-                left = (time.monotonic() - begin) / (self.step - first) * (plan.steps - self.step) / 60
-                say(f"voice {self.step}/{plan.steps}: {shown}, skipped {self.skipped}, about {left:.0f} min left")
-                sums = {}
-            if time.monotonic() - saved > 120:
-                self.save(target.with_suffix(".partial"), "")
-                saved = time.monotonic()
-        if not self.save(target, encoder):
-            raise NoctuleError("the weights are not numbers any more", "train again with another seed")
-
-    def save(self, target: Path, encoder: str) -> bool:
-        """Write the running mean of the weights if every one is finite; whether it was."""
-        return finite(self.mean) and save_mean(target, "voice", self.mean, self.shape, self.step, encoder)
+    def losses(self) -> dict[str, Tensor]:
+        return speaking_losses(self.speaking, self.batch(), self.plan, self.generator)

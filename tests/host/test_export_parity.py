@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ pytest.importorskip("litert_torch", reason="needs scripts/requirements-host.txt"
 
 import fixtures_parity as parity
 from exporting.golden import Gap, gap, runtime_logits
+from exporting.graph import DecoderConfig
 from exporting.quantise import quantise
-from exporting.text_package import Request, export_text
+from exporting.text_package import Request, cache_kind, export_text
 from noctule.lm.package import open_text_package
 from noctule.lm.request import Options, collect
 from noctule.lm.sampler import TextSampling
@@ -88,6 +90,31 @@ def int8_gap(package: Path, folder: Path, tokens: list[int]) -> Gap:
     quantise(package / "model.tflite", folder / "int8.tflite", "int8")
     reference = runtime_logits(package / "model.tflite", "decode_96", tokens)
     return gap(reference, runtime_logits(folder / "int8.tflite", "decode_96", tokens))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_int8_keys_and_values_cost_little_beside_int8_weights(name: str, tmp_path: Path) -> None:
+    folder, model = export(name, tmp_path, quant="int8", cache="auto")
+    prompt = parity.prompt_tokens(name)
+    greedy, logits = parity.expected(model, prompt, parity.GREEDY)
+    with contextlib.closing(open_text_package(folder)) as package:
+        assert package.model.signature("decode_96").inputs["kv_cache_k_0"].dtype == np.int8
+        tokens = [*prompt, *greedy][:-1]
+        found = [package.graph.decode(token, i) for i, token in enumerate(tokens)][len(prompt) - 1 :]
+    cost = gap(logits, np.stack(found))
+    print(f"{name}: int8 with int8 cache {cost.relative:.3f} of the spread, same token {cost.top1:.0%}")
+    assert cost.relative < 0.1
+
+
+def test_biased_keys_float_weights_and_the_other_runtime_keep_float_keys_and_values() -> None:
+    def kind(quant: str, bias: bool = False, cache: str = "auto") -> str:
+        c = DecoderConfig(8, 1, 1, 8, 8, 8, 8, (None,), (None,), qkv_bias=bias)
+        return cache_kind(Request(Path("a"), Path("b"), quant=quant, cache=cache), c)
+
+    assert [kind(quant) for quant in ("int8", "int4", "int4-head8")] == 3 * ["int8"]
+    assert [kind("int8", bias=True), kind("float32"), kind("int8-tensor")] == 3 * ["float32"]
+    assert kind("int8", bias=True, cache="int8") == "int8"
+    assert kind("int8", cache="float32") == "float32"
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:

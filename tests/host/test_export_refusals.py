@@ -144,6 +144,7 @@ def test_an_index_that_names_an_absent_file(checkpoint: Path) -> None:
     ("settings", "sentence"),
     [
         ({"quant": "int3"}, "quantisation 'int3' is not one of"),
+        ({"cache": "int4"}, "cache 'int4' is not one of auto, float32, int8"),
         ({"contexts": (4,)}, "context sizes are [4]"),
         ({"contexts": (512,)}, "a context of 512 is beyond the model's 256 positions"),
         ({"prefills": (64,)}, "a prefill of 64 does not fit the smallest context of 32"),

@@ -1,4 +1,4 @@
-"""Runs the checks of inside_survival.py and inside_board.py, one after another, and says how each went."""
+"""Runs the checks of inside_{container,survival,board}.py, one after another, and says how each went."""
 
 from __future__ import annotations
 

@@ -11,10 +11,11 @@ import json
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from checks import run_checks
 
 UNIT = "noctule.service"
 CONFIG = Path("/etc/noctule/noctule.toml")
@@ -212,21 +213,7 @@ def check_remove() -> None:
 
 def main() -> int:
     print(sh("scripts/install", "--wheels", "/root/wheels", timeout=300).strip())
-    failed = 0
-    checks = [f for name, f in list(globals().items()) if name.startswith("check_")]
-    for check in checks:
-        title = (check.__doc__ or check.__name__).splitlines()[0]
-        try:
-            check()
-        except (AssertionError, OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-            failed += 1
-            print(f"FAILED: {title}\n  {error}")
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
-        else:
-            print(f"ok: {title}")
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return run_checks(globals(), [])
 
 
 if __name__ == "__main__":

@@ -125,17 +125,28 @@ class Mouth:
         threading.Thread(target=self._run, daemon=True).start()
 
     def say(self) -> None:
-        """The wake word and a command, from now on."""
-        self._due = self._speech
+        """After three seconds of silence (the detector is deaf for two once its source is open) the wake word and a
+        command."""
+        self._due = bytes(96_000) + self._speech
 
     def _run(self) -> None:
-        while not self._stop.wait(0.1):
-            block, self._due = self._due[:3200], self._due[3200:]
-            with contextlib.suppress(OSError):
-                pipe = os.open(PIPE, os.O_WRONLY | os.O_NONBLOCK)
-                with contextlib.suppress(OSError):
-                    os.write(pipe, block.ljust(3200, b"\0"))
-                os.close(pipe)
+        """As much sound as time has passed: what nobody reads in time is lost, as in the air."""
+        pipe, said, began = -1, 0, time.monotonic()
+        while not self._stop.wait(0.05):
+            now = int((time.monotonic() - began) * 16000) * 2
+            size, said = min(now - said, 32000), now
+            try:
+                if pipe < 0:
+                    pipe = os.open(PIPE, os.O_WRONLY | os.O_NONBLOCK)
+                block = self._due[:size]
+                taken = os.write(pipe, block.ljust(size, b"\0"))
+                self._due = self._due[min(taken, len(block)) :]
+            except BlockingIOError:
+                continue  # a reader that is frozen
+            except OSError:  # no reader, or no more
+                if pipe >= 0:
+                    os.close(pipe)
+                pipe = -1
 
 
 def children() -> list[int]:

@@ -56,10 +56,13 @@ class Script:
         self.quiet: list[float] = []
         self.cancelled = 0
         self.closed = False
+        #: released at each turn that is begun
+        self.begun = threading.Semaphore(0)
 
     def begin(self) -> Script:
         self.fed.append(0)
         self._left = list(self.says)
+        self.begun.release()
         return self
 
     def feed(self, samples: np.ndarray) -> Sequence[Word | EndOfTurn]:

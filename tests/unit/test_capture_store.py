@@ -216,6 +216,20 @@ def test_names_are_found_and_mistakes_get_a_suggestion(tmp_path: Path) -> None:
         Eyes(off).feed("camera")
 
 
+def test_a_missing_camera_or_display_is_a_sentence_to_speak_with_the_key_to_set() -> None:
+    pictures = Pictures(Eyes(config(screen=Source(kind="x11", address=":9"))))
+    with pytest.raises(UnavailableError, match=r"^I have no camera here\.$") as missing:
+        pictures.snapshot("camera")
+    assert missing.value.hint == "sources: screen; add a section [sources.camera] (docs/eyes.md)"
+    with pytest.raises(UnavailableError, match=r"^I have no camera here\.$"):
+        pictures.clip("camera", 1.0)
+    pictures = Pictures(Eyes(config(garden=Source(kind="v4l2", address="/dev/video9"))))
+    with pytest.raises(UnavailableError, match=r"^I have no display here\.$"):
+        pictures.snapshot("display")
+    with pytest.raises(InputError, match="no source named"):  # somebody's own name, misspelled
+        pictures.snapshot("gardn")
+
+
 def test_pictures_and_clips_of_a_file_as_the_assistant_takes_them(tmp_path: Path) -> None:
     from capture_world import plain_video
 

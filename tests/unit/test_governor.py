@@ -5,18 +5,20 @@ Readings are files, as a board has them; only the clock is a test's.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from pathlib import Path
 
 import pytest
 from board_world import FakeBoard
 
-from noctule.board import Readings
+from noctule.board import Readings, resident_bytes
 from noctule.clock import ManualClock, SystemClock
 from noctule.config.schema_health import Governor as Settings
 from noctule.errors import UnavailableError
 from noctule.events import Bus, Event
 from noctule.governor import LADDER, Governor, judge
+from noctule.heap import trim
 from noctule.supervisor import Part
 
 WAIT = 10.0
@@ -270,3 +272,44 @@ def test_the_loop_looks_beats_and_ends(tmp_path: Path) -> None:
 
 def test_the_ladder_names_every_step_once() -> None:
     assert len(set(LADDER)) == len(LADDER) == 5
+
+
+def test_free_memory_is_given_back_every_minute(tmp_path: Path) -> None:
+    """The loop with a clock of its own: each wait lasts as long as was asked for, at most a second."""
+    clock, times = ManualClock(start=100.0), list[float]()
+    stop = threading.Event()
+
+    def passes(event: threading.Event, seconds: float) -> bool:
+        clock.advance(max(seconds, 0.01))
+        if clock.monotonic() >= 100 + 185:
+            stop.set()
+        return False
+
+    clock.wait = passes  # type: ignore[method-assign]
+    fake = FakeBoard(tmp_path)
+    governor = Governor(
+        Settings, fake.board, [], Bus(), clock, give_back=lambda: times.append(clock.monotonic() - 100)
+    )
+    governor.run(Part("governor", 15, clock), stop)
+    assert [round(at / 60) for at in times] == [1, 2, 3]
+
+
+def test_trimming_gives_free_pages_back() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    trim()
+    before = resident_bytes()
+    blocks = [libc.malloc(ctypes.c_size_t(1000)) for _ in range(40_000)]
+    for block in blocks:
+        ctypes.memset(block, 1, 1000)
+    for block in blocks[:-1]:  # the last one keeps the heap's end where it is
+        libc.free(block)
+    kept = resident_bytes()
+    trim()
+    after = resident_bytes()
+    libc.free(blocks[-1])
+    assert before is not None
+    assert kept is not None
+    assert after is not None
+    assert kept - before > 30e6
+    assert after - before < 10e6

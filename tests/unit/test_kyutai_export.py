@@ -179,6 +179,8 @@ def test_a_folder_that_is_no_package_is_not_replaced(
     assert (tmp_path / "talk" / "letter.txt").read_text() == "dear"
     assert command(checkpoint, tmp_path / "say", "--quant", "int8-tensor") == 65
     assert "not for speech models" in capsys.readouterr().err
+    assert command(checkpoint, tmp_path / "say", "--cache", "int8") == 65
+    assert "--cache is for text models" in capsys.readouterr().err
 
 
 def test_row_quantisation_is_within_half_a_step() -> None:

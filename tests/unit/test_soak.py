@@ -10,8 +10,9 @@ import threading
 
 import pytest
 
+from soak_parts.main import Sample, late_threads, trends
 from soak_parts.verdict import FLAT, GROWING, UNCLEAR, trend
-from soak_parts.watch import children, cpu_seconds, holding
+from soak_parts.watch import Holding, children, cpu_seconds, holding, thread_names
 
 HOURS = [i / 240 for i in range(240)]
 
@@ -90,3 +91,41 @@ def test_a_process_is_sampled() -> None:
         os.close(ours)
         os.close(theirs)
         assert len(block) == 8 << 20
+
+
+MIB = 1 << 20
+
+
+def hour(heap_a_minute: float = 0.0, thread_every: float = 0.0) -> list[Sample]:
+    """An hour of a daemon with 80 MiB and ten threads, caches that fill for six minutes, and the leaks given."""
+    samples, rng = [], random.Random(5)
+    for i in range(240):
+        minutes = i / 4
+        heap = 80 + min(minutes, 6) + heap_a_minute * minutes + rng.gauss(0, 0.3)
+        threads = dict.fromkeys(range(10), "service_0")
+        if thread_every:
+            threads |= {100 + number: "leaky" for number in range(int(minutes / thread_every))}
+        own = Holding(1, int((heap + 40) * MIB), int(heap * MIB), int((heap + 80) * MIB), 30, len(threads))
+        samples.append(Sample(minutes / 60, own, [], 0.0, {}, threads))
+    return samples
+
+
+def test_caches_that_fill_during_the_warm_up_are_no_leak() -> None:
+    assert {name: one.verdict for name, one in trends(hour()).items() if one.verdict != FLAT} == {}
+    assert late_threads(hour()).endswith(": none.")
+
+
+def test_an_invented_leak_is_found_and_its_threads_are_named() -> None:
+    memory = trends(hour(heap_a_minute=0.05))  # 3 MiB an hour
+    assert memory["daemon heap, MiB"].verdict == memory["daemon PSS, MiB"].verdict == GROWING
+    assert memory["daemon threads"].verdict == FLAT
+    leaky = hour(thread_every=15.0)  # four an hour
+    assert trends(leaky)["daemon threads"].verdict == GROWING
+    assert trends(leaky)["daemon heap, MiB"].verdict == FLAT
+    assert late_threads(leaky).endswith(": 3 × leaky."), "the fourth would begin after the last sample"
+
+
+def test_threads_are_named() -> None:
+    assert os.getpid() in thread_names(os.getpid())
+    with pytest.raises(OSError, match="No such file"):
+        thread_names(2**22 + 1)

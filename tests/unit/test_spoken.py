@@ -79,6 +79,8 @@ def test_every_refusal_keeps_its_words(reply: str) -> None:
 
 @example("<>0")
 @example("a<b, c>d")
+@example("\u00d2K")
+@example("0OK")
 @given(st.text(max_size=80))
 def test_nothing_else_comes_out(text: str) -> None:
     said = spoken(text)

@@ -17,7 +17,6 @@ import contextlib
 import math
 import urllib.parse
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -27,6 +26,7 @@ from noctule.capture.broadcast import BOUNDARY, Broadcast, Part
 from noctule.capture.eyes import Eyes
 from noctule.capture.frame import Frame
 from noctule.errors import BusyError, InputError
+from noctule.hands import hands
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class CaptureApi:
 
     def __init__(self, eyes: Eyes) -> None:
         self.eyes = eyes
-        self._pool = ThreadPoolExecutor(_WORKERS, "pictures")
+        self._pool = hands(_WORKERS, "pictures")
         self._clips = 0
         self._broadcasts: dict[tuple[str, int], Broadcast] = {}
 

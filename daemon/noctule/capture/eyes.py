@@ -238,10 +238,20 @@ class Pictures:
         self._eyes = eyes
 
     def snapshot(self, source: str) -> Path:
-        """Store a picture of the present; where it is."""
-        return self._eyes.keep(self._eyes.snapshot(source))
+        """Store a picture of the present; where it is. UnavailableError, a sentence to speak, if there is none."""
+        return self._eyes.keep(self._eyes.snapshot(self._name(source)))
 
     def clip(self, source: str, seconds: float) -> tuple[Path, float]:
-        """Store a clip that begins now; where it is and how many seconds it has."""
-        made = self._eyes.clip(source, 0.0, min(seconds, self._eyes.capture().max_clip))
+        """Store a clip that begins now; where it is and how many seconds it has. UnavailableError as above."""
+        made = self._eyes.clip(self._name(source), 0.0, min(seconds, self._eyes.capture().max_clip))
         return made.path, made.seconds
+
+    def _name(self, source: str) -> str:
+        """The source's own name. Who asks for a picture says "camera" and may never have seen the configuration."""
+        try:
+            return self._eyes.feed(source).spec.name
+        except InputError as error:
+            if source not in ("camera", "display"):
+                raise
+            where = f"{error.hint}; add a section [sources.{source}] (docs/eyes.md)"
+            raise UnavailableError(f"I have no {source} here.", where) from error

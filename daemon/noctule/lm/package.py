@@ -19,6 +19,7 @@ from noctule.lm.cache_file import discard, forget_others, keep, usable, weight_c
 from noctule.lm.text_graph import Logits, TextGraph, open_graph
 from noctule.lm.tokenizer import Tokenizer
 from noctule.manifest import Golden, Graph, Manifest, check_signatures, load_manifest
+from noctule.tflite_memory import give_back
 
 _DOCTOR = "run `noctule doctor`; try the other runtime or build the package again"
 
@@ -68,6 +69,7 @@ def open_text_package(
             raise
         discard(cache)
         model, graph = _start(manifest, graph_info, golden, tokenizer, runtime, threads, cache, context)
+    give_back(manifest.path(graph_info.file))
     if cache is not None:
         keep(cache)
         forget_others(cache, manifest.name)

@@ -93,6 +93,8 @@ def _plain(text: str) -> str:
     """Text without pauses of its own → words and pauses."""
     for sign in "\u2019\u02bc`\u2018":
         text = text.replace(sign, "'")
+    # accents go first, so that every rule below sees the letters that will be read
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     text = _FILE.sub(" ", text)
     for short, full in _ABBREVIATIONS.items():
         text = re.sub(rf"(?<!\w){re.escape(short)}(?!\w)", f" {full} ", text, flags=re.IGNORECASE)
@@ -109,8 +111,8 @@ def _plain(text: str) -> str:
         if index % 2:  # a pause of ours; a text may have a "<" of its own
             out.append(f'<break time="{part[1:-1]}s"/>')
             continue
-        folded = unicodedata.normalize("NFKD", part.casefold())
-        out += _WORD.findall("".join(c for c in folded if not unicodedata.combining(c)))
+        # once more: an abbreviation may have stood beside what has become words by now ("0OK")
+        out += (_ABBREVIATIONS.get(word, word) for word in _WORD.findall(part.casefold()))
     return " ".join(out)
 
 
