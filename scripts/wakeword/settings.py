@@ -17,10 +17,10 @@ from pathlib import Path
 
 from noctule.errors import InputError, UnavailableError
 
-from .engines import Voices, espeak, find_voices
+from .engines import Voices, espeak, find_voices, pico, rhvoice
 
 #: raised whenever the recipe changes what a seed gives.
-RECIPE = 3
+RECIPE = 4
 #: voices kept for acceptance tests: nothing trains or calibrates on them unless `--also-train` names them.
 RESERVED = frozenset({"flite:slt", "flite:kal", "festival:ked_diphone", "festival:cmu_us_slt_arctic_hts"})
 
@@ -39,7 +39,7 @@ class Amounts:
     own_scenes: int = 1500
     mined_pool: int = 1500
     mined_kept: int = 800
-    steps: int = 2600
+    steps: int = 5200
     mine_after: float = 0.55
     negative_hours: float = 5.2
     phrase_trials: int = 40
@@ -128,17 +128,17 @@ def plan_voices(voices: Voices, language: str, also_train: Sequence[str]) -> Pla
             "voices are written engine:voice, such as flite:slt",
         )
     known = [name for name in voices.all() if name not in RESERVED or name in also_train]
-    of = {engine: tuple(n for n in known if n.startswith(engine + ":")) for engine in ("espeak", "flite", "festival")}
-    piper = tuple(name for name in known if name.startswith("piper:"))
+    of = {engine: tuple(n for n in known if n.startswith(engine + ":")) for engine in vars(voices)}
     forced = tuple(name for name in also_train if not name.startswith("espeak:"))
-    festival = tuple(name for name in of["festival"] if name not in forced)
-    flite = of["flite"]
+    # One engine alone is a poor guide: its way of saying the phrase may be that of an engine of the training.
+    held = tuple(name for name in of["festival"] + of["pico"] if name not in forced)
+    flite, piper = of["flite"], of["rhvoice"] + of["piper"]
     note, train_espeak = "", of["espeak"]
-    if festival:
-        calibrate, others = festival, flite + piper
+    if held:
+        calibrate, others = held, flite + piper
     elif len(flite) > 1 or (flite and piper):
         calibrate, others = flite[-1:], flite[:-1] + piper
-        note = f"festival is not installed: calibrated on {flite[-1]}, an engine that training also used"
+        note = f"neither festival nor pico is installed: calibrated on {flite[-1]}, an engine that training also used"
     else:
         held = tuple(name for name in train_espeak if re.search(r"\+(klatt\d?|f[1-5]|anika|Andy|steph)$", name))
         calibrate, others = held, flite + piper
@@ -194,6 +194,7 @@ def check_tools(settings: Settings) -> dict[str, str]:
         versions["flite"] = _first_line("flite", "--version", line=-1)
     if shutil.which("festival"):
         versions["festival"] = _first_line("festival", "--version")
+    versions |= {name: "yes" for name, there in (("rhvoice", rhvoice.voices()), ("pico", pico.voices())) if there}
     return versions
 
 
@@ -207,8 +208,7 @@ def _first_line(*command: str, line: int = 0) -> str:
 
 def describe(voices: Voices) -> str:
     """'816 espeak, 4 flite, 3 festival' for the log."""
-    counts = {"espeak": voices.espeak, "flite": voices.flite, "festival": voices.festival, "piper": voices.piper}
-    return ", ".join(f"{len(items)} {name}" for name, items in counts.items() if items)
+    return ", ".join(f"{len(items)} {name}" for name, items in vars(voices).items() if items)
 
 
 def look_around(settings: Settings) -> tuple[dict[str, str], Voices]:

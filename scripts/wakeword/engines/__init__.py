@@ -47,22 +47,25 @@ class Voices:
     espeak: tuple[str, ...] = ()
     flite: tuple[str, ...] = ()
     festival: tuple[str, ...] = ()
+    rhvoice: tuple[str, ...] = ()
+    pico: tuple[str, ...] = ()
     piper: tuple[str, ...] = ()
 
     def all(self) -> list[str]:
-        groups = (("espeak", self.espeak), ("flite", self.flite), ("festival", self.festival), ("piper", self.piper))
-        return [f"{engine}:{voice}" for engine, voices in groups for voice in voices]
+        return [f"{engine}:{voice}" for engine, voices in vars(self).items() for voice in voices]
 
 
 def find_voices(language: str, piper: Sequence[Path] = ()) -> Voices:
-    """What is installed. flite and festival here speak English only, so other languages do not list them."""
-    from . import espeak, festival, flite
+    """What is installed. Only espeak-ng and piper speak other languages than English here."""
+    from . import espeak, festival, flite, pico, rhvoice
 
     english = language.split("-")[0] == "en"
     return Voices(
         espeak=tuple(espeak.voices(language)),
         flite=tuple(flite.voices()) if english else (),
         festival=tuple(festival.voices()) if english and shutil.which("festival") else (),
+        rhvoice=tuple(rhvoice.voices()) if english else (),
+        pico=tuple(pico.voices()) if english else (),
         piper=tuple(str(path.resolve()) for path in piper),
     )
 
@@ -81,6 +84,14 @@ def make_engine(name: str) -> Engine:
         from .festival import Festival
 
         return Festival()
+    if name == "rhvoice":
+        from .rhvoice import Rhvoice
+
+        return Rhvoice()
+    if name == "pico":
+        from .pico import Pico
+
+        return Pico()
     if name == "piper":
         from .piper import Piper
 

@@ -126,7 +126,7 @@ class Rhvoice:
             return None
         said = self._lib.RHVoice_speak(message)
         self._lib.RHVoice_delete_message(message)
-        if not said or not self._pieces or len(self._starts) != len(text.split()) != len(self._ends):
+        if not said or not self._pieces or {len(self._starts), len(self._ends)} != {len(text.split())}:
             return None
         audio = resample(np.concatenate(self._pieces), self._rate / 16_000)
         times = [(a / self._rate, b / self._rate) for (_, a), (_, b) in zip(self._starts, self._ends, strict=True)]
