@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noctule.wake.features import FrontEnd
 
-from . import signal
+from . import signal, vocoder
 from .pool import Arrays
 from .signal import RATE, Audio, normal
 from .speech import Bank
@@ -29,6 +30,8 @@ from .speech import Bank
 SCENE = 5 * RATE
 #: ranges (dB) that a noisy scene's ratio of speech to noise is drawn from: loud noise, usual, hardly any.
 _SNR = ((-4.0, 14.0), (14.0, 30.0), (30.0, 60.0))
+#: share of clips that are said by nobody's voice.
+_NOBODY = 0.3
 #: share of confusable scenes with one confusable, placed as the phrase is; the others are full of them.
 _ALONE = 0.75
 #: frames kept of a scene's 498; the first 0.3 s belong to the start of the noise estimate.
@@ -59,11 +62,16 @@ class SceneSpec:
 
 
 def vary(clip: Audio, rng: np.random.Generator, strength: float = 1.0) -> Audio:
-    """A voice that the engine does not have: speed with pitch, vocal tract length, or a vocoder's."""
+    """A voice that the engine does not have: speed with pitch, vocal tract length, or a vocoder's; three in ten times
+    one in which every sound is a little other (`vocoder`), which is how speakers differ."""
 
     def ratio(low: float, high: float) -> float:
         return float(np.exp(rng.uniform(np.log(low), np.log(high)) * strength))
 
+    if rng.random() < _NOBODY and 3000 < len(clip) < 60_000:
+        marks = sorted(rng.uniform(0, len(clip) / RATE, max(2, len(clip) // 1440)))  # about one a sound
+        other, _, _ = vocoder.revoiced(clip, marks, Random(int(rng.integers(2**31))))
+        return signal.resample(other, ratio(0.86, 1.16))
     kind = rng.random()
     if kind < 0.17:
         return clip

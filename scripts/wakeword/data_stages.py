@@ -197,12 +197,13 @@ def make_training_data(settings: Settings, plan: Plan, phrase: Phrase, folders: 
 
 
 def make_candidates(settings: Settings, plan: Plan, phrase: Phrase, folder: Path, data: TrainingData) -> list[Path]:
-    """Fresh negative scenes to mine: two thirds confusables never heard before, one third ordinary speech."""
-    pool = settings.amounts.mined_pool
-    chunks = speech_chunks(settings, plan, phrase, folder, "mine", {"C": pool * 2}, settings.seed + 500)["C"]
+    """Fresh negative scenes to mine: ordinary speech in other scenes, and confusables never heard before."""
+    amounts = settings.amounts
+    counts = {"C": amounts.mined_confusable}
+    chunks = speech_chunks(settings, plan, phrase, folder, "mine", counts, settings.seed + 500)["C"]
     run_chunks("mine say", chunks, settings.jobs)
     banks = {"C": [str(chunk.out) for chunk in chunks], "N": data.banks["N"]}
-    made = scene_chunks(banks, {"C": pool * 2 // 3, "N": pool // 3}, folder, "mine-scenes", settings.seed + 500,
+    made = scene_chunks(banks, counts | {"N": amounts.mined_speech}, folder, "mine-scenes", settings.seed + 500,
                         data.user)  # fmt: skip
     run_chunks("mine mix", made, settings.jobs)
     return [chunk.out for chunk in made]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,17 +53,6 @@ def find_shift(network: Network, streams: Sequence[NDArray[np.int8]], fa_per_hou
     return (low + high) / 2
 
 
-def near_shift(network: Network, clips: Sequence[NDArray[np.int8]], share: float) -> float:
-    """The bias that puts the score which `share` of these near phrases exceed at `AIM`; `clips` are whole trials."""
-    logits = [float_logits(network, clip) for clip in clips]
-    low, high = -14.0, 8.0
-    for _ in range(24):
-        shift = (low + high) / 2
-        over = sum(bool(window_means(item, shift).max(initial=0.0) > AIM) for item in logits)
-        low, high = (shift, high) if over <= share * len(logits) else (low, shift)
-    return (low + high) / 2
-
-
 def _peaks(means: NDArray[np.float64], span: int = 66) -> NDArray[np.float64]:
     """Highest value of every `span` steps (2 s, the refractory time)."""
     whole = means[: len(means) // span * span]
@@ -96,8 +85,11 @@ def quantisation_gap(network: Network, model: WakeModel, scenes: NDArray[np.int8
     return {"mean": float(every.mean()), "p99": float(np.quantile(every, 0.99)), "max": float(every.max())}
 
 
-def mined(network: Network, files: Sequence[Path], keep: int, out: Path) -> dict[str, int]:
-    """Of freshly made negative scenes keep the `keep` that the network likes best; the count by kind."""
+def mined(network: Network, files: Sequence[Path], keep: Mapping[str, int], out: Path) -> dict[str, int]:
+    """Of each kind of freshly made negative scenes `keep` those that the network likes best; the count by kind.
+
+    By kind, because confusables are liked far better than speech, and would be all that is kept.
+    """
     features, kinds, worst = [], [], []
     for file in files:
         part = np.load(file)
@@ -107,7 +99,9 @@ def mined(network: Network, files: Sequence[Path], keep: int, out: Path) -> dict
                 worst.append(network(to_float(scenes[at : at + 64])).topk(5, 1)[0].mean(1).numpy())
         features.append(scenes)
         kinds.append(part["kind"])
-    order = np.argsort(-np.concatenate(worst), kind="stable")[:keep]
-    kind = np.concatenate(kinds)[order]
+    order = np.argsort(-np.concatenate(worst), kind="stable")
+    every = np.concatenate(kinds)
+    order = np.concatenate([order[every[order] == name][:count] for name, count in keep.items()])
+    kind = every[order]
     save_arrays(out, {"features": np.concatenate(features)[order], "end": np.full(len(order), -1), "kind": kind})
     return {str(name): int(np.sum(kind == name)) for name in np.unique(kind)}

@@ -30,28 +30,37 @@ class Amounts:
     """How much of everything a build makes. `quick` is for trying the pipeline, not for a usable model."""
 
     phrase_clips: int = 3000
-    confusable_clips: int = 5400
+    confusable_clips: int = 1800
     speech_clips: int = 4200
-    phrase_scenes: int = 6000
-    confusable_scenes: int = 5400
+    phrase_scenes: int = 8000
+    #: few: with as many as there are phrases the network refuses speakers that it does not know.
+    confusable_scenes: int = 600
     speech_scenes: int = 4800
     noise_scenes: int = 450
     own_scenes: int = 1500
-    mined_pool: int = 1500
-    mined_kept: int = 800
-    steps: int = 5200
-    mine_after: float = 0.55
+    mined_speech: int = 4000
+    mined_confusable: int = 1000
+    #: of the mined scenes, those that are kept.
+    kept_speech: int = 700
+    kept_confusable: int = 120
+    steps: int = 3600
+    #: the second part, after mining: the last steps of a schedule that is so much longer.
+    refine: int = 2300
+    refine_schedule: int = 5200
     negative_hours: float = 5.2
     phrase_trials: int = 40
 
     def scaled(self, effort: float) -> Amounts:
-        """More or fewer scenes of the phrase's own and steps; what phrases share and the tests stay as they are."""
-        names = ("phrase_scenes", "confusable_scenes", "own_scenes", "mined_pool", "mined_kept", "steps")
+        """More or fewer scenes of the phrase's own, and steps; what phrases share and tests stay as they are."""
+        names = [
+            "phrase_scenes", "confusable_scenes", "own_scenes", "mined_speech", "mined_confusable", "kept_speech",
+            "kept_confusable", "steps", "refine", "refine_schedule",
+        ]  # fmt: skip
         return replace(self, **{name: max(1, round(getattr(self, name) * effort)) for name in names})
 
     @classmethod
     def quick(cls) -> Amounts:
-        return cls(60, 60, 80, 120, 80, 120, 20, 20, 30, 10, 40, 0.5, 0.1, 3)
+        return cls(60, 60, 80, 120, 80, 120, 20, 20, 20, 10, 7, 3, 24, 16, 40, 0.1, 3)
 
 
 @dataclass(frozen=True)

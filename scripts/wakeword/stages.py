@@ -25,7 +25,7 @@ import numpy as np
 from noctule.wake.model import WakeModel
 
 from . import export, phonemes, report
-from .calibrate import NEAR_SHARE, calibrate, make_calibration_audio
+from .calibrate import calibrate, make_calibration_audio
 from .data_stages import Folders, Phrase, TrainingData, make_candidates, make_training_data, study
 from .engines import Voices
 from .licences import licence_text
@@ -73,10 +73,7 @@ def build(settings: Settings, tools: dict[str, str], voices: Voices, command: Se
     network, mined = _fit(settings, plan, phrase, folders, data)
     audio = make_calibration_audio(settings, plan, phrase, folders)
     streams = [np.load(file)["features"] for file in audio.streams]
-    shift = min(
-        export.find_shift(network, streams, settings.target_fa_per_hour),
-        export.near_shift(network, audio.near_clips(), NEAR_SHARE),
-    )
+    shift = export.find_shift(network, streams, settings.target_fa_per_hour)
     sample = Scenes(data.scenes[:: max(1, len(data.scenes) // 12)]).features[::9]
     model_bytes = export.export(network, sample, shift, f"Noctule wake word: {settings.phrase}")
     (folders.own / "candidate.bin").write_bytes(model_bytes)
@@ -126,9 +123,10 @@ def _estimate(settings: Settings) -> None:
     """A first guess of the time on two idle cores, from measured seconds of one core per unit."""
     amounts = settings.amounts
     scenes = amounts.phrase_scenes + amounts.confusable_scenes + amounts.speech_scenes + amounts.noise_scenes
-    clips = amounts.phrase_clips + amounts.confusable_clips + amounts.speech_clips + 2 * amounts.mined_pool
-    shared = 0.012 * clips + 0.018 * (scenes + amounts.mined_pool) + 45 * amounts.negative_hours
-    minutes = (shared / max(1, settings.jobs) + 0.06 * amounts.steps) / 60
+    mined = amounts.mined_speech + amounts.mined_confusable
+    clips = amounts.phrase_clips + amounts.confusable_clips + amounts.speech_clips + amounts.mined_confusable
+    shared = 0.012 * clips + 0.03 * (scenes + mined) + 45 * amounts.negative_hours
+    minutes = (shared / max(1, settings.jobs) + 0.05 * (amounts.steps + amounts.refine)) / 60
     say(
         f"about {minutes:.0f} minutes of work on {settings.jobs} idle cores; interrupt at will, it goes on from there"
     )
@@ -139,17 +137,19 @@ def _fit(
 ) -> tuple[Network, dict[str, int]]:
     """Train, mine, refine; the averaged network and what was mined."""
     amounts = settings.amounts
-    spec = TrainSpec(steps=amounts.steps, seed=settings.seed)
-    middle = round(amounts.steps * amounts.mine_after)
     first, final, hard = (folders.own / name for name in ("first.pt", "final.pt", "mined.npz"))
     if not first.exists():
-        train(Scenes(data.scenes), spec, 0, middle, None, first, "train")
+        spec = TrainSpec(steps=amounts.steps, seed=settings.seed)
+        train(Scenes(data.scenes), spec, 0, amounts.steps, None, first, "train")
     candidates = make_candidates(settings, plan, phrase, folders.own, data)
-    kept = export.mined(load_average(first), candidates, amounts.mined_kept, hard)
-    say(f"mined      kept {sum(kept.values())} of {amounts.mined_pool} new scenes: {kept}")
+    keep = {"N": amounts.kept_speech, "C": amounts.kept_confusable}
+    kept = export.mined(load_average(first), candidates, keep, hard)
+    say(f"mined      kept {kept} of {amounts.mined_speech + amounts.mined_confusable} new scenes")
     if not final.exists():
-        # Mined scenes count twice: they are few, and all of them are mistakes.
-        train(Scenes([*data.scenes, hard, hard]), spec, middle, amounts.steps, first, final, "refine")
+        # The rate begins again where the longer schedule is: high enough to learn what was mined.
+        spec = TrainSpec(steps=amounts.refine_schedule, seed=settings.seed)
+        begin = amounts.refine_schedule - amounts.refine
+        train(Scenes([*data.scenes, hard]), spec, begin, amounts.refine_schedule, first, final, "refine")
     return load_average(final), kept
 
 

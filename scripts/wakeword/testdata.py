@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .data_stages import Phrase
 from .pool import Chunk, run_chunks
 from .speech import SpeechSpec, say_chunk
@@ -29,14 +26,6 @@ class TestAudio:
     trials: tuple[Path, ...]
     streams: tuple[Path, ...]
     near: tuple[Path, ...]
-
-    def near_clips(self) -> list[NDArray[np.int8]]:
-        """Features [frames, 40] of every near-miss trial."""
-        out = []
-        for file in self.near:
-            part = np.load(file)
-            out += np.split(part["features"], part["offsets"][1:-1])
-        return out
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Loss. Of a phrase scene, the six best steps within -0.05 … 0.33 s of the phrase's end should say yes (max pooling
 over time: the network chooses when). Of every other step, the eight worst should say no, and the mean a little,
-too; a confusable counts a quarter of ordinary speech, else nearness is all that the network learns to refuse. Scenes
+too; a confusable counts an eighth of ordinary speech, else nearness is all that the network learns to refuse. Scenes
 that were easy negatives last time are drawn less. Kernels are trained by Muon, the rest by AdamW; weights are
 averaged over time (EMA) for export.
 Steps are counted, not minutes, so that one seed gives one model.
@@ -33,7 +33,7 @@ from .signal import RATE
 #: share of a batch that is the phrase.
 _POSITIVES = 0.38
 #: what a scene of confusables counts in the loss beside one of ordinary speech.
-_CONFUSABLE = 0.25
+_CONFUSABLE = 0.12
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TrainSpec:
 
     channels: int = 48
     batch: int = 40
-    steps: int = 2600
+    steps: int = 3600
     #: highest learning rates: of the kernels (Muon), and of norms and head (AdamW).
     kernel_rate: float = 0.02
     rate: float = 2.5e-3

@@ -1,4 +1,4 @@
-"""SVOX Pico through its command: two English voices made of units, one process an utterance, about 100 times real time.
+"""SVOX Pico through its command: two English voices made of units, a process for each utterance, 100 times real time.
 
 Debian has it in non-free, because it cannot be built from source; code and voices are under the Apache licence.
 Phonemes are not understood: see `flite.py`.
