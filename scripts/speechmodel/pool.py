@@ -23,11 +23,16 @@ from speechmodel.speakers import (
     FliteSpeaker,
     espeak_voices,
 )
+from speechmodel.vocoder import revoiced
 from tiny.split import Part
 
 SHARD = 400
 #: an engine's name with this at its end speaks only the plainest requests
 PLAIN = "_plain"
+#: and with this one words out of order, by voices that are half of the time nobody's (`vocoder`)
+MIXED = "_mixed"
+#: how often such a clip is in nobody's voice: espeak-ng has many voices, flite three
+OTHER_VOICES = {"espeak": 0.4, "flite": 0.7}
 _ATTEMPTS = 8
 
 
@@ -61,7 +66,7 @@ def voices(engine: str) -> list[str]:
         "festival_ked": lambda: [FESTIVAL_HELD[0]],
         "festival_slt_hts": lambda: [FESTIVAL_HELD[1]],
     }
-    return groups[engine.removesuffix(PLAIN)]()
+    return groups[engine.removesuffix(PLAIN).removesuffix(MIXED)]()
 
 
 def _speaker(engine: str) -> Speaker:
@@ -87,13 +92,16 @@ def wanted_call(kind: str) -> tuple[str, dict[str, str]]:
 def make_shard(folder: Path, shard: Shard, seed: int, attempt: int = 0) -> None:
     """Speak one shard. The same shard, seed and attempt give the same bytes."""
     rng = Random(f"{shard.name}/{seed}/{attempt}")
-    sentences = Sentences(shard.part, rng.randrange(2**31)).stream(plain=shard.engine.endswith(PLAIN))
+    mixed = shard.engine.endswith(MIXED)
+    sentences = Sentences(shard.part, rng.randrange(2**31)).stream(plain=shard.engine.endswith(PLAIN), mixed=mixed)
     speaker, offered = _speaker(shard.engine), voices(shard.engine)
     clips: list[Clip] = []
     refused = 0
     while len(clips) < shard.clips:
         sentence = next(sentences)
         clip = speaker.say(sentence.text, rng.choice(offered), rng)
+        if clip is not None and mixed and rng.random() < OTHER_VOICES[shard.engine.removesuffix(MIXED)]:
+            clip = revoiced(clip, rng)
         if clip is None or not 0.25 <= clip.seconds <= 7.0:
             refused += 1
             if refused > 20 + 2 * shard.clips:

@@ -172,13 +172,35 @@ class Sentences:
             chosen.append(rng.choice(pool))
         return Sentence(" ".join(chosen), "words")
 
-    def stream(self, action: float = 0.62, words: float = 0.2, plain: bool = False) -> Iterator[Sentence]:
+    def _pieced(self) -> Sentence | None:
+        """Neighbouring words of some sentences in a row: the sounds of requests, but not their order, so that they
+        cannot be known by heart."""
+        rng = self._rng
+        chosen: list[str] = []
+        for _ in range(rng.randint(2, 4)):
+            if rng.random() < 0.25:
+                chosen += rng.choice(self._words).split()
+                continue
+            found = self._action() if rng.random() < 0.75 else self._outside()
+            words = found.text.split() if found is not None else []
+            if not words:
+                return None
+            count = rng.randint(1, min(4, len(words)))
+            first = rng.randrange(len(words) - count + 1)
+            chosen += words[first : first + count]
+        return Sentence(" ".join(chosen[:LONGEST]), "words")
+
+    def stream(
+        self, action: float = 0.62, words: float = 0.2, plain: bool = False, mixed: bool = False
+    ) -> Iterator[Sentence]:
         """Sentences without end; what remains of the shares are requests for something else. plain: only the
-        plainest requests for actions."""
+        plainest requests for actions; mixed: mostly words out of order."""
         while True:
             draw = self._rng.random()
             if plain:
                 found = self._action(plain=True)
+            elif mixed:
+                found = self._pieced() if draw < 0.5 else self._string() if draw < 0.8 else self._action()
             else:
                 found = (
                     self._action() if draw < action else self._string() if draw < action + words else self._outside()

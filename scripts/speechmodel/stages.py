@@ -15,7 +15,7 @@ from noctule.errors import InputError, NoctuleError
 from speechmodel.dataset import ClipStore
 from speechmodel.evaluation import validation_shards
 from speechmodel.examples import arranged
-from speechmodel.pool import PLAIN, Shard, make_pool
+from speechmodel.pool import MIXED, PLAIN, Shard, make_pool
 from speechmodel.recognise import transcribe
 from speechmodel.recordings import recorded
 from speechmodel.scoring import word_error
@@ -70,6 +70,9 @@ def speak(build: Build, engines: list[str], say: Say) -> None:
     # the plainest requests, which everybody will say first, are spoken more often
     plain = max(1, build.shards // 7)
     shards += [Shard(f"{engine}{PLAIN}", "train", i, build.clips) for i in range(plain) for engine in engines]
+    # half again as much is words out of order, because sentences are learned by heart before words are known
+    mixed = build.shards + build.shards // 2
+    shards += [Shard(f"{engine}{MIXED}", "train", i, build.clips) for i in range(mixed) for engine in engines]
     checks = [s for s in validation_shards(min(120, build.clips)) if s.engine.split("_")[0] in engines]
     make_pool(build.pool, shards + checks, build.seed, say)
 

@@ -61,10 +61,12 @@ class Plan:
     listen_rate: float = 4e-4
     shares: dict[str, float] = field(
         default_factory=lambda: {
-            "espeak": 0.35,
-            "flite": 0.35,
-            "espeak_plain": 0.15,
-            "flite_plain": 0.15,
+            "espeak": 0.12,
+            "flite": 0.14,
+            "espeak_plain": 0.07,
+            "flite_plain": 0.07,
+            "espeak_mixed": 0.27,
+            "flite_mixed": 0.33,
             "recordings": 0.5,
         }
     )
@@ -126,12 +128,28 @@ def masked(features: Tensor, g: torch.Generator) -> Tensor:
 
 
 def previous_tokens(text: Tensor, shape: LmShape, g: torch.Generator, share: float = 0.2) -> Tensor:
-    """What stood in the text stream one step before, some of it wrong, as it will be at run time."""
+    """What stood in the text stream one step before, some of it wrong, as it will be at run time: words that were
+    misheard or missed, and runs of words where there was nothing to write."""
     before = torch.cat([torch.full_like(text[:, :1], shape.pieces), text[:, :-1]], 1)
-    wrong = (torch.rand(before.shape, generator=g) < share) & (before > shape.padding) & (before < shape.pieces)
     chance = torch.randint(4, shape.pieces, before.shape, generator=g)
+    wrong = (torch.rand(before.shape, generator=g) < share) & (before > shape.padding) & (before < shape.pieces)
     other = torch.where(torch.rand(before.shape, generator=g) < 0.5, chance, shape.padding)
-    return torch.where(wrong, other, before)
+    stray = torch.rand(before.shape, generator=g) < share / 5
+    for _ in range(2):  # runs
+        stray[:, 1:] |= stray[:, :-1] & (torch.rand(before[:, 1:].shape, generator=g) < 0.5)
+    return torch.where(wrong, other, torch.where(stray & (before == shape.padding), chance, before))
+
+
+@torch.no_grad()
+def own_tokens(model: SpeechModel, codes: Tensor, before: Tensor, codebooks: int, g: torch.Generator) -> Tensor:
+    """`before` with some of it replaced by what the model itself would have written (scheduled sampling: Bengio et
+    al., arXiv 1506.03099): without it a misheard word makes the next ones garbage, up to the end."""
+    logits, _ = model.lm(codes, before, codebooks)
+    noise = -torch.log(-torch.log(torch.rand(logits.shape, generator=g).clamp(1e-6, 1 - 1e-6)))
+    drawn = (logits.float() + 0.7 * noise).argmax(-1)
+    written = torch.cat([before[:, :1], drawn[:, :-1]], 1)
+    rows = torch.rand(before.shape[0], 1, generator=g) * 1.4 - 0.4
+    return torch.where(torch.rand(before.shape, generator=g) < rows, written, before)
 
 
 def losses(model: SpeechModel, heard: Heard, stage: Stage, shape: LmShape, g: torch.Generator) -> dict[str, Tensor]:
@@ -145,7 +163,8 @@ def losses(model: SpeechModel, heard: Heard, stage: Stage, shape: LmShape, g: to
         codes, commitment = heard.features, torch.zeros(())
     draw = float(torch.rand(1, generator=g))
     codebooks = 1 if draw < 0.1 else int(torch.randint(2, CODEBOOKS, (1,), generator=g)) if draw < 0.22 else CODEBOOKS
-    logits, turns = model.lm(codes, previous_tokens(batch.text, shape, g), codebooks)
+    before = own_tokens(model, codes, previous_tokens(batch.text, shape, g), codebooks, g)
+    logits, turns = model.lm(codes, before, codebooks)
     weight = torch.ones(shape.pieces)
     weight[shape.padding] = 0.3
     inside = torch.arange(frames + 1)[None] <= batch.frames[:, None]

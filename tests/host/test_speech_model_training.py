@@ -25,7 +25,7 @@ from speechmodel.network import Encoder, from_codes, quantise, to_codes  # noqa:
 from speechmodel.recordings import aligned, read_recording, spread  # noqa: E402
 from speechmodel.shape import FRAME, LmShape  # noqa: E402
 from speechmodel.tokenizer import Pieces, adopt, train_tokenizer  # noqa: E402
-from speechmodel.train import Plan, Trainer, previous_tokens  # noqa: E402
+from speechmodel.train import Plan, Trainer, own_tokens, previous_tokens  # noqa: E402
 from speechmodel.unpack import text_weights  # noqa: E402
 
 pytestmark = [
@@ -83,6 +83,36 @@ def test_moshi_gives_the_same_logits() -> None:
         _, wanted = theirs.forward_text(frames)
     assert torch.allclose(fewer, wanted[:, 0], atol=2e-4)
     assert not torch.allclose(fewer, logits, atol=1e-2)
+
+
+def test_the_history_of_training_errs_as_the_model_does() -> None:
+    """Wrong words, missed words, words where there was nothing to write, and the model's own."""
+    g = torch.Generator().manual_seed(3)
+    text = torch.full((40, 61), SMALL.padding)
+    text[:, 5::6] = 50
+    right = previous_tokens(text, SMALL, g, share=0.0)
+    assert (right[:, 0] == SMALL.pieces).all()
+    assert (right[:, 1:] == text[:, :-1]).all()
+    seen = previous_tokens(text, SMALL, g, share=0.2)
+    word, gap = right == 50, right == SMALL.padding
+    assert 0.12 < (seen[word] != 50).float().mean() < 0.28
+    assert (seen[word] == SMALL.padding).any()
+    assert 0.02 < (seen[gap] != SMALL.padding).float().mean() < 0.15
+    assert (seen[:, 0] == SMALL.pieces).all()
+
+    class Stubborn(torch.nn.Module):
+        def lm(self, codes: torch.Tensor, before: torch.Tensor, codebooks: int) -> tuple[torch.Tensor, None]:
+            logits = torch.zeros(*before.shape, SMALL.pieces)
+            logits[..., 77] = 100.0
+            return logits, None
+
+    mixed = own_tokens(Stubborn(), torch.zeros(40, 60, 40), right, 8, g)
+    assert (mixed[:, 0] == SMALL.pieces).all()
+    share = (mixed[:, 1:] == 77).float().mean(1)
+    assert (share == 0).any()
+    assert (share > 0.7).any()
+    assert 0.2 < float(share.mean()) < 0.5
+    assert ((mixed == 77) | (mixed == right)).all()
 
 
 def test_the_step_graph_gives_the_codes_of_training(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ pytest.importorskip("scipy")  # a host tool
 from speechmodel.clips import Clip, Span, scaled
 from speechmodel.pool import kind_of, wanted_call
 from speechmodel.scoring import edits, sentence_error, word_error
-from speechmodel.sentences import LONGEST, Sentence, Sentences, number, spoken, vocabulary
+from speechmodel.sentences import LONGEST, Sentence, Sentences, held_out_lines, number, spoken, vocabulary
 from tiny.split import action_sources
 
 
@@ -95,3 +97,20 @@ def test_errors_are_counted() -> None:
     assert edits([], ["x"]) == 1
     assert word_error(["a b", "c d"], ["a x", "c d e"]) == 0.5
     assert sentence_error(["a b", "c d"], ["a b", "c"]) == 0.5
+
+
+def test_mixed_sentences_are_words_out_of_order() -> None:
+    stream = Sentences("train", 9).stream(mixed=True)
+    drawn = [next(stream) for _ in range(1500)]
+    assert {s.kind for s in drawn} == {"words", "action"}
+    assert sum(s.kind == "words" for s in drawn) > 1000
+    usual = Sentences("train", 9).stream()
+    known = {pair for s in (next(usual) for _ in range(1500)) for pair in pairs(s.text)}
+    found = {pair for s in drawn if s.kind == "words" for pair in pairs(s.text)}
+    assert len(found - known) > 2 * len(found & known)  # what stands side by side is mostly new
+    assert not {s.text for s in drawn} & held_out_lines()
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    words = text.split()
+    return list(pairwise(words))
