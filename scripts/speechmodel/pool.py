@@ -14,6 +14,7 @@ from typing import Protocol
 from noctule.errors import NoctuleError
 from speechmodel.clips import Clip, write_shard
 from speechmodel.sentences import Sentence, Sentences
+from speechmodel.speaker_rhvoice import RhvoiceSpeaker
 from speechmodel.speakers import (
     FESTIVAL_HELD,
     FLITE_HELD,
@@ -25,14 +26,15 @@ from speechmodel.speakers import (
 )
 from speechmodel.vocoder import revoiced
 from tiny.split import Part
+from wakeword.engines import rhvoice
 
 SHARD = 400
 #: an engine's name with this at its end speaks only the plainest requests
 PLAIN = "_plain"
 #: and with this one words out of order, by voices that are half of the time nobody's (`vocoder`)
 MIXED = "_mixed"
-#: how often such a clip is in nobody's voice: espeak-ng has many voices, flite three
-OTHER_VOICES = {"espeak": 0.4, "flite": 0.7}
+#: how often such a clip is in nobody's voice: espeak-ng has many voices, the others three each
+OTHER_VOICES = {"espeak": 0.4, "flite": 0.7, "rhvoice": 0.6}
 _ATTEMPTS = 8
 
 
@@ -62,6 +64,7 @@ def voices(engine: str) -> list[str]:
         "espeak": lambda: espeak_voices(held=False),
         "espeak_unseen": lambda: espeak_voices(held=True),
         "flite": lambda: list(FLITE_TRAIN),
+        "rhvoice": rhvoice.voices,
         "flite_kal": lambda: list(FLITE_HELD),
         "festival_ked": lambda: [FESTIVAL_HELD[0]],
         "festival_slt_hts": lambda: [FESTIVAL_HELD[1]],
@@ -72,6 +75,8 @@ def voices(engine: str) -> list[str]:
 def _speaker(engine: str) -> Speaker:
     if engine.startswith("espeak"):
         return EspeakSpeaker()
+    if engine.startswith("rhvoice"):
+        return RhvoiceSpeaker()
     return FliteSpeaker() if engine.startswith("flite") else FestivalSpeaker()
 
 

@@ -119,7 +119,7 @@ class EspeakSpeaker:
         if np.abs(samples).max() < 0.01:
             return None
         phones = [(at, label) for kind, at, _, label in self._events if kind == _PHONEME]
-        return _warped(self._clip(text, f"espeak:{voice}", samples, phones), self._rate, rng)
+        return warped(self._clip(text, f"espeak:{voice}", samples, phones), self._rate, rng)
 
     def _clip(self, text: str, voice: str, samples: Audio, phones: list[tuple[float, str]]) -> Clip | None:
         length = len(samples) / self._rate
@@ -160,7 +160,7 @@ class EspeakSpeaker:
         return Clip(samples.astype(np.float32), text, voice, tuple(words), marks)
 
 
-def _warped(clip: Clip | None, rate: int, rng: Random, low: float = 0.88, high: float = 1.14) -> Clip | None:
+def warped(clip: Clip | None, rate: int, rng: Random, low: float = 0.88, high: float = 1.14) -> Clip | None:
     """At 16 kHz, faster or slower with pitch and formants moving along (a longer or shorter vocal tract)."""
     if clip is None:
         return None
@@ -213,7 +213,7 @@ class FliteSpeaker:
             words.append(Span(word, phones[first].start, phones[first + count - 1].end))
             first += count
         clip = Clip(samples, text, f"flite:{voice}", tuple(words), tuple(phones))
-        return _warped(clip, rate, rng, 0.82, 1.22)
+        return warped(clip, rate, rng, 0.82, 1.22)
 
 
 class FestivalSpeaker:

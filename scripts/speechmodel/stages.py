@@ -51,16 +51,19 @@ class Build:
 
 
 def check_engines(say: Say) -> list[str]:
-    """The engines to train on. espeak-ng is needed; flite is said to be missing and left out."""
-    from wakeword.engines.espeak import library
+    """The engines to train on. espeak-ng is needed; flite is said to be missing and left out; RHVoice, which Debian
+    keeps in non-free, joins where it is installed."""
+    from wakeword.engines import espeak, rhvoice
 
-    if library() is None or shutil.which("espeak-ng") is None:
+    if espeak.library() is None or shutil.which("espeak-ng") is None:
         raise InputError("espeak-ng is not installed, and the training speech comes from it", "apt install espeak-ng")
     engines = ["espeak"]
     if shutil.which("flite"):
         engines.append("flite")
     else:
         say("flite is not installed: training on espeak-ng alone, which gives a poorer model (apt install flite)")
+    if rhvoice.voices():
+        engines.append("rhvoice")
     return engines
 
 

@@ -61,12 +61,14 @@ class Plan:
     listen_rate: float = 4e-4
     shares: dict[str, float] = field(
         default_factory=lambda: {
-            "espeak": 0.12,
-            "flite": 0.14,
-            "espeak_plain": 0.07,
-            "flite_plain": 0.07,
-            "espeak_mixed": 0.27,
-            "flite_mixed": 0.33,
+            "espeak": 0.18,
+            "flite": 0.15,
+            "rhvoice": 0.08,
+            "espeak_plain": 0.05,
+            "flite_plain": 0.05,
+            "espeak_mixed": 0.18,
+            "flite_mixed": 0.22,
+            "rhvoice_mixed": 0.09,
             "recordings": 0.5,
         }
     )
