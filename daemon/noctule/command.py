@@ -20,7 +20,7 @@ WAKE_LAG = 0.25
 #: how alike a word must be to one of the wake phrase's to count as it.
 _ALIKE = 0.7
 #: a wording that is less likely beside the others is not looked at.
-_LEAST_SHARE = 0.01
+_LEAST_SHARE = 0.02
 
 
 @dataclass(frozen=True)
