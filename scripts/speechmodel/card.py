@@ -119,10 +119,10 @@ codebook is trained to tell the phones by itself. {first}
 {table}
 
 "Right action" is end to end: sound, transcript, `noctule-tiny` with its grammar and its doubts, and exactly the
-wanted arguments. Sentences are those of held-out templates. {settings["readings"]} readings of the sound are followed; the brain
-elects the one whose meaning is likeliest, and a command less sure than {settings["confidence"]:g} is asked for again and
-counts as wrong; the threshold was chosen on validation clips. Word error is that of the likeliest reading, before the
-election.
+wanted arguments. Sentences are those of held-out templates. {settings["readings"]} readings of the sound are
+followed; the brain elects the one whose meaning is likeliest, and a command less sure than
+{settings["confidence"]:g} is asked for again and counts as wrong; the threshold was chosen on validation clips. Word
+error is that of the likeliest reading, before the election.
 Given the true words, the brain does the right thing for {_percent(found.perfect[0])} of the same requests and nothing
 for {_percent(found.perfect[1])} of the rest: the best that hearing could reach. "Other speech" are requests for
 something else and strings of words.
@@ -169,10 +169,10 @@ the median and {t.frame[1]:.1f} ms at worst of a hundred.
 
 Sentences: requests from the templates of `scripts/tiny` (held-out templates were never spoken), other requests, and a
 fifth strings of words; "mixed" clips say pieces of such sentences in any order, in voices that nobody has (each sound
-bent, stretched and pitched by a vocoder). Voices kept for the tests alone: two accents and every ninth variant of espeak-ng, flite's
-kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as slt_hts through another synthesiser).
-Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards, levels and warped vocal
-tracts.
+bent, stretched and pitched by a vocoder). Voices kept for the tests alone: two accents and every ninth variant of
+espeak-ng, flite's kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as slt_hts through
+another synthesiser). Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards,
+levels and warped vocal tracts.
 
 {found.note}## Limits
 
