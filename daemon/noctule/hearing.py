@@ -21,6 +21,7 @@ from noctule.audio.ring import SoundRing
 from noctule.audio.sources import PcmSource, WavSource
 from noctule.clip_keeper import ClipKeeper, Heard
 from noctule.clips import WakeClips
+from noctule.command import Spoken
 from noctule.config import Config
 from noctule.config.agree import check_agreement
 from noctule.ear_memory import EarMemory
@@ -114,11 +115,13 @@ class Hearing:
     # -- turns ---------------------------------------------------------------------------------------------------
 
     def _answer(
-        self, text: str, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
+        self, spoken: Spoken, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
     ) -> Mapping[str, Any]:
         limit = self._host.config().lm.timeout
         clock = self._host.clock
-        ask = Ask(self._host.clean(text), emit, clock.monotonic() + limit, clock)
+        texts = [(w.text and self._host.clean(w.text), w.share) for w in spoken.wordings]
+        options = {"wordings": texts, "settle": spoken.settle} if len(texts) > 1 else {}
+        ask = Ask(texts[0][0], emit, clock.monotonic() + limit, clock, options)
         self._host.submit(ask)
         while True:
             beat()

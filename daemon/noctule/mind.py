@@ -5,7 +5,7 @@ What an answer is belongs to the `Brain`; here it gets its model, its actions an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -173,10 +173,20 @@ class Mind:
             said.append(piece)
             ask.emit(piece)
 
+        def gone() -> bool:
+            return not ask.going_on()
+
         try:
+            text = ask.text
+            wordings: Sequence[tuple[str, float]] = ask.options.get("wordings", ())
+            if wordings:
+                taken = self._brain.weigh(wordings, gone)
+                if not ask.options["settle"](taken.index, taken.sure):
+                    return {"reply": "", "ok": False, "finish": "unsure"}
+                text = wordings[taken.index][0]
             turn = self._brain.ask(
-                ask.text,
-                cancel=lambda: not ask.going_on(),
+                text,
+                cancel=gone,
                 on_delta=on_delta,
                 conversation=[Message(role, text) for role, text in ask.options.get("messages", ())],
                 options=self._wanted(ask),

@@ -11,7 +11,8 @@ from noctule.audio.chunk import RATE, Pcm
 from noctule.errors import ModelError
 from noctule.lm.speech_lm import SpeechSampling
 from noctule.lm.speech_pair import SpeechPair
-from noctule.lm.stt import EndOfTurn, Transcriber, transcriber
+from noctule.lm.stt import Ear, EndOfTurn, Reading
+from noctule.lm.stt_beam import transcriber
 from noctule.lm.words import Word
 from noctule.resample import Resampler
 
@@ -19,7 +20,7 @@ from noctule.resample import Resampler
 class ModelListening:
     """See turn.Listening: one command, frame by frame as it comes."""
 
-    def __init__(self, listener: Transcriber, rate: int, frame: int) -> None:
+    def __init__(self, listener: Ear, rate: int, frame: int) -> None:
         self._listener, self._frame = listener, frame
         self._resampler = Resampler(RATE, rate)
         self._rest: NDArray[np.float32] = np.zeros(0, np.float32)
@@ -40,16 +41,23 @@ class ModelListening:
             heard += self._take(np.zeros(self._frame - len(self._rest), np.float32))
         return [*heard, *self._listener.finish(quiet)]
 
+    @property
+    def readings(self) -> Sequence[Reading]:
+        return self._listener.readings
+
     def cancel(self) -> None:
         """The next command resets the model."""
 
 
 class ModelRecogniser:
-    """See turn.Recogniser. pair: loaded, owned from here on; sampling: how its text is drawn."""
+    """See turn.Recogniser. pair: loaded, owned from here on; sampling: how its text is drawn; readings: how many are
+    followed at once."""
 
-    def __init__(self, pair: SpeechPair, sampling: SpeechSampling | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, pair: SpeechPair, sampling: SpeechSampling | None = None, seed: int = 0, readings: int = 1
+    ) -> None:
         self._pair = pair
-        self._listener = transcriber(pair.model, pair.codec, sampling, seed)
+        self._listener = transcriber(pair.model, pair.codec, sampling, seed, readings)
         stt = pair.model.settings.get("stt") or {}
         try:
             #: below this the model's own judgement of a command is that it did not understand.

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 from noctule.audio.chunk import RATE, Pcm
 from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
-from noctule.command import Command
+from noctule.command import Command, Spoken, Wording
 from noctule.errors import BusyError, CancelledError, NoctuleError
 from noctule.events import Bus
 from noctule.ledger import Ledger
-from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 from noctule.mouth import Mouth
 from noctule.saying import Saying
@@ -39,7 +39,10 @@ GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
 
 
 class Listening(Protocol):
-    """One command being recognised."""
+    """One command being recognised. readings: after `finish`, what may have been said; empty for one reading only."""
+
+    @property
+    def readings(self) -> Sequence[Reading]: ...
 
     def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
         """Int16 mono 16 kHz → what was completed by it. Raises NoctuleError."""
@@ -72,9 +75,10 @@ class Answering(Protocol):
     """The language worker, seen from here."""
 
     def __call__(
-        self, text: str, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
+        self, spoken: Spoken, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
     ) -> Mapping[str, Any]:
-        """Answer a request, with `emit` for its pieces as they come; the mapping has "reply". Raises NoctuleError."""
+        """Answer a request, with `emit` for its pieces as they come; the mapping has "reply", which is empty when
+        `spoken.settle` said no. Raises NoctuleError."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,10 @@ class Turn:
     def __init__(self, desk: Desk, opening: Opening, noticed: float) -> None:
         self._desk, self._opening = desk, opening
         self._ledger = Ledger(opening.woken, noticed)
+        self._facts: dict[str, Any] = {}
+        #: whether the words were told; how sure it was of words that were not sure enough.
+        self._told = False
+        self._unsure: float | None = None
         #: the command's sound, once it has ended; how the turn ended, and where its time went.
         self.utterance: Utterance | None = None
         self.outcome: dict[str, Any] = {}
@@ -135,32 +143,43 @@ class Turn:
             raise CancelledError("a later wake word or stop word interrupted it")
 
     def _steps(self) -> None:
-        desk, opening = self._desk, self._opening
-        command = self._hear()
-        if command is None:
+        desk = self._desk
+        found = self._hear()
+        if found is None:
             return  # the session has said why
+        command, readings = found
         assert self.utterance is not None
         facts: dict[str, Any] = {"seconds": round(self.utterance.seconds, 2), "reason": self.utterance.reason}
+        self._facts = facts
         if desk.recogniser is None:
             message = "A command was heard, but no recogniser is at work (speech.stt), so nobody understood it"
             self._end("session.unrecognised", message, 4, **facts)
             return
-        if not command.words:
+        wordings = command.wordings(readings)
+        if not wordings[0].text:
             self._end("session.unrecognised", "The recogniser found no words", **facts)
             return
-        sure = command.confidence
+        if len(wordings) == 1 and not self._settle(wordings[0], wordings[0].confidence):
+            self._ask_again(self._begin_to_speak())
+        else:
+            self._respond(wordings)
+
+    def _settle(self, wording: Wording, sure: float | None) -> bool:
+        """Tell the words that are taken; whether they are sure enough. Perhaps in the brain's thread."""
+        desk, facts = self._desk, self._facts
         if sure is not None:
             facts["confidence"] = round(sure, 3)
-        message = f"{len(command.words)} words were recognised"
-        desk.bus.publish("session.words", NAME, message, turn=opening.turn, words=command.text, **facts)
-        if sure is not None and sure < desk.least:
-            self._ask_again(sure)
-        else:
-            self._respond(command.text)
+        message = f"{len(wording.text.split())} words were recognised"
+        desk.bus.publish("session.words", NAME, message, turn=self._opening.turn, words=wording.text, **facts)
+        self._told = True
+        if sure is None or sure >= desk.least:
+            return True
+        self._unsure = sure
+        return False
 
     # -- hearing -------------------------------------------------------------------------------------------------
 
-    def _hear(self) -> Command | None:
+    def _hear(self) -> tuple[Command, Sequence[Reading]] | None:
         """Recognise the command while it is being spoken; None when it was broken off."""
         desk, opening = self._desk, self._opening
         command = Command("" if opening.again else opening.phrase, opening.lead)
@@ -191,7 +210,7 @@ class Turn:
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)))
                 desk.beat()
             self._check()
-            return command
+            return command, listening.readings if listening is not None else ()
         finally:
             if listening is not None:
                 listening.cancel()
@@ -212,7 +231,7 @@ class Turn:
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def _respond(self, text: str) -> None:
+    def _respond(self, wordings: tuple[Wording, ...]) -> None:
         desk, turn = self._desk, self._opening.turn
         saying = self._begin_to_speak()
 
@@ -221,16 +240,25 @@ class Turn:
             if saying is not None:
                 saying.put(piece)
 
+        def settle(index: int, sure: float | None) -> bool:
+            # a brain that only talks cannot tell: then it is the recogniser's own judgement
+            return self._settle(wordings[index], wordings[index].confidence if sure is None else sure)
+
         try:
-            result = desk.answer(text, emit, lambda: desk.interrupted(turn), desk.beat)
+            result = desk.answer(Spoken(wordings, settle), emit, lambda: desk.interrupted(turn), desk.beat)
             self._check()
             reply = str(result["reply"])
             if "token" not in self._ledger.marks and reply:
                 emit(reply)
         except BaseException:
+            if not self._told:
+                self._settle(wordings[0], wordings[0].confidence)
             if saying is not None:
                 saying.cancel()
             raise
+        if self._unsure is not None:
+            self._ask_again(saying)
+            return
         spoken = saying is not None and self._spoken(saying) and bool(reply)
         self._check()
         self._end("session.turn", "A turn is complete", reply=reply, spoken=spoken)
@@ -267,11 +295,10 @@ class Turn:
         message = f"The answer was not spoken: {error}"
         self._desk.bus.publish("voice.failed", NAME, message, 6, turn=self._opening.turn, code=error.code)
 
-    def _ask_again(self, sure: float) -> None:
+    def _ask_again(self, saying: Saying | None) -> None:
         """Once; then give up politely."""
-        desk, opening = self._desk, self._opening
-        text = GIVEN_UP if opening.again else SORRY
-        saying, spoken = self._begin_to_speak(), False
+        desk, opening, sure = self._desk, self._opening, self._unsure or 0.0
+        text, spoken = GIVEN_UP if opening.again else SORRY, False
         if saying is not None:
             saying.put(text)
             spoken = self._spoken(saying)

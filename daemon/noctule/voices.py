@@ -66,6 +66,7 @@ def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
         threads=speech.threads,
         cache_dir=cache_folder(config, bus),
         policy=speech.realtime,
+        readings=speech.readings,
     )
     if side not in pair.model.modes and not (side == "tts" and "duplex" in pair.model.modes):
         modes = " and ".join(pair.model.modes)
@@ -130,7 +131,7 @@ class Voices:
         if not package_of(speech, "stt"):
             return None
         pair = load_package(config, self._bus, "stt")
-        return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed))
+        return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed, pair.readings))
 
     def _synthesizer(self, config: Config) -> Synthesizer | None:
         speech = config.speech

@@ -52,7 +52,9 @@ class Ask:
 
     emit: called in the worker's thread with each piece of the reply; deadline: monotonic seconds.
     options: further settings of this request, as the API took them: "messages" ((role, text), …), "sampling" (fields
-    of lm.sampling), "seed", "max_tokens", "stop"; each may be missing.
+    of lm.sampling), "seed", "max_tokens", "stop"; each may be missing. Of a spoken request that may have been
+    worded in several ways: "wordings" ((text, share), …), the likeliest, `text`, first, and "settle" (index, how sure
+    or None) → whether to go on (see command.Spoken).
     """
 
     text: str

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from noctule.audio.chunk import RATE, Pcm
 from noctule.errors import InputError, NoctuleError, UnavailableError
-from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 
 T = TypeVar("T")
@@ -42,7 +42,9 @@ def load() -> None:
 
 
 class WyomingListening:
-    """See turn.Listening."""
+    """See turn.Listening. Such an engine gives one reading."""
+
+    readings: Sequence[Reading] = ()
 
     def __init__(self, uri: str, language: str, timeout: float) -> None:
         self._uri, self._timeout = uri, timeout

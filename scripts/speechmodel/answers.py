@@ -9,6 +9,7 @@ from pathlib import Path
 from noctule.actions.commands import UserCommands
 from noctule.actions.words import read
 from noctule.brain import Brain
+from noctule.command import Wording
 from noctule.events import Bus
 from noctule.lm.text_lm import TextLM
 from speechmodel.pool import wanted_call
@@ -32,6 +33,7 @@ class Answerer:
         self._lm = TextLM.load(package)
         self._brain = Brain(self._lm, rehearsal(), UserCommands(dict), Bus())
         self._known: dict[str, tuple[str, dict[str, str]]] = {}
+        self._taken: dict[tuple[Wording, ...], tuple[str, float]] = {}
 
     def call(self, text: str) -> tuple[str, dict[str, str]]:
         """The action and its arguments as plain words; ("none", {}) for a refusal or nothing heard."""
@@ -46,11 +48,22 @@ class Answerer:
                 self._known[text] = (turn.call.action, said)
         return self._known[text]
 
+    def taken(self, trial: Trial) -> tuple[str, float]:
+        """The wording that the brain takes, and how sure it is, as in a turn on the device."""
+        wordings = trial.wordings
+        if len(wordings) == 1 or not wordings[0].text:
+            return wordings[0].text, wordings[0].confidence or 0.0
+        if wordings not in self._taken:
+            taken = self._brain.weigh([(w.text, w.share) for w in wordings])
+            self._taken[wordings] = wordings[taken.index].text, taken.sure or 0.0
+        return self._taken[wordings]
+
     def outcome(self, trial: Trial, confidence: float) -> Outcome:
-        """What happens to a trial when transcripts below `confidence` are asked for again."""
+        """What happens to a trial when commands less sure than `confidence` are asked for again."""
         action, arguments = wanted_call(trial.clip.kind)
         wanted = action, {name: read(value).plain for name, value in arguments.items()}
-        got = self.call(trial.text) if trial.confidence >= confidence else ("none", {})
+        text, sure = self.taken(trial)
+        got = self.call(text) if sure >= confidence else ("none", {})
         return Outcome(trial, got == wanted, got[0] != "none")
 
     def close(self) -> None:

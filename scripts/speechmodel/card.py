@@ -119,8 +119,10 @@ codebook is trained to tell the phones by itself. {first}
 {table}
 
 "Right action" is end to end: sound, transcript, `noctule-tiny` with its grammar and its doubts, and exactly the
-wanted arguments. Sentences are those of held-out templates. A transcript less sure than {settings["confidence"]:g}
-(geometric mean over its words) is asked for again and counts as wrong; the threshold was chosen on validation clips.
+wanted arguments. Sentences are those of held-out templates. {settings["readings"]} readings of the sound are
+followed; the brain elects the one whose meaning is likeliest, and a command less sure than
+{settings["confidence"]:g} is asked for again and counts as wrong; the threshold was chosen on validation clips. Word
+error is that of the likeliest reading, before the election.
 Given the true words, the brain does the right thing for {_percent(found.perfect[0])} of the same requests and nothing
 for {_percent(found.perfect[1])} of the rest: the best that hearing could reach. "Other speech" are requests for
 something else and strings of words.
@@ -156,7 +158,7 @@ Noise is half coloured noise, half four people talking backwards; "room" an echo
 Clean clips of all engines. End of speech to the model's end of turn: median {t.turn[0]:.2f} s, nine of ten within
 {t.turn[1]:.2f} s; {_percent(t.early)} of the turns ended before the speech did, {_percent(t.never)} never within
 1.4 s (the endpointer ends those). End of speech to the last word: {t.last[0]:.2f} s, {t.last[1]:.2f} s. A frame
-of 80 ms (codec and model, one thread, on the busy machine that wrote this card) takes {t.frame[0]:.1f} ms in
+of 80 ms (codec and all readings, one thread, on the busy machine that wrote this card) takes {t.frame[0]:.1f} ms in
 the median and {t.frame[1]:.1f} ms at worst of a hundred.
 
 ## Trained on
@@ -166,15 +168,16 @@ the median and {t.frame[1]:.1f} ms at worst of a hundred.
 {data}
 
 Sentences: requests from the templates of `scripts/tiny` (held-out templates were never spoken), other requests, and a
-fifth strings of words. Voices kept for the tests alone: two accents and every ninth variant of espeak-ng, flite's
-kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as slt_hts through another synthesiser).
-Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards, levels and warped vocal
-tracts.
+fifth strings of words; "mixed" clips say pieces of such sentences in any order, in voices that nobody has (each sound
+bent, stretched and pitched by a vocoder). Voices kept for the tests alone: two accents and every ninth variant of
+espeak-ng, flite's kal, festival's ked and slt_hts (flite's slt, trained on, is the same speaker as slt_hts through
+another synthesiser). Every clip is heard through rooms, equalisers, noise from 2 to 35 dB, talk played backwards,
+levels and warped vocal tracts.
 
 {found.note}## Limits
 
 - English. Words outside the vocabulary of the requests are spelled as well as the sub-words allow, mostly wrongly.
 - A name made up on the spot ("the zorvak timer") is not learned by ear.
-- Little speech variety: three natural voices and one formant synthesiser. Recordings of people with transcripts
+- Little speech variety: six natural voices and one formant synthesiser. Recordings of people with transcripts
   (`scripts/build_speech_model.py --recordings`), more voices and a longer training are what would help.
 """

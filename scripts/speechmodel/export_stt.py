@@ -23,6 +23,8 @@ from speechmodel.shape import RATE, LmShape
 
 NAME = "noctule-stt"
 LICENCE = "Apache-2.0"
+#: ways to read what was said that the device follows at once
+READINGS = 8
 #: contexts in frames: 10 s for a command, 20 s at most before old frames are forgotten
 BUCKETS = (128, 256)
 
@@ -40,7 +42,7 @@ def write_checkpoint(
     """A Kyutai checkpoint. turn, confidence: the calibrated thresholds (see `calibrate`)."""
     folder.mkdir(parents=True, exist_ok=True)
     described = config(model.shape, threshold=turn, name=NAME)
-    described["stt_config"]["confidence"] = confidence
+    described["stt_config"] |= {"confidence": confidence, "readings": READINGS}
     (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     save_file(model.checkpoint(), folder / "model.safetensors")
     shutil.copyfile(tokenizer, folder / "tokenizer.model")

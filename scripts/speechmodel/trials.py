@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from noctule.command import Command, Wording
 from noctule.lm.codec import Codec
 from noctule.lm.speech_model import SpeechModel
-from noctule.lm.stt import EndOfTurn, Transcriber, transcriber
-from noctule.lm.words import Word, confidence_of
+from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt_beam import transcriber
+from noctule.lm.words import Word
 from speechmodel.augment import Noises, rooms
 from speechmodel.clips import RATE, Clip
 from speechmodel.shape import FRAME
@@ -28,12 +30,13 @@ LEAD, TAIL = 0.4, 1.4
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one clip. ended: seconds from the end of the speech to the model's end of turn (None: never;
-    negative: too early, while it went on); last: seconds from the end of the speech to the last word."""
+    """What came of one clip. text: the likeliest wording; wordings: all that were followed to the end. ended: seconds
+    from the end of the speech to the model's end of turn (None: never; negative: too early, while it went on); last:
+    seconds from the end of the speech to the last word."""
 
     clip: Clip
     text: str
-    confidence: float
+    wordings: tuple[Wording, ...]
     ended: float | None
     last: float | None
     frame_ms: tuple[float, ...] = field(repr=False, default=())
@@ -96,11 +99,11 @@ class Listener:
 
     def __init__(self, stt: Path, codec: Path) -> None:
         self.model, self.codec = SpeechModel.load(stt), Codec.load(codec)
-        self._transcriber: Transcriber = transcriber(self.model, self.codec)
+        self._transcriber = transcriber(self.model, self.codec)
 
     def hear(self, clip: Clip, audio: Audio, end: float) -> Trial:
         """Feed a signal frame by frame, as the microphone would."""
-        words: list[Word] = []
+        command = Command()
         ended: float | None = None
         last: float | None = None
         spent: list[float] = []
@@ -111,15 +114,14 @@ class Listener:
             now = (index + 1) * FRAME / RATE
             for event in heard:
                 if isinstance(event, Word):
-                    words.append(event)
+                    command.add(event)
                     last = now - end
                 elif isinstance(event, EndOfTurn):
                     ended = now - end
         for event in self._transcriber.finish():
-            if isinstance(event, Word):
-                words.append(event)
-        sure = confidence_of(words)
-        return Trial(clip, " ".join(w.text for w in words), 0.0 if sure is None else sure, ended, last, tuple(spent))
+            command.add(event)
+        wordings = command.wordings(self._transcriber.readings)
+        return Trial(clip, wordings[0].text, wordings, ended, last, tuple(spent))
 
     def close(self) -> None:
         self.model.close()

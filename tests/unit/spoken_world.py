@@ -17,9 +17,10 @@ import numpy as np
 from noctule.audio.chunk import HOP, RATE, Chunk
 from noctule.audio.ring import SoundRing
 from noctule.clock import ManualClock
+from noctule.command import Spoken
 from noctule.errors import NoctuleError
 from noctule.events import Bus, Event, Subscription
-from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 from noctule.mouth import Mouth
 from noctule.session import Session, SessionSettings
@@ -50,6 +51,7 @@ class Script:
         self.confidence = confidence
         self.says: list[tuple[float, Word | EndOfTurn]] = []
         self.last: list[Word | EndOfTurn] = []
+        self.readings: tuple[Reading, ...] = ()
         self.error: BaseException | None = None
         self.hold: threading.Event | None = None
         self.fed: list[int] = []
@@ -165,6 +167,8 @@ class Room:
         self.reply: str | None = None
         self.fails: NoctuleError | None = None
         self.thinking: threading.Event | None = None
+        #: of several wordings: which one the brain takes, and how sure it is.
+        self.takes: tuple[int, float | None] = (0, None)
         self.turns = Turns(
             self.bus, self.clock, self.ring, self.answer, lambda: recogniser, self.mouth, lambda: threshold
         )
@@ -179,11 +183,17 @@ class Room:
         self.parts: dict[str, Part] = {}
 
     def answer(
-        self, text: str, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
+        self, spoken: Spoken, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
     ) -> Mapping[str, Any]:
-        self.asked.append(text)
+        self.asked.append(spoken.wordings[0].text)
         if self.fails is not None:
             raise self.fails
+        if len(spoken.wordings) > 1:
+            index, sure = self.takes
+            if not spoken.settle(index, sure):
+                self.asked.pop()
+                return {"reply": ""}
+            self.asked[-1] = spoken.wordings[index].text
         for piece in self.pieces:
             emit(piece)
         while self.thinking is not None and not self.thinking.wait(0.01):

@@ -17,6 +17,7 @@ from noctule.actions.registry import ActionRegistry
 from noctule.actions.status import BoardStatus
 from noctule.actions.volume import Mixer
 from noctule.brain import Brain, Settings
+from noctule.brain.vote import Taken
 from noctule.clock import ManualClock
 from noctule.errors import CancelledError, ModelError, TooLargeError
 from noctule.events import Bus, Event
@@ -279,3 +280,32 @@ def test_an_action_switched_off_is_said_to_be(make: Make, registry: ActionRegist
     registry.allow(["date"])
     turn = make(Model("<time> <reply>")).ask("what time is it")
     assert (turn.ok, turn.reply) == (False, "The action time is switched off.")
+
+
+def test_of_several_wordings_the_meaning_most_of_them_share_is_taken(make: Make, heard: list[Event]) -> None:
+    """Nothing is done by weighing; silence and what is too long mean nothing; the user's own commands count."""
+    model = Model("<none> <reply>", "<time> <reply>", "<time> <reply>")
+    wordings = [("what dime is it", 0.35), ("what time is it", 0.3), ("tell me the time", 0.25), ("", 0.05)]
+    brain = make(model)
+    taken = brain.weigh([*wordings, ("word " * 200, 0.05)])
+    assert taken.index == 1
+    assert taken.sure == pytest.approx(0.55, rel=1e-3)
+    assert heard == []
+    mine = make(Model("<none> <reply>"), {"lamp": Settled(["lights on"], ["true"])})
+    assert mine.weigh([("lie sun", 0.45), ("Lights on!", 0.55)]) == Taken(1, pytest.approx(0.55))
+    assert heard == []
+
+
+def test_doubts_count_in_the_election(make: Make) -> None:
+    """A call that would be refused is a vote for nothing."""
+    model = Model("<mute> <reply>", "<time> <reply>", odds=5.0)
+    assert make(model).weigh([("mutter the phone", 0.6), ("what time is it", 0.4)]) == Taken(0, pytest.approx(1.0))
+
+
+def test_weighing_can_be_given_up(make: Make) -> None:
+    with pytest.raises(CancelledError):
+        make(Model("<time> <reply>")).weigh([("what time is it", 1.0)], lambda: True)
+
+
+def test_a_model_that_talks_takes_the_likeliest_words(make: Make) -> None:
+    assert make(Model(raw={})).weigh([("", 0.5), ("a", 0.2), ("b", 0.3)]) == Taken(2, None)

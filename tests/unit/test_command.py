@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from noctule.command import Command
+from noctule.command import Command, Wording
 from noctule.ledger import STAGES, Ledger
-from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 
 
@@ -61,3 +61,30 @@ def test_the_ledger_counts_from_the_end_of_speech_and_leaves_out_what_it_does_no
     wanted = {"wake_ms": 20, "words_ms": 100, "ended_ms": 250, "token_ms": 400, "sound_ms": 500, "total_ms": 4000}
     assert ledger.entries() == {**wanted, "speech_ms": 2500}
     assert set(STAGES) == set(wanted)
+
+
+def test_readings_become_wordings_without_the_wake_word():
+    """Readings that differ in nothing but the wake word are one wording; unlikely ones are not looked at."""
+
+    def reading(share: float, text: str, sure: float) -> Reading:
+        return Reading(tuple(Word(one, 0.4, 0.5, sure) for one in text.split()), share)
+
+    command = Command("hey noctule", 0.5)
+    found = command.wordings([
+        reading(0.30, "noctule set a dimer", 0.5),
+        reading(0.25, "set a timer", 0.6),
+        reading(0.20, "hey set a timer", 0.4),
+        reading(0.15, "noctule", 0.9),
+        reading(0.095, "said a timer", 0.3),
+        reading(0.005, "sea", 0.3),
+    ])  # fmt: skip
+    assert [w.text for w in found] == ["set a timer", "set a dimer", "", "said a timer"]
+    assert [w.share for w in found] == pytest.approx([0.45, 0.3, 0.15, 0.095])
+    assert found[0].confidence == pytest.approx(0.6), "the likelier reading's"
+    assert found[2] == Wording("", pytest.approx(0.15), None)
+
+
+def test_without_readings_there_is_one_wording():
+    command = Command()
+    command.add(Word("stop", 0.0, 0.1, 0.7))
+    assert command.wordings() == (Wording("stop", 1.0, pytest.approx(0.7)),)

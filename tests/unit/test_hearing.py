@@ -27,6 +27,7 @@ from noctule.audio.sources import PcmSource, WavSource
 from noctule.cli import run_command
 from noctule.cli.status import _ears as ears_words
 from noctule.clock import SystemClock
+from noctule.command import Spoken, Wording
 from noctule.config import Config
 from noctule.errors import ConfigError, ModelError, UnavailableError
 from noctule.events import Bus, Event
@@ -151,15 +152,30 @@ def test_answers_come_from_the_language_worker_and_can_be_given_up(home: Home) -
     def beat() -> None:
         beats.append(1)
 
-    assert hearing._answer("hello", pieces.append, lambda: False, beat) == {"reply": "Done."}
+    hello = Spoken((Wording("hello"),), lambda index, sure: False)
+    assert hearing._answer(hello, pieces.append, lambda: False, beat) == {"reply": "Done."}
     assert pieces == ["Do", "ne."], "as they come"
     home.hold = True
     with pytest.raises(Exception, match="interrupted"):
-        hearing._answer("hello", pieces.append, lambda: True, beat)
+        hearing._answer(hello, pieces.append, lambda: True, beat)
     home.config.lm.timeout = -10.0
     with pytest.raises(UnavailableError, match="in time"):
-        hearing._answer("hello", pieces.append, lambda: False, beat)
+        hearing._answer(hello, pieces.append, lambda: False, beat)
     assert len(beats) >= 3
+
+
+def test_several_wordings_go_to_the_language_worker_together(home: Home) -> None:
+    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    asks: list[Ask] = []
+    submit = home.host.submit
+    object.__setattr__(home.host, "submit", lambda ask: (asks.append(ask), submit(ask)))
+    spoken = Spoken((Wording("set a time", 0.6), Wording("", 0.3), Wording("set a timer", 0.1)), lambda i, sure: True)
+    hearing._answer(spoken, lambda piece: None, lambda: False, lambda: None)
+    hearing._answer(Spoken(spoken.wordings[:1], spoken.settle), lambda piece: None, lambda: False, lambda: None)
+    assert asks[0].text == "set a time"
+    assert asks[0].options["wordings"] == [("set a time", 0.6), ("", 0.3), ("set a timer", 0.1)]
+    assert asks[0].options["settle"] is spoken.settle
+    assert asks[1].options == {}, "one wording needs no election"
 
 
 def test_what_cannot_be_built_is_said(home: Home, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +86,20 @@ def test_longer_texts_are_longer_and_all_of_them_end(speaker: Speaker) -> None:
         lengths.append(steps)
     assert lengths[0] < lengths[1] < lengths[2]
     assert lengths[2] < 12 * lengths[0]
+
+
+def test_what_was_said_is_freed_at_once(speaker: Speaker) -> None:
+    """Its caches are native memory that the collector of cycles does not see: it would let megabytes gather."""
+    utterance = speaker.begin(complete=False)
+    utterance.feed.more(speaker.entries([TEXT], continued=False, ends=True))
+    assert any(utterance.step() is not None for _ in range(40))
+    gone = weakref.ref(utterance)
+    gc.disable()
+    try:
+        del utterance
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_word_that_no_dictionary_has_is_said(speaker: Speaker) -> None:

@@ -10,7 +10,7 @@ from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Voice, said
 from noctule.audio.chunk import RATE
 from noctule.audio.speaker import WavSpeaker
 from noctule.errors import BusyError, UnavailableError
-from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 from noctule.session import ASLEEP, LISTENING
 from noctule.turn import GIVEN_UP, SORRY
@@ -192,6 +192,54 @@ def test_a_command_that_is_not_sure_is_asked_for_once_more_and_then_given_up(tmp
     assert room.asked == ["turn off the light"], "nothing that was doubtful was acted on"
     assert [speech.text for speech in voice.texts][:2] == [SORRY, GIVEN_UP]
     assert room.kinds().count("wake.heard") == 2
+
+
+def test_of_several_wordings_the_one_that_makes_sense_is_told_and_answered(tmp_path):
+    """The brain elects in its own thread; the words are told once, as they were taken."""
+    voice, script = Voice(), Script(confidence=0.5)
+    script.last = said("hey set a dimer", 0.3)
+    script.readings = (
+        Reading(tuple(said("set a dimer", 0.3)), 0.5),
+        Reading(tuple(said("set a timer", 0.2)), 0.3),
+        Reading((), 0.2),
+    )
+    room = Room(script, WavSpeaker(tmp_path), voice)
+    room.takes = (1, 0.8)
+    with room.running() as events:
+        room.command()
+        words = wait_for(events, "session.words")
+        assert (words.fields["words"], words.fields["confidence"]) == ("set a timer", 0.8)
+        wait_for(events, "session.turn")
+        room.takes = (1, None)  # a brain that cannot tell: the recogniser's own judgement, which is 0.2
+        room.command()
+        unsure = wait_for(events, "session.unsure")
+        assert (unsure.fields["reply"], unsure.fields["confidence"]) == (SORRY, 0.2)
+    assert room.asked == ["set a timer"]
+    assert room.kinds().count("session.words") == 2
+    assert [speech.text for speech in voice.texts] == ["It is noon.", SORRY]
+
+
+def test_a_brain_that_fails_before_it_elects_leaves_the_likeliest_words(tmp_path):
+    script = Script()
+    script.last = said("set a dimer", 0.3)
+    script.readings = (Reading(tuple(said("set a dimer", 0.3)), 0.6), Reading(tuple(said("set a timer", 0.2)), 0.4))
+    room = Room(script, WavSpeaker(tmp_path), Voice())
+    room.fails = BusyError("The model is busy.")
+    with room.running() as events:
+        room.command()
+        assert wait_for(events, "session.words").fields["words"] == "set a dimer"
+        assert "is busy" in wait_for(events, "session.failed").message
+
+
+def test_where_silence_is_likelier_than_any_words_nothing_was_said():
+    script = Script()
+    script.last = []
+    script.readings = (Reading((), 0.7), Reading(tuple(said("stop", 0.9)), 0.3))
+    room = Room(script)
+    with room.running() as events:
+        room.command()
+        assert "no words" in wait_for(events, "session.unrecognised").message
+    assert room.asked == []
 
 
 def test_the_configured_confidence_wins_over_the_packages_own():

@@ -23,6 +23,7 @@ from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
 from noctule.brain.doubt import Doubt, read_doubt
 from noctule.brain.turn import Pieces, Settings, TextModel, Turn
+from noctule.brain.vote import Meaning, Taken, elect
 from noctule.brain.watch import FirstChoice
 from noctule.clock import Clock, SystemClock
 from noctule.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
@@ -144,10 +145,38 @@ class Brain:
             raise CancelledError("The answer was cancelled.")
         return turn
 
-    def _act(
-        self, form: CallFormat, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
-    ) -> Turn:
+    def weigh(self, wordings: Sequence[tuple[str, float]], cancel: Callable[[], bool] = lambda: False) -> Taken:
+        """Which of several wordings of one request is taken, by what they would make this brain do; does none of it.
+
+        wordings: (text, share), at least one with text. A brain that only talks takes the likeliest. Raises
+        CancelledError, ModelError.
+        """
+        texts, shares = [text for text, _ in wordings], [share for _, share in wordings]
+        if self._form is None:
+            best = max((i for i, text in enumerate(texts) if text), key=lambda i: shares[i])
+            return Taken(best, None)
+        return elect(texts, shares, [self._meaning(self._form, text, cancel) for text in texts])
+
+    def _meaning(self, form: CallFormat, text: str, cancel: Callable[[], bool]) -> Meaning:
+        """What a request would make this brain do; what is too long to be asked means nothing."""
+        request = read(text)
+        command = self._commands.match(request)
+        if command is not None:
+            return Meaning(("command", command))
+        if not request.words:
+            return Meaning(None)
         turn = Turn("")
+        try:
+            call = self._decide(form, request, turn, cancel)
+        except TooLargeError:
+            return Meaning(None)
+        if call.action == _NONE:
+            return Meaning(None)
+        arguments = sorted((name, read(value.text).plain) for name, value in call.arguments.items())
+        return Meaning((call.action, tuple(arguments)), turn.confidence or 0.0)
+
+    def _decide(self, form: CallFormat, request: Request, turn: Turn, cancel: Callable[[], bool]) -> Call:
+        """The call that the model writes for a request, `none` where it is in doubt."""
         specs = self._registry.offered()
         prompt = form.prompt(request)
         # The longest reply is a dozen words; the call can be no longer than the grammar's longest path.
@@ -166,15 +195,21 @@ class Brain:
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
-            call = Call(_NONE)
-        turn.call = call
+            return Call(_NONE)
+        return call
+
+    def _act(
+        self, form: CallFormat, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
+    ) -> Turn:
+        turn = Turn("")
+        turn.call = call = self._decide(form, request, turn, cancel)
         self._carry_out(turn, call, request)
         if not turn.ok:
             on_delta(turn.reply)
             return turn
         spec = self._registry.spec(call.action)
         written = form.write_call(call, spec)
-        self._reply(turn, form, spec, [*prompt, *written], cancel, on_delta)
+        self._reply(turn, form, spec, [*form.prompt(request), *written], cancel, on_delta)
         return turn
 
     def _carry_out(self, turn: Turn, call: Call, request: Request) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from noctule.cli.common import say
 from noctule.cli.speech_common import open_pair, speech_arguments
@@ -29,13 +29,16 @@ def run(options: argparse.Namespace) -> int:
         cost = measure(model, pair.codec, max(1, options.frames))
         frame_ms = 1000 / model.layout.frame_rate
         droppable = model.modes == ("tts",)
-        verdict = judge(cost, model.layout.dep_q, frame_ms, policy="degrade", droppable=droppable)
+        whole = replace(cost, temporal=cost.temporal * pair.readings)
+        verdict = judge(whole, model.layout.dep_q, frame_ms, policy="degrade", droppable=droppable)
         if options.json:
-            row = {"model": model.manifest.name, "frame_ms": frame_ms, **asdict(cost), **asdict(verdict)}
+            row = {"model": model.manifest.name, "frame_ms": frame_ms, **asdict(cost)}
+            row |= {"readings": pair.readings, **asdict(verdict)}
             say(json.dumps(row, ensure_ascii=False))
             return 0
         say(f"{model.manifest.name} ({', '.join(model.modes)}), median of {options.frames} frames:")
-        say(f"  temporal transformer {cost.temporal:8.2f} ms")
+        each = f" for each of {pair.readings} readings" if pair.readings > 1 else ""
+        say(f"  temporal transformer {cost.temporal:8.2f} ms{each}")
         if model.layout.dep_q:
             all_ms = cost.codebook * model.layout.dep_q
             say(f"  {model.layout.dep_q:2d} codebooks         {all_ms:8.2f} ms")

@@ -39,6 +39,7 @@ def open_pair(options: argparse.Namespace, side: str = "stt") -> tuple[SpeechPai
         threads=options.threads or config.speech.threads,
         cache_dir=cache_dir(config),
         policy=config.speech.realtime,
+        readings=config.speech.readings,
     )
     if not pair.verdict.keeps_up or pair.verdict.codebooks != pair.model.layout.dep_q:
         warn(pair.verdict.sentence)

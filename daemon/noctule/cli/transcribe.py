@@ -20,7 +20,8 @@ from noctule.config.speech import Speech
 from noctule.lm.codec import Samples
 from noctule.lm.duplex import Duplex
 from noctule.lm.speech_pair import SpeechPair, sampling
-from noctule.lm.stt import EndOfTurn, transcriber
+from noctule.lm.stt import EndOfTurn
+from noctule.lm.stt_beam import transcriber
 from noctule.lm.voice import speaking_conditions
 from noctule.lm.words import Word
 from noctule.voices import WYOMING
@@ -76,7 +77,7 @@ def _ask_engine(wav: WavReader, speech: Speech, as_json: bool) -> int:
 def _hear(pair: SpeechPair, config: Config, frames: Iterator[Samples], tail: float) -> Iterator[Word | EndOfTurn]:
     model = pair.model
     if "stt" in model.modes:
-        listener = transcriber(model, pair.codec, sampling(pair, config.speech), config.speech.seed)
+        listener = transcriber(model, pair.codec, sampling(pair, config.speech), config.speech.seed, pair.readings)
         for frame in frames:
             yield from listener.feed(frame)
         yield from listener.finish()

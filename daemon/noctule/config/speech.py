@@ -28,6 +28,12 @@ class Speech:
         minimum=-1,
         maximum=1,
     )
+    readings: int = key(
+        -1,
+        "Ways to read what was said that are followed at once; 1 is fastest, -1 the package's own number.",
+        minimum=-1,
+        maximum=32,
+    )
     wyoming: str = key("", "Address of the engine that listens: tcp://HOST:PORT or unix://PATH.")
     wyoming_tts: str = key("", "Address of the engine that speaks.")
     language: str = key("", "Language the engine that listens is told, empty to let it choose.")

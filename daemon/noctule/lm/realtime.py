@@ -32,6 +32,13 @@ class FrameCost:
         return self.temporal + self.codebook * codebooks + self.codec
 
 
+def affordable(cost: FrameCost, readings: int, frame_ms: float, margin: float = 0.9) -> int:
+    """How many of so many readings, each with a temporal transformer of its own, fit into a frame; at least one."""
+    if cost.temporal <= 0:
+        return readings
+    return max(1, min(readings, int((frame_ms * margin - cost.codec) / cost.temporal)))
+
+
 @dataclass(frozen=True)
 class Verdict:
     """keeps_up: within the frame and the margin; codebooks: how many to write; sentence: for people."""

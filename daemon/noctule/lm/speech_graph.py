@@ -97,6 +97,15 @@ class Temporal:
         self.position += 1
         return runner.read("hidden"), runner.read("logits").reshape(-1)
 
+    def follow(self, other: Temporal) -> None:
+        """Stand where another conversation of the same model stands: its place and a copy of its KV cache."""
+        if self._index != other._index:
+            self._index = other._index
+            self._runner = self._open(self._index)
+        for name in self._cache_names:
+            self._runner.write(name, other._runner.read(name))
+        self.position = other.position
+
     def extra(self) -> list[Floats]:
         """Logits of the extra heads for the frame just read."""
         return [self._runner.read(name).reshape(-1) for name in self._extra]

@@ -14,12 +14,13 @@ from noctule.config.speech import Speech
 from noctule.errors import ModelError
 from noctule.lm.canary import no_conditions
 from noctule.lm.codec import Codec
-from noctule.lm.realtime import FrameCost, Verdict, judge, median_ms
+from noctule.lm.realtime import FrameCost, Verdict, affordable, judge, median_ms
 from noctule.lm.sampler import Sampling
 from noctule.lm.speech_graph import Temporal
 from noctule.lm.speech_lm import SpeechSampling
 from noctule.lm.speech_model import SpeechModel
 from noctule.lm.streams import ZERO
+from noctule.lm.stt_beam import readings_of
 
 #: frames of the conversation in which the probe measures (about 40 s): a longer one is a little slower still.
 _PROBE_CONTEXT = 512
@@ -27,11 +28,13 @@ _PROBE_CONTEXT = 512
 
 @dataclass
 class SpeechPair:
-    """model and codec, and whether this board keeps up with them. Use as a context manager."""
+    """model and codec, whether this board keeps up with them, and how many readings of what it hears it follows. Use
+    as a context manager."""
 
     model: SpeechModel
     codec: Codec
     verdict: Verdict
+    readings: int = 1
 
     def close(self) -> None:
         self.model.close()
@@ -51,11 +54,13 @@ def load_pair(
     threads: int = 1,
     cache_dir: Path | None = None,
     policy: str = "degrade",
+    readings: int = -1,
 ) -> SpeechPair:
     """Load both packages and probe the board.
 
     codec: its package, by default the one beside the model that the exporter writes (NAME-codec); cache_dir: an
-    existing folder for unpacked weights; policy: see `realtime.judge`. Raises ModelError, and
+    existing folder for unpacked weights; policy: see `realtime.judge`; readings: how many are wanted where the model
+    hears, -1 for the package's number; "degrade" takes as many as the board can follow. Raises ModelError, and
     UnavailableError when the board is too slow and the policy is "refuse".
     """
     beside = find_codec(folder) if codec is None else codec
@@ -68,7 +73,7 @@ def load_pair(
     pair = SpeechPair(model, sound, Verdict(True, model.layout.dep_q, 0.0, ""))
     try:
         check_pair(model, sound)
-        pair.verdict = probe(model, sound, policy)
+        pair.verdict, pair.readings = probe(model, sound, policy, readings)
     except BaseException:
         pair.close()
         raise
@@ -105,15 +110,17 @@ def check_pair(model: SpeechModel, codec: Codec) -> None:
         raise ModelError(f"{where}: the codec has {shape.n_q} codebooks, but the model wants {need}")
 
 
-def probe(model: SpeechModel, codec: Codec, policy: str, frames: int = 9) -> Verdict:
-    """Measure a frame of this pair here and now, and judge it."""
-    return judge(
-        measure(model, codec, frames),
-        model.layout.dep_q,
-        1000.0 / model.layout.frame_rate,
-        policy=policy,
-        droppable=model.modes == ("tts",),
-    )
+def probe(model: SpeechModel, codec: Codec, policy: str, readings: int = -1, frames: int = 9) -> tuple[Verdict, int]:
+    """Measure a frame of this pair here and now, and judge it; and the readings that are followed."""
+    cost, frame_ms = measure(model, codec, frames), 1000.0 / model.layout.frame_rate
+    wanted = readings_of(model, readings) if "stt" in model.modes else 1
+    count = affordable(cost, wanted, frame_ms) if policy == "degrade" else wanted
+    cost = replace(cost, temporal=cost.temporal * count)
+    droppable = model.modes == ("tts",)
+    verdict = judge(cost, model.layout.dep_q, frame_ms, policy=policy, droppable=droppable)
+    if count < wanted:
+        verdict = replace(verdict, sentence=f"{verdict.sentence}; it follows {count} of {wanted} readings")
+    return verdict, count
 
 
 def measure(model: SpeechModel, codec: Codec, frames: int = 9) -> FrameCost:

@@ -8,17 +8,19 @@ each frame, whether the speaker will stay silent: that is the end of a turn.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noctule.errors import ModelError
-from noctule.lm.codec import Codec, Encoder, Samples
-from noctule.lm.speech_lm import SpeechLM, SpeechSampling
-from noctule.lm.speech_model import SpeechModel
+from noctule.lm.codec import Encoder, Samples
+from noctule.lm.speech_lm import SpeechLM
+from noctule.lm.streams import StreamLayout, Tokens
 from noctule.lm.words import Word, WordAssembler
 
 #: silence after the audio beyond the model's delay, so that the last word is written (as the reference: 1 s).
@@ -71,18 +73,32 @@ class SttSettings:
             raise ModelError(f"the manifest's streams.stt cannot be read: {e}") from None
 
 
-class Transcriber:
-    """One listening conversation. `feed` a frame at a time; `finish` when the audio ends."""
+@dataclass(frozen=True)
+class Reading:
+    """One way to read all that was heard since the last reset. share: how likely beside the others, from 0 to 1."""
 
-    def __init__(self, lm: SpeechLM, encoder: Encoder, words: WordAssembler, settings: SttSettings) -> None:
-        if lm.layout.dep_q:
+    words: tuple[Word, ...]
+    share: float
+
+
+class Ear(ABC):
+    """One listening conversation. `feed` a frame at a time; `finish` when the audio ends.
+
+    What listens and writes is the subclass's; here is the order of frames, the silence around the audio and the end
+    of the turn.
+    """
+
+    #: after `finish`: what may have been said, the likeliest first; empty where there is one reading only.
+    readings: tuple[Reading, ...] = ()
+
+    def __init__(self, layout: StreamLayout, encoder: Encoder, settings: SttSettings) -> None:
+        if layout.dep_q:
             raise ModelError("the model also speaks: it is not a speech-to-text model")
-        if encoder.n_q < lm.layout.n_q:
-            raise ModelError(f"the codec has {encoder.n_q} codebooks, but the model hears {lm.layout.n_q}")
-        self._lm, self._encoder, self._words, self._settings = lm, encoder, words, settings
-        self._rate = lm.layout.frame_rate
+        if encoder.n_q < layout.n_q:
+            raise ModelError(f"the codec has {encoder.n_q} codebooks, but the model hears {layout.n_q}")
+        self._layout, self._encoder, self._settings = layout, encoder, settings
+        self._rate = layout.frame_rate
         self._silence = np.zeros(encoder.frame_samples, np.float32)
-        self.reset()
 
     @property
     def hears_turns(self) -> bool:
@@ -91,13 +107,35 @@ class Transcriber:
 
     def reset(self) -> None:
         """Forget everything heard."""
-        self._lm.reset()
         self._encoder.reset()
-        self._words.reset()
         self._frames = 0
-        self._turn_open = False
-        #: probabilities of the text tokens on their way through the delay ring, the next to come out first
-        self._sure: deque[float] = deque(maxlen=self._lm.layout.max_delay + 1)
+        self.readings = ()
+
+    @abstractmethod
+    def _read(self, codes: Tokens) -> list[Word]:
+        """The model reads a frame; what is complete by it."""
+
+    @abstractmethod
+    def _chances(self) -> list[NDArray[np.float32]]:
+        """Probabilities of the extra heads for the frame just read."""
+
+    @property
+    @abstractmethod
+    def _writing(self) -> bool:
+        """Whether a word is being written."""
+
+    @property
+    @abstractmethod
+    def _unended(self) -> bool:
+        """Whether something was said since the last end of a turn."""
+
+    @abstractmethod
+    def _ended(self) -> None:
+        """The end of the turn was said."""
+
+    @abstractmethod
+    def _rest(self) -> list[Word]:
+        """The audio has ended: the words that were still open."""
 
     def feed(self, pcm: Samples) -> list[Word | EndOfTurn]:
         """One frame of audio, float32 [frame_samples] in [-1, 1] → what was completed by it."""
@@ -116,48 +154,78 @@ class Transcriber:
             most = round((self._settings.delay + _TAIL_SECONDS - quiet) * self._rate)
             least = round((self._settings.delay + _MARGIN_SECONDS - quiet) * self._rate)
             for given in range(most):
-                if quiet > 0 and given >= least and not self._words.open:
+                if quiet > 0 and given >= least and not self._writing:
                     break  # all that was said has had its time to be written
                 yield from self._step(self._silence)
-        if (word := self._words.finish()) is not None:
-            yield word
+        rest, readings = self._rest(), self.readings
+        yield from rest
         self.reset()
+        self.readings = readings
 
     def _step(self, pcm: Samples) -> list[Word | EndOfTurn]:
-        codes = self._encoder.step(pcm)[: self._lm.layout.n_q]
+        codes = self._encoder.step(pcm)[: self._layout.n_q]
         if self._frames == 0:
-            self._lm.step(codes)  # reads the initial tokens; what it writes is read back, but says nothing yet
+            self._read(codes)  # reads the initial tokens; what it writes is read back, but says nothing yet
         self._frames += 1
-        frame = self._lm.step(codes)
-        self._sure.append(self._lm.text_probability())
-        if frame is None:
-            return []
-        heard: list[Word | EndOfTurn] = []
-        behind = self._lm.layout.max_delay
-        if (word := self._words.feed(int(frame[0]), self._frames - behind, self._sure[0])) is not None:
-            heard.append(word)
-            self._turn_open = True
+        heard: list[Word | EndOfTurn] = [*self._read(codes)]
         heard += self._turn()
         return heard
 
     def _turn(self) -> list[Word | EndOfTurn]:
         settings = self._settings
-        if settings.turn_head is None or not self._turn_open:
+        if settings.turn_head is None or not self._unended:
             return []
-        probability = float(self._lm.extra_heads()[settings.turn_head][settings.turn_class])
+        probability = float(self._chances()[settings.turn_head][settings.turn_class])
         if probability < settings.turn_threshold:
             return []
-        self._turn_open = False  # said once, until the next word
+        self._ended()  # said once, until the next word
         at = max(0.0, self._frames / self._rate - settings.prefix)
         return [EndOfTurn(at, probability)]
 
 
-def transcriber(
-    model: SpeechModel, codec: Codec, sampling: SpeechSampling | None = None, seed: int = 0
-) -> Transcriber:
-    """A listening conversation of its own; ModelError when the model is not made for speech to text."""
-    model.require("stt")
-    heads = int((model.settings.get("extra_heads") or {}).get("count", 0))
-    settings = SttSettings.of(model.settings.get("stt") or {}, heads)
-    session = model.session(sampling=sampling, seed=seed)
-    return Transcriber(session, codec.encoder(), model.words(settings.lag), settings)
+class Transcriber(Ear):
+    """Writes one token after another, each drawn as the session's sampling says."""
+
+    def __init__(self, lm: SpeechLM, encoder: Encoder, words: WordAssembler, settings: SttSettings) -> None:
+        super().__init__(lm.layout, encoder, settings)
+        self._lm, self._words = lm, words
+        self.reset()
+
+    def reset(self) -> None:
+        super().reset()
+        self._lm.reset()
+        self._words.reset()
+        self._turn_open = False
+        #: probabilities of the text tokens on their way through the delay ring, the next to come out first
+        self._sure: deque[float] = deque(maxlen=self._layout.max_delay + 1)
+
+    def _read(self, codes: Tokens) -> list[Word]:
+        frame = self._lm.step(codes)
+        if self._frames == 0:
+            return []
+        self._sure.append(self._lm.text_probability())
+        if frame is None:
+            return []
+        word = self._words.feed(int(frame[0]), self._frames - self._layout.max_delay, self._sure[0])
+        if word is None:
+            return []
+        self._turn_open = True
+        return [word]
+
+    def _chances(self) -> list[NDArray[np.float32]]:
+        return self._lm.extra_heads()
+
+    @property
+    def _writing(self) -> bool:
+        return self._words.open
+
+    @property
+    def _unended(self) -> bool:
+        return self._turn_open
+
+    def _ended(self) -> None:
+        self._turn_open = False
+
+    def _rest(self) -> list[Word]:
+        word = self._words.finish()
+        return [] if word is None else [word]

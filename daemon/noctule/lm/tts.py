@@ -8,6 +8,7 @@ prefix: sound of the voice that the model is made to continue. Order and counts 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +97,9 @@ class Utterance:
         aligned frame of tokens."""
         self._settings = settings
         self.feed = TextFeed(settings.rules, entries, complete=complete)
-        hooks = Hooks(text=self._text, audio=self._audio, frame=on_frame)
+        # A cycle would keep the caches of every answer until the collector looks for cycles: hours, in a daemon.
+        me = weakref.proxy(self)
+        hooks = Hooks(text=lambda token: me._text(token), audio=lambda tokens: me._audio(tokens), frame=on_frame)
         self._lm = model.session(
             sampling=sampling, seed=seed, hooks=hooks, conditions=conditions, codebooks=codebooks
         )

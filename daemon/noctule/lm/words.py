@@ -9,6 +9,7 @@ times, and `moshi/models/tts.py` for what a script may hold.
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -95,6 +96,12 @@ class WordAssembler:
     def finish(self) -> Word | None:
         """The word still open at the end of the audio."""
         return self._close()
+
+    def branch(self) -> WordAssembler:
+        """One that stands where this one stands and goes its own way."""
+        other = copy.copy(self)
+        other._pieces, other._sure = list(self._pieces), list(self._sure)
+        return other
 
     def _close(self) -> Word | None:
         if not self._pieces:
