@@ -21,6 +21,8 @@ LEAST_DISTANCE = 1.0
 #: the distance that one phone dropped or put in makes: near, but another word ('okay abu').
 _ONE_GAP = 0.75
 
+Ways = Sequence[Sequence[Phones]]
+
 
 def _word(phones: Sequence[str]) -> Word:
     return Word(phonemes.respell(phones), tuple(phones))
@@ -62,26 +64,24 @@ def _other_beginning(word: Phones, rng: random.Random) -> list[str]:
 
 
 def _with_other_part(
-    words: Sequence[Phones], spelling: Sequence[str], ending: bool, rng: random.Random
+    words: Sequence[Phones], spelling: Sequence[str], ways: Ways, ending: bool, rng: random.Random
 ) -> tuple[Word, ...]:
     """The phrase with one word that only begins (`ending`: its end is another) or ends like the right one."""
-    flat = [phone for word in words for phone in word]
     for _ in range(20):
         # The end of the phrase is what is said last and decides most; so its last word twice as often.
         at = max(rng.randrange(len(words)), rng.randrange(len(words)))
         made = (_other_end if ending else _other_beginning)(words[at], rng)
         whole = [phone for i, word in enumerate(words) for phone in (made if i == at else word)]
-        if phonemes.distance(whole, flat) >= LEAST_DISTANCE:
+        if phonemes.gap(whole, ways) >= LEAST_DISTANCE:
             break
     return tuple(_word(made) if i == at else _right(words, spelling, i, rng) for i in range(len(words)))
 
 
-def _edit(words: Sequence[Phones], need: float, rng: random.Random) -> list[Phones]:
+def _edit(words: Sequence[Phones], ways: Ways, need: float, rng: random.Random) -> list[Phones]:
     """Change, drop or insert phones until the weighted distance reaches `need`."""
     edited = [list(word) for word in words]
-    flat = [phone for word in words for phone in word]
     for _ in range(60):
-        if phonemes.distance([p for word in edited for p in word], flat) >= need:
+        if phonemes.gap([p for word in edited for p in word], ways) >= need:
             break
         word = rng.choice([item for item in edited if item])
         at = rng.randrange(len(word))
@@ -105,12 +105,14 @@ def random_confusable(
     close: Sequence[str],
     rng: random.Random,
     spelling: Sequence[str] = (),
+    readings: Ways = (),
 ) -> tuple[Word, ...]:
     """One utterance that is not the phrase.
 
     `close` are real words that sound like one of the phrase's; `spelling` is the phrase word by word, used where
-    it has as many words as are spoken.
+    it has as many words as are spoken; `readings` are other ways to read the phrase, no confusables either.
     """
+    ways = (words, *readings)
     kind, many = rng.random(), len(words) > 1
 
     def other() -> Word:
@@ -136,11 +138,11 @@ def random_confusable(
     if close and kind < 0.45:
         return tuple(Word(rng.choice(close)) for _ in range(max(2, len(words))))
     if kind < 0.62:
-        return _with_other_part(words, spelling, True, rng)
+        return _with_other_part(words, spelling, ways, True, rng)
     if kind < 0.74:
-        return _with_other_part(words, spelling, False, rng)
+        return _with_other_part(words, spelling, ways, False, rng)
     need = rng.choice((_ONE_GAP, LEAST_DISTANCE, LEAST_DISTANCE, LEAST_DISTANCE, 1.5, 2.0, 3.0))
-    edited = _edit(words, need, rng)
+    edited = _edit(words, ways, need, rng)
     return tuple(
         _right(words, spelling, index, rng) if word == tuple(words[index]) else _word(word)
         for index, word in enumerate(edited)
@@ -175,24 +177,26 @@ def kin_words(words: Sequence[Phones], known: dict[str, Phones], count: int) -> 
 
 
 def near_texts(
-    phrase: str, words: Sequence[Phones], known: dict[str, Phones], nearest: Sequence[str], count: int = 20
+    phrase: str, ways: Ways, known: dict[str, Phones], nearest: Sequence[str], count: int = 20
 ) -> list[str]:
     """What calibration counts as near: `nearest` (of `ranked`), and each word's kin in its place, `count` a word.
 
-    Without the phrases that the acceptance test holds out.
+    `ways`: the readings of the phrase. Without the phrases that the acceptance test holds out.
     """
-    parts = phrase.lower().split()
+    parts, words = phrase.lower().split(), ways[0]
     texts = list(nearest)
     if len(parts) == len(words):
         for at, word in enumerate(words):
-            kin = kin_words([word], known, 10_000)
+            others = [[way[at]] for way in ways]
+            kin = [item for item in kin_words([word], known, 10_000)
+                   if phonemes.gap(known[item], others) >= LEAST_DISTANCE]  # fmt: skip
             texts += [" ".join([*parts[:at], other, *parts[at + 1 :]]) for other in kin[:: max(1, len(kin) // count)]]
     return [text for text in dict.fromkeys(texts) if text.lower() not in held_out()]
 
 
-def ranked(phrase: str, words: Sequence[Phones], known: dict[str, Phones], count: int) -> list[tuple[str, float]]:
-    """Nearest utterances made of real words, with their distance, for the report's table."""
-    flat = [phone for word in words for phone in word]
+def ranked(phrase: str, ways: Ways, known: dict[str, Phones], count: int) -> list[tuple[str, float]]:
+    """Nearest utterances made of real words, with their distance to the nearest reading, for the report's table."""
+    words = ways[0]
     parts = phrase.lower().split()
     out: dict[str, float] = {}
     candidates = close_words(words, known, 60)
@@ -201,9 +205,9 @@ def ranked(phrase: str, words: Sequence[Phones], known: dict[str, Phones], count
             text = " ".join([*parts[:index], spelling, *parts[index + 1 :]])
             if len(parts) == len(words):
                 said = [p for i, word in enumerate(words) for p in (known[spelling] if i == index else word)]
-                gap = phonemes.distance(said, flat)
+                gap = phonemes.gap(said, ways)
             else:
-                gap = phonemes.distance(known[spelling], flat)
+                gap = phonemes.gap(known[spelling], ways)
             if gap >= LEAST_DISTANCE:
                 out[text] = gap
     return sorted(out.items(), key=lambda item: (item[1], item[0]))[:count]

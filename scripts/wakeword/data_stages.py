@@ -32,18 +32,21 @@ class Phrase:
     ranked: tuple[tuple[str, float], ...]
     #: utterances of real words that calibration must mostly refuse.
     near: tuple[str, ...] = ()
+    #: other ways to read it than `words`.
+    readings: tuple[tuple[Phones, ...], ...] = ()
 
 
 def study(settings: Settings) -> Phrase:
     """Pronunciation and neighbours of the phrase."""
     words = tuple(phonemes.pronounce(settings.phrase, settings.language))
     known = phonemes.pronounce_many(corpus.vocabulary(), settings.language)
+    ways = phonemes.readings(words, settings.phrase.split(), corpus.vocabulary())
     close = tuple(
         dict.fromkeys([*confusables.close_words(words, known, 60), *confusables.kin_words(words, known, 60)])
     )
-    ranked = tuple(confusables.ranked(settings.phrase, words, known, 24))
-    near = confusables.near_texts(settings.phrase, words, known, [text for text, _ in ranked])
-    return Phrase(words, (settings.phrase, *settings.spellings), close, ranked, tuple(near))
+    ranked = tuple(confusables.ranked(settings.phrase, ways, known, 24))
+    near = confusables.near_texts(settings.phrase, ways, known, [text for text, _ in ranked])
+    return Phrase(words, (settings.phrase, *settings.spellings), close, ranked, tuple(near), tuple(ways[1:]))
 
 
 def speech_chunks(
@@ -54,7 +57,8 @@ def speech_chunks(
     Half of all clips come from espeak's many voices, half from whatever else there is: engine variety is worth more
     than anything else (FACTS §5).
     """
-    base = SpeechSpec("P", (), 0, 0, phrase.spellings, phrase.words, phrase.close, "train")
+    base = SpeechSpec("P", (), 0, 0, phrase.spellings, phrase.words, phrase.close, "train",
+                      readings=phrase.readings)  # fmt: skip
     out: dict[str, list[Chunk]] = {}
     for kind, count in counts.items():
         groups = [(plan.train_espeak, 0.5 if plan.train_others else 1.0), (plan.train_others, 0.5)]

@@ -7,7 +7,7 @@ cover English; a mnemonic they do not know counts as its own class, so other lan
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cache
 
 from .engines import espeak
@@ -44,6 +44,10 @@ def bare(phone: str) -> str:
 
 def is_vowel(phone: str) -> bool:
     return bare(phone)[:1] in set("aAeEiIoO0uUV3@") if bare(phone) else False
+
+
+#: vowels that no stress falls on.
+_SWALLOWED = frozenset({"@", "3", "I2", "i", "a#", "@L", "@2", "@5"})
 
 
 @cache
@@ -91,6 +95,37 @@ def distance(left: Sequence[str], right: Sequence[str]) -> float:
             cost = 0.0 if x == y else 0.5 if y in near(x) else 1.0
             previous, row[j] = row[j], min(previous + cost, row[j] + 0.75, row[j - 1] + 0.75)
     return row[-1]
+
+
+def readings(words: Sequence[Phones], spelling: Sequence[str], ordinary: Container[str]) -> list[tuple[Phones, ...]]:
+    """The ways in which people may read the phrase, `words` first.
+
+    A made-up word has no stress that everybody knows: whoever stresses another syllable swallows the vowel of this
+    one ("nabu" as n'A:bu: or n@b'u:, "noctule" as n'0ktju:l or n@ktj'u:l). A vowel at the end of a word stays.
+    `ordinary`: words that everybody reads alike.
+    """
+    base = tuple(tuple(word) for word in words)
+    out = [base]
+    if len(spelling) != len(words):
+        return out
+    for at, (word, letters) in enumerate(zip(words, spelling, strict=True)):
+        vowels = [index for index, phone in enumerate(word) if is_vowel(phone) and bare(phone) not in _SWALLOWED]
+        if letters.lower() in ordinary or letters.lower() in _COMMON:
+            continue
+        for stressed in vowels:
+            said = [bare(phone) if is_vowel(phone) else phone for phone in word]
+            for index in vowels:
+                plain = bare(word[index])
+                swallowed = index != stressed and index != len(word) - 1
+                said[index] = "@" if swallowed else f"'{plain}" if index == stressed else plain
+            if distance(said, word) >= 0.5:
+                out.append((*base[:at], tuple(said), *base[at + 1 :]))
+    return list(dict.fromkeys(out))
+
+
+def gap(said: Sequence[str], ways: Sequence[Sequence[Phones]]) -> float:
+    """Distance to the nearest reading of the phrase."""
+    return min(distance(said, [phone for word in way for phone in word]) for way in ways)
 
 
 def respell(phones: Sequence[str]) -> str:

@@ -22,6 +22,8 @@ from .signal import RATE, trim
 
 #: nothing said by a working voice is shorter (s) or longer than this.
 _SHORTEST, _LONGEST = 0.08, 14.0
+#: engines that say phonemes, and how often they read the phrase in another way than espeak does.
+_SAY_PHONES, _READ_OTHERWISE = frozenset({"espeak", "flite"}), 0.3
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class SpeechSpec:
     part: str
     #: exact texts to say in turn instead of choosing by `kind`.
     texts: tuple[str, ...] = ()
+    #: other ways to read the phrase than `words`.
+    readings: tuple[tuple[Phones, ...], ...] = ()
 
 
 def say_chunk(spec: SpeechSpec) -> Arrays:
@@ -83,16 +87,26 @@ def _choose(spec: SpeechSpec, engine: str, index: int, choose: random.Random) ->
     if spec.texts:
         return spelled(spec.texts[index % len(spec.texts)])
     if spec.kind == "P":
+        if spec.readings and engine in _SAY_PHONES and choose.random() < _READ_OTHERWISE:
+            return _read(spec, choose.choice(spec.readings))
         if engine == "espeak" and choose.random() < 0.3:
             return tuple(Word("", word) for word in spec.words)
         return spelled(choose.choice(spec.spellings))
     if spec.kind == "C":
         letters = spec.spellings[0].split()
         while True:
-            said = confusables.random_confusable(spec.words, corpus.vocabulary(), spec.close, choose, letters)
+            said = confusables.random_confusable(spec.words, corpus.vocabulary(), spec.close, choose, letters,
+                                                 spec.readings)  # fmt: skip
             if " ".join(word.text for word in said).lower() not in held_out():
                 return said
     return spelled(corpus.sentence(spec.part, choose))
+
+
+def _read(spec: SpeechSpec, reading: Sequence[Phones]) -> tuple[Word, ...]:
+    """The phrase in another reading: by its letters, except the words that are read otherwise."""
+    letters = spec.spellings[0].split()
+    told = zip(letters, spec.words, reading, strict=True)
+    return tuple(Word(text) if said == usual else Word(text, said) for text, usual, said in told)
 
 
 def _usable(audio: Audio | None) -> Audio | None:
