@@ -138,14 +138,6 @@ def test_the_loss_rewards_the_right_moment() -> None:
     assert loss_of(-right, end, near)[0] < loss_of(-right, end, common)[0], "a confusable counts less"
 
 
-def test_the_shift_can_be_set_by_near_phrases() -> None:
-    network = trained_looking()
-    clips = [features(600, seed) for seed in range(20)]
-    shift = export.near_shift(network, clips, 0.2)
-    best = [export.window_means(export.float_logits(network, clip), shift).max() for clip in clips]
-    assert sum(value > export.AIM for value in best) == 4
-
-
 def test_confusables_stand_where_the_phrase_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said only in rows, they taught the network that what follows a silence is the phrase."""
     rng = np.random.default_rng(0)

@@ -44,3 +44,15 @@ def test_flite_phones(phones: tuple[str, ...], said: str) -> None:
 @pytest.mark.parametrize("phones", [(), ("n", "b"), ("n", "y:")])
 def test_what_flite_has_no_phones_for_is_left_to_the_spelling(phones: tuple[str, ...]) -> None:
     assert arpabet(phones) is None
+
+
+READ = (("oU", "k", "'eI"), ("n", "@", "b", "'u:"))
+PHRASE = (("oU", "k", "'eI"), ("n", "'A:", "b", "u:"))
+
+
+@pytest.mark.parametrize("engine", ["espeak", "flite", "rhvoice"])
+def test_engines_that_say_phonemes_read_the_phrase_in_every_way(engine: str) -> None:
+    spec = speech.SpeechSpec("P", (), 1, 1, ("okay nabu",), PHRASE, (), "train", readings=(READ,))
+    said = [speech._choose(spec, engine, 0, random.Random(seed)) for seed in range(200)]
+    otherwise = [words for words in said if words == (Word("okay"), Word("nabu", READ[1]))]
+    assert len(otherwise) == 0 if engine == "rhvoice" else 40 < len(otherwise) < 80

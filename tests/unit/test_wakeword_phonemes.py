@@ -48,6 +48,53 @@ def test_a_good_phrase_has_no_warning() -> None:
     assert phonemes.warnings("hey noctule", WORDS) == []
 
 
+NABU = [("oU", "k", "'eI"), ("n", "'A:", "b", "u:")]
+SWALLOWED = (NABU[0], ("n", "@", "b", "'u:"))
+
+
+def test_a_made_up_word_may_be_stressed_elsewhere() -> None:
+    assert phonemes.readings(NABU, ["okay", "nabu"], ()) == [tuple(NABU), SWALLOWED]
+
+
+@pytest.mark.parametrize(
+    ("words", "spelling", "ordinary"),
+    [
+        (NABU, ["okay", "nabu"], {"nabu"}),  # everybody reads it alike
+        (NABU, ["okaynabu"], ()),  # which letters are which word is not known
+        ([("h", "'eI"), ("n", "'0", "k", "tS", "@", "l")], ["hey", "noctule"], ()),  # nothing left to swallow
+        ([("oU", "k", "'eI")], ["Okay"], ()),  # an everyday word
+    ],
+)
+def test_one_reading_is_enough(words: list[tuple[str, ...]], spelling: list[str], ordinary: set[str]) -> None:
+    assert phonemes.readings(words, spelling, ordinary) == [tuple(words)]
+
+
+def test_the_gap_is_to_the_nearest_reading() -> None:
+    said = ["oU", "k", "eI", "n", "@", "b", "u:"]
+    assert phonemes.gap(said, [NABU]) == 1.0
+    assert phonemes.gap(said, [NABU, SWALLOWED]) == 0
+    assert phonemes.gap([*said, "t"], [NABU, SWALLOWED]) == 0.75
+
+
+def test_a_reading_is_no_confusable() -> None:
+    rng, met = random.Random(5), 0
+    for _ in range(3000):
+        said = confusables.random_confusable(NABU, ["table"], ["nab"], rng, (), [SWALLOWED])
+        if len(said) == 2 and all(word.phones for word in said):
+            phones = [phone for word in said for phone in word.phones]
+            met += phonemes.distance(phones, [p for word in NABU for p in word]) <= 1
+            assert phonemes.gap(phones, [SWALLOWED]) >= 0.75
+    assert met > 100, "the nearest ones were not drawn"
+
+
+def test_near_texts_leave_readings_out() -> None:
+    known = {"nuboo": ("n", "@", "b", "'u:"), "nab": ("n", "'a", "b"), "okra": ("'oU", "k", "r", "@")}
+    ways = [tuple(NABU), SWALLOWED]
+    assert "okay nuboo" in confusables.near_texts("okay nabu", ways[:1], known, [])
+    assert "okay nuboo" not in confusables.near_texts("okay nabu", ways, known, [])
+    assert "okay nab" in confusables.near_texts("okay nabu", ways, known, [])
+
+
 def test_confusables_are_never_the_phrase() -> None:
     rng = random.Random(3)
     for _ in range(400):
@@ -62,7 +109,7 @@ def test_confusables_are_never_the_phrase() -> None:
 def test_edited_confusables_are_far_enough() -> None:
     rng = random.Random(5)
     for need in (1.0, 2.0, 3.0):
-        edited = confusables._edit(WORDS, need, rng)
+        edited = confusables._edit(WORDS, [WORDS], need, rng)
         assert phonemes.distance([p for word in edited for p in word], FLAT) >= need
 
 
@@ -80,7 +127,7 @@ def test_a_right_word_is_said_as_the_phrase_says_it() -> None:
 def test_made_up_parts_share_a_beginning_or_an_end_with_the_phrase(ending: bool) -> None:
     rng = random.Random(11)
     for _ in range(200):
-        said = confusables._with_other_part(WORDS, ("hey", "noctule"), ending, rng)
+        said = confusables._with_other_part(WORDS, ("hey", "noctule"), [WORDS], ending, rng)
         (at,) = (index for index, word in enumerate(said) if word.phones and word.phones != WORDS[index])
         side = 0 if ending else -1
         assert said[at].phones[side] == WORDS[at][side]
@@ -97,18 +144,18 @@ def test_kin_words_begin_or_end_alike() -> None:
 
 def test_near_texts_leave_out_what_the_acceptance_test_says() -> None:
     known = {"knock": ("n", "'0", "k"), "nail": ("n", "'eI", "l"), "here": ("h", "'i@"), "hay": ("h", "'eI")}
-    texts = confusables.near_texts("hey noctule", WORDS, known, ["hey knock", "day noctule"])
+    texts = confusables.near_texts("hey noctule", [WORDS], known, ["hey knock", "day noctule"])
     assert texts[0] == "day noctule"
     assert "hey nail" in texts
     assert "here noctule" in texts
     assert "hey knock" not in texts
-    assert confusables.near_texts("heynoctule", WORDS, known, ["hay"]) == ["hay"]
+    assert confusables.near_texts("heynoctule", [WORDS], known, ["hay"]) == ["hay"]
 
 
 def test_close_words_are_ranked_and_leave_out_the_word_itself() -> None:
     known = {"hay": ("h", "'eI"), "knock": ("n", "'0", "k"), "day": ("d", "'eI"), "umbrella": ("V", "m", "b", "r")}
     assert confusables.close_words(WORDS, known, 2) == ["knock", "day"]
-    ranked = confusables.ranked("hey noctule", WORDS, known, 10)
+    ranked = confusables.ranked("hey noctule", [WORDS], known, 10)
     assert ranked[0] == ("day noctule", 1.0)
     assert all(gap >= confusables.LEAST_DISTANCE for _, gap in ranked)
 
