@@ -1,7 +1,7 @@
 """Stage `features`: clips become 5 s scenes (voice changed, placed, echoed, drowned in noise) and then features.
 
 The recipe, per scene: the voice is varied (speed, formants, a vocoder) five times in six; half are put in a room
-and through an equaliser; a fifth stays clean, the others get noise at -4 … 60 dB, most of it people talking at
+and through an equaliser; a fifth stays clean (of phrases and confusables a third), the others get noise at -4 … 60 dB, most of it people talking at
 -4 … 14 dB, where detectors lose the phrase; the level is -46 … -12 dBFS, some are clipped. A scene's kind: P phrase,
 C confusables, N speech, Z noise alone, U the user's own negatives.
 
@@ -30,6 +30,8 @@ from .speech import Bank
 SCENE = 5 * RATE
 #: ranges (dB) that a noisy scene's ratio of speech to noise is drawn from: loud noise, usual, hardly any.
 _SNR = ((-4.0, 14.0), (14.0, 30.0), (30.0, 60.0))
+#: share of scenes with noise: of phrases and confusables fewer, else phrases are missed where nothing drowns them.
+_NOISY, _NOISY_ALONE = 0.8, 0.66
 #: share of clips that are said by nobody's voice.
 _NOBODY = 0.3
 #: share of confusable scenes with one confusable, placed as the phrase is; the others are full of them.
@@ -155,15 +157,17 @@ def place_others(clips: Sequence[Audio], gaps: tuple[float, float], rng: np.rand
     return scene
 
 
-def dress(scene: Audio, scenery: Scenery, rng: np.random.Generator, alone: bool = False) -> NDArray[np.int16]:
-    """Room, colour, noise, level, clipping; `alone`: the scene is noise only."""
+def dress(
+    scene: Audio, scenery: Scenery, rng: np.random.Generator, alone: bool = False, noisy: float = _NOISY
+) -> NDArray[np.int16]:
+    """Room, colour, noise, level, clipping; `alone`: the scene is noise only; `noisy`: chance of noise else."""
     if not alone and rng.random() < 0.55:
         if rng.random() < 0.8:
             scene = signal.convolve(scene, scenery.rooms[rng.integers(len(scenery.rooms))])
         scene = signal.convolve(scene, scenery.filters[rng.integers(len(scenery.filters))])
     spoken = scene[np.abs(scene) > 1e-6]
     scene = scene / (float(spoken.std()) + 1e-9 if len(spoken) > 100 else 1.0)
-    if alone or rng.random() < 0.8:
+    if alone or rng.random() < noisy:
         low, high = _SNR[int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
         snr = rng.uniform(low, high)
         scene = scene + scenery.noise(rng) * np.float32(1.0 if alone else 10 ** (-snr / 20))
@@ -202,7 +206,8 @@ def make_scenes(spec: SceneSpec) -> Arrays:
                 length += len(clips[-1]) + RATE // 5
                 at += 1
             scene = place_others(clips, (0.35, 0.8) if spec.kind == "C" else (0.05, 0.5), rng)
-        sound = dress(scene, scenery, rng, alone=spec.kind == "Z")
+        noisy = _NOISY_ALONE if spec.kind in "PC" else _NOISY
+        sound = dress(scene, scenery, rng, spec.kind == "Z", noisy)
         front.reset()
         out.append(front.push(sound)[-FRAMES:])
         ends.append(end)
