@@ -1,9 +1,9 @@
 """Stage `features`: clips become 5 s scenes (voice changed, placed, echoed, drowned in noise) and then features.
 
 The recipe, per scene: the voice is varied (speed, formants, a vocoder) five times in six; half are put in a room
-and through an equaliser; a fifth stays clean (of phrases and confusables a third), the others get noise at -4 … 60 dB, most of it people talking at
--4 … 14 dB, where detectors lose the phrase; the level is -46 … -12 dBFS, some are clipped. A scene's kind: P phrase,
-C confusables, N speech, Z noise alone, U the user's own negatives.
+and through an equaliser; a fifth stays clean (of phrases and confusables a third), the others get noise at
+-4 … 60 dB, most of it people talking at -4 … 14 dB, where detectors lose the phrase; the level is -46 … -12 dBFS,
+some are clipped. A scene's kind: P phrase, C confusables, N speech, Z noise alone, U the user's own negatives.
 
 Confusables and the phrase differ in nothing but what is said. When confusables came only in rows, the network took
 whatever is said after a silence for the phrase (of the confusables it refused in rows it accepted six in ten said
