@@ -38,9 +38,10 @@ class Phrase:
 
 def study(settings: Settings) -> Phrase:
     """Pronunciation and neighbours of the phrase."""
-    words = tuple(phonemes.pronounce(settings.phrase, settings.language))
-    known = phonemes.pronounce_many(corpus.vocabulary(), settings.language)
-    ways = phonemes.readings(words, settings.phrase.split(), corpus.vocabulary())
+    vocabulary = corpus.vocabulary()
+    ways = phonemes.heard_readings(settings.phrase, settings.language, vocabulary)
+    words = ways[0]
+    known = phonemes.pronounce_many(vocabulary, settings.language)
     close = tuple(
         dict.fromkeys([*confusables.close_words(words, known, 60), *confusables.kin_words(words, known, 60)])
     )

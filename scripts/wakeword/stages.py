@@ -63,7 +63,8 @@ def build(settings: Settings, tools: dict[str, str], voices: Voices, command: Se
     for folder in (folders.own, folders.common):
         folder.mkdir(parents=True, exist_ok=True)
     phrase = study(settings)
-    say(f"'{settings.phrase}' is said " + " ".join("".join(word) for word in phrase.words)
+    said = " or ".join(" ".join("".join(word) for word in way) for way in (phrase.words, *phrase.readings))
+    say(f"'{settings.phrase}' is said {said}"
         + f"; voices: {describe(voices)}; work is kept in {folders.own}")  # fmt: skip
     warnings = phonemes.warnings(settings.phrase, phrase.words)
     for text in [*warnings, *([plan.calibration_note] if plan.calibration_note else [])]:
