@@ -65,7 +65,7 @@ def build(settings: Settings, tools: dict[str, str], voices: Voices, command: Se
     phrase = study(settings)
     said = " or ".join(" ".join("".join(word) for word in way) for way in (phrase.words, *phrase.readings))
     say(f"'{settings.phrase}' is said {said}"
-        + f"; voices: {describe(voices)}; work is kept in {folders.own}")  # fmt: skip
+         f"; voices: {describe(voices)}; work is kept in {folders.own}")  # fmt: skip
     warnings = phonemes.warnings(settings.phrase, phrase.words)
     for text in [*warnings, *([plan.calibration_note] if plan.calibration_note else [])]:
         say(f"warning: {text}")
