@@ -20,7 +20,7 @@ from .settings import Plan, Settings
 from .testdata import TestAudio, TestPlan, make_test_audio
 
 #: mean recall (all conditions) that being sure of the rate may cost.
-SURE_SPENT = 0.1
+SURE_SPENT = 0.15
 #: share of near phrases that may wake it, and mean recall that refusing the others may cost.
 NEAR_SHARE, RECALL_SPENT = 0.3, 0.06
 

@@ -39,8 +39,8 @@ class Phrase:
 def study(settings: Settings) -> Phrase:
     """Pronunciation and neighbours of the phrase."""
     vocabulary = corpus.vocabulary()
-    ways = phonemes.heard_readings(settings.phrase, settings.language, vocabulary)
-    words = ways[0]
+    words = tuple(phonemes.pronounce(settings.phrase, settings.language))
+    ways = phonemes.readings(words, settings.phrase.split(), vocabulary)
     known = phonemes.pronounce_many(vocabulary, settings.language)
     close = tuple(
         dict.fromkeys([*confusables.close_words(words, known, 60), *confusables.kin_words(words, known, 60)])

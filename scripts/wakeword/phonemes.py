@@ -123,17 +123,6 @@ def readings(words: Sequence[Phones], spelling: Sequence[str], ordinary: Contain
     return list(dict.fromkeys(out))
 
 
-def heard_readings(phrase: str, language: str, ordinary: Container[str]) -> list[tuple[Phones, ...]]:
-    """`readings` of the phrase as espeak says it, then those of its other accents that are a whole phone away."""
-    spelling = phrase.split()
-    out = readings(pronounce(phrase, language), spelling, ordinary)
-    for accent in espeak.accents(language):
-        for way in readings(pronounce(phrase, accent), spelling, ordinary):
-            if len(way) == len(out[0]) and gap([phone for word in way for phone in word], out) >= 1.0:
-                out.append(way)
-    return out
-
-
 def gap(said: Sequence[str], ways: Sequence[Sequence[Phones]]) -> float:
     """Distance to the nearest reading of the phrase."""
     return min(distance(said, [phone for word in way for phone in word]) for way in ways)

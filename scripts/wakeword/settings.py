@@ -17,7 +17,7 @@ from pathlib import Path
 
 from noctule.errors import InputError, UnavailableError
 
-from .engines import Voices, espeak, find_voices, pico, rhvoice
+from .engines import Voices, espeak, find_voices, mbrola, pico, rhvoice
 
 #: raised whenever the recipe changes what a seed gives.
 RECIPE = 5
@@ -47,8 +47,8 @@ class Amounts:
     #: the second part, after mining: the last steps of a schedule that is so much longer.
     refine: int = 2300
     refine_schedule: int = 5200
-    negative_hours: float = 5.2
-    phrase_trials: int = 40
+    negative_hours: float = 8.8
+    phrase_trials: int = 56
 
     def scaled(self, effort: float) -> Amounts:
         """More or fewer scenes of the phrase's own, and steps; what phrases share and tests stay as they are."""
@@ -140,14 +140,14 @@ def plan_voices(voices: Voices, language: str, also_train: Sequence[str]) -> Pla
     of = {engine: tuple(n for n in known if n.startswith(engine + ":")) for engine in vars(voices)}
     forced = tuple(name for name in also_train if not name.startswith("espeak:"))
     # One engine alone is a poor guide: its way of saying the phrase may be that of an engine of the training.
-    held = tuple(name for name in of["festival"] + of["pico"] if name not in forced)
+    held = tuple(name for name in of["festival"] + of["pico"] + of["mbrola"] if name not in forced)
     flite, piper = of["flite"], of["rhvoice"] + of["piper"]
     note, train_espeak = "", of["espeak"]
     if held:
         calibrate, others = held, flite + piper
     elif len(flite) > 1 or (flite and piper):
         calibrate, others = flite[-1:], flite[:-1] + piper
-        note = f"neither festival nor pico is installed: calibrated on {flite[-1]}, an engine that training also used"
+        note = f"festival, pico and mbrola are missing: calibrated on {flite[-1]}, an engine that training also used"
     else:
         held = tuple(name for name in train_espeak if re.search(r"\+(klatt\d?|f[1-5]|anika|Andy|steph)$", name))
         calibrate, others = held, flite + piper
@@ -203,7 +203,8 @@ def check_tools(settings: Settings) -> dict[str, str]:
         versions["flite"] = _first_line("flite", "--version", line=-1)
     if shutil.which("festival"):
         versions["festival"] = _first_line("festival", "--version")
-    versions |= {name: "yes" for name, there in (("rhvoice", rhvoice.voices()), ("pico", pico.voices())) if there}
+    more = (("rhvoice", rhvoice.voices()), ("pico", pico.voices()), ("mbrola", mbrola.voices()))
+    versions |= {name: "yes" for name, there in more if there}
     return versions
 
 

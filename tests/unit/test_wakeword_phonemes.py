@@ -69,19 +69,6 @@ def test_one_reading_is_enough(words: list[tuple[str, ...]], spelling: list[str]
     assert phonemes.readings(words, spelling, ordinary) == [tuple(words)]
 
 
-def test_accents_that_read_the_phrase_otherwise_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = {"en": NABU, "rp": [NABU[0], ("n", "'A:", "b", "U")], "us": [NABU[0], ("n", "'eI", "b", "j", "u:")],
-            "joined": [("oU", "k", "'eI", "n", "'A:", "b", "u:")]}  # fmt: skip
-    monkeypatch.setattr(phonemes, "pronounce", lambda phrase, accent: said[accent])
-    monkeypatch.setattr(phonemes.espeak, "accents", lambda language: ("rp", "us", "joined"))
-    found = phonemes.heard_readings("okay nabu", "en", ())
-    assert found == [
-        tuple(NABU),
-        SWALLOWED,
-        (NABU[0], ("n", "'eI", "b", "j", "u:")),  # neither U for u: nor a j more is another word
-    ]
-
-
 def test_the_gap_is_to_the_nearest_reading() -> None:
     said = ["oU", "k", "eI", "n", "@", "b", "u:"]
     assert phonemes.gap(said, [NABU]) == 1.0

@@ -49,6 +49,7 @@ class Voices:
     festival: tuple[str, ...] = ()
     rhvoice: tuple[str, ...] = ()
     pico: tuple[str, ...] = ()
+    mbrola: tuple[str, ...] = ()
     piper: tuple[str, ...] = ()
 
     def all(self) -> list[str]:
@@ -57,7 +58,7 @@ class Voices:
 
 def find_voices(language: str, piper: Sequence[Path] = ()) -> Voices:
     """What is installed. Only espeak-ng and piper speak other languages than English here."""
-    from . import espeak, festival, flite, pico, rhvoice
+    from . import espeak, festival, flite, mbrola, pico, rhvoice
 
     english = language.split("-")[0] == "en"
     return Voices(
@@ -66,6 +67,7 @@ def find_voices(language: str, piper: Sequence[Path] = ()) -> Voices:
         festival=tuple(festival.voices()) if english and shutil.which("festival") else (),
         rhvoice=tuple(rhvoice.voices()) if english else (),
         pico=tuple(pico.voices()) if english else (),
+        mbrola=tuple(mbrola.voices()) if english else (),
         piper=tuple(str(path.resolve()) for path in piper),
     )
 
@@ -92,6 +94,10 @@ def make_engine(name: str) -> Engine:
         from .pico import Pico
 
         return Pico()
+    if name == "mbrola":
+        from .mbrola import Mbrola
+
+        return Mbrola()
     if name == "piper":
         from .piper import Piper
 
