@@ -45,6 +45,13 @@ def test_calibration_takes_a_whole_engine_when_there_is_one() -> None:
     assert all("x/en" not in voice for voice in plan.train_foreign)
 
 
+def test_what_may_only_calibrate_never_trains() -> None:
+    plan = plan_voices(Voices(ESPEAK, FLITE, FESTIVAL, ("bdl",), ("en-US",), ("us1",)), "en", ())
+    only = {"pico:en-US", "mbrola:us1"}
+    assert only <= set(plan.calibrate)
+    assert not only & {*plan.train_espeak, *plan.train_foreign, *plan.train_others}
+
+
 def test_calibration_says_when_it_is_optimistic() -> None:
     plan = plan_voices(Voices(ESPEAK), "en", ())
     assert plan.calibrate == ("espeak:gmw/en-US+f2", "espeak:gmw/en-US+klatt2")
