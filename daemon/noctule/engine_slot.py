@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from noctule.clock import Clock
-from noctule.errors import BusyError, NoctuleError, UnavailableError
+from noctule.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
 from noctule.heap import trim
 from noctule.parts import Part
@@ -119,7 +119,7 @@ class EngineSlot:
         try:
             engine = build(part)
         except NoctuleError as error:
-            outcome.set_exception(error)
+            outcome.set_exception(handed_over(error))
         except Exception as error:  # noqa: BLE001 - a mistake of ours in a thread that nobody joins
             outcome.set_exception(UnavailableError("The language model could not be loaded.", type(error).__name__))
         else:

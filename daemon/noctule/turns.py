@@ -17,7 +17,7 @@ from typing import Any
 
 from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
-from noctule.errors import BusyError, NoctuleError, UnavailableError
+from noctule.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
 from noctule.mouth import Mouth
 from noctule.session import Opening, Session, Utterance
@@ -225,7 +225,7 @@ class Turns:
             announcement.result.set_result(played)
         except NoctuleError as error:
             self._bus.publish("voice.failed", NAME, f"An announcement was not spoken: {error}", 4, code=error.code)
-            announcement.result.set_exception(error)
+            announcement.result.set_exception(handed_over(error))
         finally:
             self.session.done(turn)
         how = "to its end" if played else "not to its end"
