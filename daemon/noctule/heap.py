@@ -6,11 +6,23 @@ the service's heap grew from 83 to 92 MB, of which 13 were free (glibc 2.36, two
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+from collections.abc import Callable
+from functools import cache
+
+
+@cache
+def _malloc_trim() -> Callable[[ctypes.c_size_t], int] | None:
+    """glibc's function (since 2.8), looked up once: each look makes a class that only the garbage collector frees."""
+    try:
+        function: Callable[[ctypes.c_size_t], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return None
+    return function
 
 
 def trim() -> None:
-    """Give back every free page (malloc_trim, glibc since 2.8); nothing where the C library cannot. Milliseconds."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+    """Give back every free page; nothing where the C library cannot. Milliseconds."""
+    function = _malloc_trim()
+    if function is not None:
+        function(ctypes.c_size_t(0))
