@@ -42,6 +42,10 @@ class ModelListening:
         return [*heard, *self._listener.finish(quiet)]
 
     @property
+    def guess(self) -> Sequence[Word]:
+        return self._listener.guess
+
+    @property
     def readings(self) -> Sequence[Reading]:
         return self._listener.readings
 

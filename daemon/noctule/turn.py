@@ -39,7 +39,11 @@ GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
 
 
 class Listening(Protocol):
-    """One command being recognised. readings: after `finish`, what may have been said; empty for one reading only."""
+    """One command being recognised. guess: the likeliest further words, which may be taken back; readings: after
+    `finish`, what may have been said; both empty where there is one reading only."""
+
+    @property
+    def guess(self) -> Sequence[Word]: ...
 
     @property
     def readings(self) -> Sequence[Reading]: ...
@@ -110,6 +114,8 @@ class Turn:
         self._facts: dict[str, Any] = {}
         #: whether the words were told; how sure it was of words that were not sure enough.
         self._told = False
+        #: the command as it was last shown
+        self._shown = ""
         self._unsure: float | None = None
         #: the command's sound, once it has ended; how the turn ended, and where its time went.
         self.utterance: Utterance | None = None
@@ -201,13 +207,13 @@ class Turn:
                 samples, lost = desk.ring.read(position, min(last, position + BLOCK))
                 position += lost + len(samples)
                 if listening is not None:
-                    self._take(command, listening.feed(samples))
+                    self._take(command, listening.feed(samples), listening.guess)
             self.utterance = utterance
             self._ledger.spoke = utterance.spoke
             self._ledger.mark("ended", utterance.ended)
             if listening is not None:
                 desk.expect(REMOTE)
-                self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)))
+                self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
                 desk.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
@@ -215,19 +221,30 @@ class Turn:
             if listening is not None:
                 listening.cancel()
 
-    def _take(self, command: Command, heard: Sequence[Word | EndOfTurn]) -> None:
-        desk, turn = self._desk, self._opening.turn
+    def _take(self, command: Command, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
+        over = False
         for item in heard:
-            if isinstance(item, EndOfTurn):
-                if command.words:
-                    desk.session.end_of_turn(turn)
-            elif command.add(item):
-                self._ledger.mark("words", desk.clock.monotonic(), again=True)
-                facts = {} if item.confidence is None else {"confidence": round(item.confidence, 3)}
-                desk.bus.publish(
-                    "speech.words", NAME, "A word was heard", 7,
-                    turn=turn, words=item.text, text=command.text, count=len(command.words), **facts,
-                )  # fmt: skip
+            over = over or isinstance(item, EndOfTurn)
+            if command.add(item):
+                self._show(command)
+        ahead = command.ahead(guess)
+        self._show(ahead)
+        if over and ahead.words:  # what is left of the wake word is no command yet
+            self._desk.session.end_of_turn(self._opening.turn)
+
+    def _show(self, command: Command) -> None:
+        """Tell how far the command is, when that is news: its last words may be taken back, but fewer are no news."""
+        desk, text = self._desk, command.text
+        if not text or f"{self._shown} ".startswith(f"{text} "):
+            return
+        self._shown = text
+        self._ledger.mark("words", desk.clock.monotonic(), again=True)
+        last = command.words[-1]
+        facts = {} if last.confidence is None else {"confidence": round(last.confidence, 3)}
+        desk.bus.publish(
+            "speech.words", NAME, "A word was heard", 7,
+            turn=self._opening.turn, words=last.text, text=text, count=len(command.words), **facts,
+        )  # fmt: skip
 
     # -- answering -----------------------------------------------------------------------------------------------
 

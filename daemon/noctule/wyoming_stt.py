@@ -44,6 +44,7 @@ def load() -> None:
 class WyomingListening:
     """See turn.Listening. Such an engine gives one reading."""
 
+    guess: Sequence[Word] = ()
     readings: Sequence[Reading] = ()
 
     def __init__(self, uri: str, language: str, timeout: float) -> None:
