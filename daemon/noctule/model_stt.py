@@ -18,7 +18,7 @@ from noctule.resample import Resampler
 
 
 class ModelListening:
-    """See turn.Listening: one command, frame by frame as it comes."""
+    """See recogniser.Listening: one command, frame by frame as it comes."""
 
     def __init__(self, listener: Ear, rate: int, frame: int) -> None:
         self._listener, self._frame = listener, frame
@@ -54,7 +54,7 @@ class ModelListening:
 
 
 class ModelRecogniser:
-    """See turn.Recogniser. pair: loaded, owned from here on; sampling: how its text is drawn; readings: how many are
+    """See recogniser.py. pair: loaded, owned from here on; sampling: how its text is drawn; readings: how many are
     followed at once."""
 
     def __init__(

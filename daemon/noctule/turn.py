@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from noctule.audio.chunk import RATE, Pcm
+from noctule.audio.chunk import RATE
 from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
 from noctule.command import Command, Spoken, Wording
@@ -23,6 +23,7 @@ from noctule.ledger import Ledger
 from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 from noctule.mouth import Mouth
+from noctule.recogniser import Recogniser
 from noctule.saying import Saying
 from noctule.session import Opening, Session, Utterance
 
@@ -36,43 +37,6 @@ BLOCK = RATE // 2
 
 SORRY = "Sorry, I did not catch that."
 GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
-
-
-class Listening(Protocol):
-    """One command being recognised. guess: the likeliest further words, which may be taken back; readings: after
-    `finish`, what may have been said; both empty where there is one reading only."""
-
-    @property
-    def guess(self) -> Sequence[Word]: ...
-
-    @property
-    def readings(self) -> Sequence[Reading]: ...
-
-    def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
-        """Int16 mono 16 kHz → what was completed by it. Raises NoctuleError."""
-
-    def finish(self, quiet: float) -> Sequence[Word | EndOfTurn]:
-        """What is still to come; quiet: seconds of silence at the end of what was fed. Raises NoctuleError."""
-
-    def cancel(self) -> None:
-        """Nobody wants the rest; may be called twice."""
-
-
-class Recogniser(Protocol):
-    """Speech to text."""
-
-    #: a command that is less sure is asked for again, 0 for never.
-    confidence: float
-
-    @property
-    def name(self) -> str:
-        """For `status`."""
-
-    def begin(self) -> Listening:
-        """A new command; the last one is over. Raises NoctuleError."""
-
-    def close(self) -> None:
-        """Free the model."""
 
 
 class Answering(Protocol):

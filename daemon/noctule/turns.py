@@ -20,9 +20,10 @@ from noctule.clock import Clock
 from noctule.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
 from noctule.mouth import Mouth
+from noctule.recogniser import Recogniser
 from noctule.session import Opening, Session, Utterance
 from noctule.supervisor import Job, Part
-from noctule.turn import NAME, NAP, Answering, Desk, Recogniser, Turn
+from noctule.turn import NAME, NAP, Answering, Desk, Turn
 
 #: seconds without work after which the thread counts as frozen; for loading a model; of a look at the queue.
 MAX_AGE, LOAD_LIMIT, PATIENCE = 15.0, 300.0, 1.0
