@@ -25,6 +25,7 @@ from noctule.errors import UnavailableError
 from noctule.events import Bus
 from noctule.governor import Governed, Governor
 from noctule.hands import LOOP_HANDS, hands
+from noctule.heap import set_aside
 from noctule.journal import Journal, notify, watchdog_interval
 from noctule.language import Build, Language, Needs
 from noctule.lock import InstanceLock
@@ -205,6 +206,7 @@ class Service:
             self._news.clear()
         if not ending.done():
             ending.cancel()
+            set_aside()
             self._ready, self._state = True, "ready"
             seconds = self._clock.monotonic() - self._started
             notify(READY=1, STATUS=self.summary())

@@ -67,6 +67,14 @@ class Command:
         self.words.append(item)
         return True
 
+    def ahead(self, guess: Sequence[Word]) -> Command:
+        """The command as it would be if `guess` came true."""
+        other = Command(self._said, self._woken)
+        other.words, other.skipped = list(self.words), self.skipped
+        for word in guess:
+            other.add(word)
+        return other
+
     def _of_the_wake_word(self, word: Word) -> bool:
         if not self._phrase:
             return False

@@ -11,7 +11,6 @@ What an engine is, and whether there is room for two, is its builder's business.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -19,9 +18,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from noctule.clock import Clock
-from noctule.errors import BusyError, NoctuleError, UnavailableError
+from noctule.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
-from noctule.heap import trim
+from noctule.heap import set_aside
 from noctule.parts import Part
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class EngineSlot:
         try:
             engine = build(part)
         except NoctuleError as error:
-            outcome.set_exception(error)
+            outcome.set_exception(handed_over(error))
         except Exception as error:  # noqa: BLE001 - a mistake of ours in a thread that nobody joins
             outcome.set_exception(UnavailableError("The language model could not be loaded.", type(error).__name__))
         else:
@@ -148,14 +147,14 @@ class EngineSlot:
             engine, outcome, seconds = waiting
             self._renew = False
             self._discard()
-            give_back()
+            set_aside()
             self._install(engine, seconds)
             outcome.set_result(self.about)
         elif self._renew:
             self._renew = False
             if self._engine is not None:
                 self._discard()
-                give_back()
+                set_aside()
                 self.ensure(part)
         if self._lean != self._is_lean and isinstance(self._engine, Leanable):
             self._is_lean = self._lean
@@ -185,7 +184,7 @@ class EngineSlot:
             return False
         name = self.about.get("model", "the model")
         self._discard()
-        give_back()
+        set_aside()
         self.about = {**self.about, "loaded": False}
         why = "memory is short" if rest.now else f"nobody asked for {idle:.0f} s"
         self._bus.publish(
@@ -214,9 +213,3 @@ class EngineSlot:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
-
-
-def give_back() -> None:
-    """Return what a model held to the system: its objects refer to each other, and freed pages are kept back."""
-    gc.collect()
-    trim()

@@ -29,6 +29,16 @@ class NoctuleError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
+def handed_over(error: NoctuleError) -> NoctuleError:
+    """The error for another thread's future: without the frames it came through.
+
+    A future keeps its error, the frames of a traceback keep what they worked on, and that often keeps the future: a
+    circle that holds a whole synthesis until the garbage collector's next full round, which may be ten minutes away.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
 class ConfigError(NoctuleError):
     """One or more mistakes in the configuration; exits 78 (EX_CONFIG), which systemd does not restart."""
 

@@ -31,7 +31,7 @@ from noctule.clock import Clock
 from noctule.config.schema_health import Governor as Settings
 from noctule.errors import NoctuleError
 from noctule.events import Bus
-from noctule.heap import trim
+from noctule.heap import tidy
 from noctule.supervisor import Job, Part
 
 NAME = "governor"
@@ -131,7 +131,7 @@ class Governor:
         clock: Clock,
         max_age: float = 15.0,
         changed: Callable[[], None] = lambda: None,
-        give_back: Callable[[], None] = trim,
+        give_back: Callable[[], None] = tidy,
     ) -> None:
         self._settings, self._board, self._bus, self._clock = settings, board, bus, clock
         self._changed, self._trim = changed, give_back

@@ -18,7 +18,7 @@ from noctule.resample import Resampler
 
 
 class ModelListening:
-    """See turn.Listening: one command, frame by frame as it comes."""
+    """See recogniser.Listening: one command, frame by frame as it comes."""
 
     def __init__(self, listener: Ear, rate: int, frame: int) -> None:
         self._listener, self._frame = listener, frame
@@ -42,6 +42,10 @@ class ModelListening:
         return [*heard, *self._listener.finish(quiet)]
 
     @property
+    def guess(self) -> Sequence[Word]:
+        return self._listener.guess
+
+    @property
     def readings(self) -> Sequence[Reading]:
         return self._listener.readings
 
@@ -50,7 +54,7 @@ class ModelListening:
 
 
 class ModelRecogniser:
-    """See turn.Recogniser. pair: loaded, owned from here on; sampling: how its text is drawn; readings: how many are
+    """See recogniser.py. pair: loaded, owned from here on; sampling: how its text is drawn; readings: how many are
     followed at once."""
 
     def __init__(

@@ -21,7 +21,7 @@ from noctule.audio.chime import RATE as CHIME_RATE
 from noctule.audio.chime import chime
 from noctule.audio.speaker import Loudspeaker
 from noctule.clock import Clock
-from noctule.errors import BusyError, NoctuleError, UnavailableError
+from noctule.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
 from noctule.saying import Saying, Synthesis, Synthesizer
 from noctule.supervisor import Job, Part
@@ -162,7 +162,7 @@ class Mouth:
         except NoctuleError as error:
             self._tell(error)
             self._forget(saying)
-            saying.result.set_exception(error)
+            saying.result.set_exception(handed_over(error))
         except BaseException as error:
             self._forget(saying)
             failed = UnavailableError(f"The voice failed ({type(error).__name__}) and is restarted.")

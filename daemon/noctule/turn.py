@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from noctule.audio.chunk import RATE, Pcm
+from noctule.audio.chunk import RATE
 from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
 from noctule.command import Command, Spoken, Wording
@@ -23,6 +23,7 @@ from noctule.ledger import Ledger
 from noctule.lm.stt import EndOfTurn, Reading
 from noctule.lm.words import Word
 from noctule.mouth import Mouth
+from noctule.recogniser import Recogniser
 from noctule.saying import Saying
 from noctule.session import Opening, Session, Utterance
 
@@ -36,39 +37,6 @@ BLOCK = RATE // 2
 
 SORRY = "Sorry, I did not catch that."
 GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
-
-
-class Listening(Protocol):
-    """One command being recognised. readings: after `finish`, what may have been said; empty for one reading only."""
-
-    @property
-    def readings(self) -> Sequence[Reading]: ...
-
-    def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
-        """Int16 mono 16 kHz → what was completed by it. Raises NoctuleError."""
-
-    def finish(self, quiet: float) -> Sequence[Word | EndOfTurn]:
-        """What is still to come; quiet: seconds of silence at the end of what was fed. Raises NoctuleError."""
-
-    def cancel(self) -> None:
-        """Nobody wants the rest; may be called twice."""
-
-
-class Recogniser(Protocol):
-    """Speech to text."""
-
-    #: a command that is less sure is asked for again, 0 for never.
-    confidence: float
-
-    @property
-    def name(self) -> str:
-        """For `status`."""
-
-    def begin(self) -> Listening:
-        """A new command; the last one is over. Raises NoctuleError."""
-
-    def close(self) -> None:
-        """Free the model."""
 
 
 class Answering(Protocol):
@@ -110,6 +78,8 @@ class Turn:
         self._facts: dict[str, Any] = {}
         #: whether the words were told; how sure it was of words that were not sure enough.
         self._told = False
+        #: the command as it was last shown
+        self._shown = ""
         self._unsure: float | None = None
         #: the command's sound, once it has ended; how the turn ended, and where its time went.
         self.utterance: Utterance | None = None
@@ -201,13 +171,13 @@ class Turn:
                 samples, lost = desk.ring.read(position, min(last, position + BLOCK))
                 position += lost + len(samples)
                 if listening is not None:
-                    self._take(command, listening.feed(samples))
+                    self._take(command, listening.feed(samples), listening.guess)
             self.utterance = utterance
             self._ledger.spoke = utterance.spoke
             self._ledger.mark("ended", utterance.ended)
             if listening is not None:
                 desk.expect(REMOTE)
-                self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)))
+                self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
                 desk.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
@@ -215,19 +185,30 @@ class Turn:
             if listening is not None:
                 listening.cancel()
 
-    def _take(self, command: Command, heard: Sequence[Word | EndOfTurn]) -> None:
-        desk, turn = self._desk, self._opening.turn
+    def _take(self, command: Command, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
+        over = False
         for item in heard:
-            if isinstance(item, EndOfTurn):
-                if command.words:
-                    desk.session.end_of_turn(turn)
-            elif command.add(item):
-                self._ledger.mark("words", desk.clock.monotonic(), again=True)
-                facts = {} if item.confidence is None else {"confidence": round(item.confidence, 3)}
-                desk.bus.publish(
-                    "speech.words", NAME, "A word was heard", 7,
-                    turn=turn, words=item.text, text=command.text, count=len(command.words), **facts,
-                )  # fmt: skip
+            over = over or isinstance(item, EndOfTurn)
+            if command.add(item):
+                self._show(command)
+        ahead = command.ahead(guess)
+        self._show(ahead)
+        if over and ahead.words:  # what is left of the wake word is no command yet
+            self._desk.session.end_of_turn(self._opening.turn)
+
+    def _show(self, command: Command) -> None:
+        """Tell how far the command is, when that is news: its last words may be taken back, but fewer are no news."""
+        desk, text = self._desk, command.text
+        if not text or f"{self._shown} ".startswith(f"{text} "):
+            return
+        self._shown = text
+        self._ledger.mark("words", desk.clock.monotonic(), again=True)
+        last = command.words[-1]
+        facts = {} if last.confidence is None else {"confidence": round(last.confidence, 3)}
+        desk.bus.publish(
+            "speech.words", NAME, "A word was heard", 7,
+            turn=self._opening.turn, words=last.text, text=text, count=len(command.words), **facts,
+        )  # fmt: skip
 
     # -- answering -----------------------------------------------------------------------------------------------
 

@@ -17,12 +17,13 @@ from typing import Any
 
 from noctule.audio.ring import SoundRing
 from noctule.clock import Clock
-from noctule.errors import BusyError, NoctuleError, UnavailableError
+from noctule.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
 from noctule.mouth import Mouth
+from noctule.recogniser import Recogniser
 from noctule.session import Opening, Session, Utterance
 from noctule.supervisor import Job, Part
-from noctule.turn import NAME, NAP, Answering, Desk, Recogniser, Turn
+from noctule.turn import NAME, NAP, Answering, Desk, Turn
 
 #: seconds without work after which the thread counts as frozen; for loading a model; of a look at the queue.
 MAX_AGE, LOAD_LIMIT, PATIENCE = 15.0, 300.0, 1.0
@@ -225,7 +226,7 @@ class Turns:
             announcement.result.set_result(played)
         except NoctuleError as error:
             self._bus.publish("voice.failed", NAME, f"An announcement was not spoken: {error}", 4, code=error.code)
-            announcement.result.set_exception(error)
+            announcement.result.set_exception(handed_over(error))
         finally:
             self.session.done(turn)
         how = "to its end" if played else "not to its end"

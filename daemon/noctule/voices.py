@@ -21,8 +21,8 @@ from noctule.manifest import load_manifest
 from noctule.mind import cache_folder, find_model
 from noctule.model_stt import ModelRecogniser
 from noctule.model_tts import ModelSynthesizer, open_speaker
+from noctule.recogniser import Recogniser
 from noctule.saying import Synthesizer
-from noctule.turn import Recogniser
 from noctule.wyoming_stt import WyomingRecogniser
 from noctule.wyoming_tts import WyomingSynthesizer
 

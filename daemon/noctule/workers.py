@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from noctule.clock import Clock
 from noctule.engine_slot import LOAD_LIMIT, NAME, EngineSlot, Facts, Rest
-from noctule.errors import BusyError, CancelledError, NoctuleError, UnavailableError
+from noctule.errors import BusyError, CancelledError, NoctuleError, UnavailableError, handed_over
 from noctule.events import Bus
 from noctule.supervisor import Job, Part
 
@@ -314,6 +314,6 @@ def _settle(future: Future[Mapping[str, Any]], outcome: Mapping[str, Any] | Noct
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(outcome, NoctuleError):
-        future.set_exception(outcome)
+        future.set_exception(handed_over(outcome))
     else:
         future.set_result(outcome)

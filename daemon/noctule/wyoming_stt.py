@@ -42,8 +42,9 @@ def load() -> None:
 
 
 class WyomingListening:
-    """See turn.Listening. Such an engine gives one reading."""
+    """See recogniser.Listening. Such an engine gives one reading."""
 
+    guess: Sequence[Word] = ()
     readings: Sequence[Reading] = ()
 
     def __init__(self, uri: str, language: str, timeout: float) -> None:
@@ -116,7 +117,7 @@ class WyomingListening:
 
 
 class WyomingRecogniser:
-    """See turn.Recogniser. uri: tcp://HOST:PORT or unix://PATH; language: "en", or "" to let the engine choose."""
+    """See recogniser.py. uri: tcp://HOST:PORT or unix://PATH; language: "en", or "" to let the engine choose."""
 
     #: it does not say how sure it is
     confidence = 0.0

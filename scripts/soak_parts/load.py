@@ -52,6 +52,8 @@ class Load:
     rng: random.Random
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    #: answers that were spoken into files
+    spoken: int = 0
 
     def __post_init__(self) -> None:
         self._requests = itertools.cycle(REQUESTS)
@@ -60,7 +62,7 @@ class Load:
         self._plan: list[tuple[float, Callable[[], None]]] = [
             (4, self.ask), (15, self.status), (20, self.snapshot), (7, self.bad_http), (7, self.bad_wyoming),
             (23, self.hangs_up), (31, self.slow), (60, self.reload), (90, self.mute), (120, self.wyoming_wake),
-            (240, self.clip), (300, self.kill_capture),
+            (240, self.clip), (300, self.kill_capture), (60, self.hears_answers),
         ]  # fmt: skip
         now = time.monotonic()
         self._due = [now + every * self.rng.random() for every, _ in self._plan]
@@ -114,6 +116,12 @@ class Load:
 
     def clip(self) -> None:
         self.daemon.client().fetch_with_head("/clip?source=hall&before=1&after=1", "POST")
+
+    def hears_answers(self) -> None:
+        """Takes away what was spoken, so that the run needs no more disk the longer it is."""
+        for answer in (self.daemon.folder / "answers").glob("answer-*.wav"):
+            self.spoken += 1
+            answer.unlink()
 
     def wyoming_wake(self) -> None:
         """The wake word as Home Assistant would send it, and a request."""

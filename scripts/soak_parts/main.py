@@ -184,7 +184,8 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     took = f"{(time.monotonic() - began) / 60:.0f} minutes"
     lines = [f"{what}, {platform.machine()}, {took}; the daemon and its children used {cpu:.1f} % of one core.", ""]
     lines += [*table(samples), "", *verdicts(found), ""]
-    lines += [f"Load: {done}. Wake words heard {count['wake.heard']} of {voice.played} played. {timers}.", ""]
+    heard = f"Wake words heard {count['wake.heard']} of {voice.played} played, {load.spoken} answers spoken"
+    lines += [f"Load: {done}. {heard}. {timers}.", ""]
     lines += [late_threads(samples), ""]
     lines += ["Wrong: " + ("; ".join(wrong) if wrong else "nothing") + "."]
     text = "\n".join(lines) + "\n"

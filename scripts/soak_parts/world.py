@@ -31,8 +31,8 @@ class SoakError(Exception):
 
 
 def configuration(folder: Path, display: str) -> str:
-    """Everything on: ears on a pipe, a watched and an unwatched display, Wyoming, clips of what woke it; small
-    quotas, so that sweeping is part of the load."""
+    """Everything on: ears on a pipe, answers spoken into files, a watched and an unwatched display, Wyoming, clips of
+    what woke it; small quotas, so that sweeping is part of the load."""
     return f"""
 [service]
 state_dir = "{folder}/state"
@@ -42,6 +42,7 @@ socket = "{folder}/control.sock"
 [audio]
 source = "path"
 path = "{folder}/sound"
+output = "file:{folder}/answers"
 [wake]
 save = true
 save_quota = 1

@@ -52,6 +52,8 @@ class Script:
         self.says: list[tuple[float, Word | EndOfTurn]] = []
         self.last: list[Word | EndOfTurn] = []
         self.readings: tuple[Reading, ...] = ()
+        #: seconds of the command -> what is likely from then on
+        self.guesses: list[tuple[float, list[Word]]] = []
         self.error: BaseException | None = None
         self.hold: threading.Event | None = None
         self.fed: list[int] = []
@@ -77,6 +79,11 @@ class Script:
         while self._left and self._left[0][0] * RATE <= self.fed[-1]:
             heard.append(self._left.pop(0)[1])
         return heard
+
+    @property
+    def guess(self) -> Sequence[Word]:
+        likely = [words for at, words in self.guesses if at * RATE <= self.fed[-1]]
+        return likely[-1] if likely else []
 
     def finish(self, quiet: float) -> Sequence[Word | EndOfTurn]:
         self.quiet.append(quiet)

@@ -220,7 +220,18 @@ def test_answers_become_files_whole_or_not_at_all(tmp_path: Path) -> None:
     speaker.write(np.ones(10, np.float32))
     speaker.finish()
     speaker.close()
-    assert [p.name for p in speaker.files] == ["answer-1.wav", "answer-2.wav"]
     assert sorted(p.name for p in (tmp_path / "answers").iterdir()) == ["answer-1.wav", "answer-2.wav"]
-    with WavReader(speaker.files[1]) as reader:
+    assert speaker.latest == tmp_path / "answers" / "answer-2.wav"
+    with WavReader(speaker.latest) as reader:
         assert np.concatenate(list(reader.blocks())) == pytest.approx(np.full(800, 0.5), abs=1e-4)
+
+
+def test_answers_of_an_earlier_run_stay(tmp_path: Path) -> None:
+    for number, level in ((1, 0.25), (2, 0.5)):
+        speaker = WavSpeaker(tmp_path)  # the service was started again
+        speaker.start(16000)
+        speaker.write(np.full(80, level, np.float32))
+        speaker.finish()
+        assert speaker.latest == tmp_path / f"answer-{number}.wav"
+    with WavReader(tmp_path / "answer-1.wav") as reader:
+        assert np.concatenate(list(reader.blocks())) == pytest.approx(np.full(80, 0.25), abs=1e-4)

@@ -278,6 +278,10 @@ def test_words_come_when_they_are_certain_and_the_rest_as_readings(model):
     ear = listener(model, table)
     heard = [word for _ in range(len(sure) + 2) for word in ear.feed(np.zeros(1920, np.float32))]
     assert [word.text for word in heard] == ["lamp"]
+    for _ in range(len(one)):
+        heard += ear.feed(np.zeros(1920, np.float32))
+    assert [word.text for word in heard] == ["lamp"]
+    assert [word.text for word in ear.guess] == ["turn"], "likely, but not certain"
     assert heard[0].start == pytest.approx(2 / 12.5)
     assert 0.9 < heard[0].confidence <= 1
     rest = list(ear.finish())
@@ -286,7 +290,7 @@ def test_words_come_when_they_are_certain_and_the_rest_as_readings(model):
     assert len(ear.readings) > 1
     assert sum(reading.share for reading in ear.readings) == pytest.approx(1)
     ear.reset()
-    assert ear.readings == ()
+    assert (ear.readings, ear.guess) == ((), ())
 
 
 def test_the_end_of_a_turn_is_said_once_after_words(model):

@@ -84,6 +84,16 @@ def test_readings_become_wordings_without_the_wake_word():
     assert found[2] == Wording("", pytest.approx(0.15), None)
 
 
+def test_looking_ahead_changes_nothing():
+    command = Command("hey noctule", 0.5)
+    guess = [Word("noctule", 0.4, 0.6), Word("set", 0.8, 1.0)]
+    assert command.ahead(guess).text == "set"
+    assert (command.text, command.skipped) == ("", 0)
+    for word in guess:
+        command.add(word)
+    assert command.ahead([Word("noctule", 1.0, 1.2)]).text == "set noctule"
+
+
 def test_without_readings_there_is_one_wording():
     command = Command()
     command.add(Word("stop", 0.0, 0.1, 0.7))

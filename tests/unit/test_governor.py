@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from board_world import FakeBoard
 
+from noctule import heap
 from noctule.board import Readings, resident_bytes
 from noctule.clock import ManualClock, SystemClock
 from noctule.config.schema_health import Governor as Settings
@@ -313,3 +314,15 @@ def test_trimming_gives_free_pages_back() -> None:
     assert after is not None
     assert kept - before > 30e6
     assert after - before < 10e6
+
+
+def test_a_c_library_without_trim_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: looked.append(name) or object())
+    heap._malloc_trim.cache_clear()
+    try:
+        trim()
+        trim()
+    finally:
+        heap._malloc_trim.cache_clear()
+    assert looked == [None]

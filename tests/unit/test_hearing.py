@@ -270,6 +270,16 @@ def test_listen_prints_times_and_scores(tmp_path: Path, capsys: pytest.CaptureFi
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_listen_hears_a_word_at_the_very_beginning_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """A detector that has just begun is deaf for two seconds; a recording is not."""
+    root = Path(__file__).resolve().parents[2]
+    for path in sorted((root / "config" / "demo").glob("*.wav")):
+        assert run_command(["listen", "--json", str(path), "--word", str(root / "models" / "hey_noctule")]) == 0
+        (heard,) = json.loads(capsys.readouterr().out)["heard"]
+        assert heard["word"] == "hey_noctule"
+        assert 0.8 < heard["time"] < 1.6
+
+
 def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     hearing = Hearing(home.host, PcmSource(tmp_path / "pipe"))

@@ -18,7 +18,7 @@ LAYERS = {
     "heap": 1, "wavefile": 1, "resample": 1, "state_file": 1,
     "lm": 2, "wake": 2, "audio": 2, "capture": 2,
     "session": 3, "ears": 3, "turns": 3, "wyoming_stt": 3, "model_stt": 3, "clips": 3, "ear_memory": 3,
-    "wyoming_tts": 3, "model_tts": 3, "turn": 3, "command": 3, "ledger": 3, "mouth": 3, "saying": 3,
+    "wyoming_tts": 3, "model_tts": 3, "turn": 3, "recogniser": 3, "command": 3, "ledger": 3, "mouth": 3, "saying": 3,
     "brain": 3, "actions": 3, "timers": 3, "supervisor": 3, "parts": 3, "workers": 3, "lock": 3,
     "engine_slot": 3, "hands": 3, "governor": 3, "clip_keeper": 3,
     "app": 4, "inforce": 4, "report": 4, "organs": 4, "mind": 4, "hearing": 4, "sight": 4, "api": 4,

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_pyaudio import Card, Stream
-from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Voice, said, wait_for
+from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Speech, Voice, said, wait_for
 
 from noctule.audio.chime import RATE as CHIME_RATE
 from noctule.audio.chime import SECONDS, chime
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
 from noctule.clock import ManualClock
 from noctule.errors import BusyError, DeviceError, UnavailableError
-from noctule.mouth import WAITING
+from noctule.events import Bus
+from noctule.mouth import WAITING, Mouth
 from noctule.saying import LONGEST, STALL, Saying
+from noctule.supervisor import Part
 from noctule.wavefile import WavReader
 
 SPEAKER = [("Speaker", "ALSA", 0, 2, 48000)]
@@ -329,3 +333,45 @@ def test_answers_in_files_have_the_voices_rate(tmp_path):
     with WavReader(tmp_path / "answer-1.wav") as wav:
         assert wav.format.sample_rate == 16000
         assert sum(map(len, wav.blocks())) == 3 * 1280
+
+
+class Unplugged(WavSpeaker):
+    """A loudspeaker that does not open."""
+
+    def start(self, rate: int) -> None:
+        try:
+            raise OSError("no such device")
+        except OSError as error:
+            raise DeviceError("The loudspeaker does not open.", "aplay -l") from error
+
+
+def test_what_could_not_be_said_is_freed_at_once(tmp_path):
+    """Its error goes to whoever waits, and must not take the synthesis (megabytes of caches) with it."""
+    made: list[weakref.ref[Speech]] = []
+
+    class Fleeting(Voice):
+        def begin(self) -> Speech:
+            speech = Speech(self)
+            made.append(weakref.ref(speech))
+            return speech
+
+    mouth = Mouth(Bus(), ManualClock(start=10.0), Unplugged(tmp_path), Fleeting)
+    job = threading.Event()
+    part = Part("voice", 15.0, mouth._clock)
+    thread = threading.Thread(target=mouth.run, args=(part, job))
+    gc.disable()
+    try:
+        thread.start()
+        saying = mouth.begin()
+        saying.put("It is noon.")
+        saying.close()
+        error = saying.result.exception(WAIT)
+        assert isinstance(error, DeviceError)
+        job.set()
+        mouth.job.wake()
+        thread.join(WAIT)
+        assert len(made) == 1
+        assert made[0]() is None
+    finally:
+        gc.enable()
+        job.set()

@@ -231,6 +231,39 @@ def test_a_brain_that_fails_before_it_elects_leaves_the_likeliest_words(tmp_path
         assert "is busy" in wait_for(events, "session.failed").message
 
 
+def test_what_is_likely_is_shown_while_it_is_spoken_and_ends_the_turn():
+    """A search is certain of its words late: neither they nor the end of the turn may wait for that."""
+    script = Script()
+    script.guesses = [(0.3, said("set")), (0.55, said("said a")), (0.8, said("set a timer")), (1.1, said("a timer"))]
+    script.says = [(1.1, Word("set", 0.3, 0.5)), (1.15, EndOfTurn(1.0, 0.97))]
+    script.last = said("a timer")
+    room = Room(script)
+    with room.running() as events:
+        room.play(1, QUIET)
+        room.play(0.4, LOUD, HEY)
+        for text in ("set", "said a", "set a timer"):
+            room.play(0.25, LOUD)
+            assert wait_for(events, "speech.words").fields["text"] == text
+        room.play(0.25, LOUD)
+        assert wait_for(events, "session.words").fields["reason"] == "end of turn"
+        wait_for(events, "session.turn")
+    assert room.asked == ["set a timer"]
+    assert room.kinds().count("speech.words") == 3, "what was shown is not shown again when it becomes certain"
+
+
+def test_what_is_left_of_the_wake_word_ends_no_turn():
+    script = Script()
+    rest = Word("noctule", 0.1, 0.2)
+    script.guesses = [(0.2, [rest])]
+    script.says = [(0.4, EndOfTurn(0.3, 0.97))]
+    script.last = [rest, *said("stop")]
+    room = Room(script)
+    with room.running() as events:
+        room.command()
+        assert wait_for(events, "session.words").fields["reason"] == "ended"
+    assert room.asked == ["stop"]
+
+
 def test_where_silence_is_likelier_than_any_words_nothing_was_said():
     script = Script()
     script.last = []

@@ -204,14 +204,16 @@ class PortAudioSpeaker:
 
 
 class WavSpeaker:
-    """Writes each utterance into a WAV file of its own: NAME-1.wav, NAME-2.wav, … Whole or not at all."""
+    """Writes each utterance into a WAV file of its own: NAME-1.wav, NAME-2.wav, … Whole or not at all, and never over
+    one that is there already."""
 
     def __init__(self, folder: Path, name: str = "answer") -> None:
         self._folder, self._name = folder, name
         self._writer: WavWriter | None = None
         self._lock = threading.Lock()
-        #: the files written so far.
-        self.files: list[Path] = []
+        self._number = 1
+        #: the file written last.
+        self.latest: Path | None = None
 
     @property
     def name(self) -> str:
@@ -223,7 +225,8 @@ class WavSpeaker:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DeviceError(f"{self._folder} cannot be made: {error.strerror}.", "see audio.output") from None
-        path = self._folder / f"{self._name}-{len(self.files) + 1}.wav"
+        while (path := self._folder / f"{self._name}-{self._number}.wav").exists():
+            self._number += 1
         with self._lock:
             self._writer, self._path = WavWriter(path, rate), path
 
@@ -240,7 +243,7 @@ class WavSpeaker:
             writer, self._writer = self._writer, None
             if writer is not None:
                 writer.commit()
-                self.files.append(self._path)
+                self.latest = self._path
 
     def played(self, timeout: float) -> bool:
         return True

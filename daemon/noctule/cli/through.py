@@ -107,7 +107,7 @@ class Through:
 
     def _answer(self) -> str:
         speaker = self._hearing.loudspeaker if self._hearing is not None else None
-        return str(speaker.files[-1]) if isinstance(speaker, WavSpeaker) and speaker.files else "aloud"
+        return str(speaker.latest) if isinstance(speaker, WavSpeaker) and speaker.latest else "aloud"
 
 
 def ledger(fields: Any) -> str:

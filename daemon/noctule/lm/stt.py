@@ -120,6 +120,11 @@ class Ear(ABC):
         """Probabilities of the extra heads for the frame just read."""
 
     @property
+    def guess(self) -> tuple[Word, ...]:
+        """Words of the likeliest reading that are not certain yet, and may be taken back."""
+        return ()
+
+    @property
     @abstractmethod
     def _writing(self) -> bool:
         """Whether a word is being written."""

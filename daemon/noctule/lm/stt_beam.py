@@ -87,6 +87,12 @@ class BeamTranscriber(Ear):
         return self._beam.extra_heads()
 
     @property
+    def guess(self) -> tuple[Word, ...]:
+        pen = self._pen.branch()
+        words = [word for item in self._beam.best.written for word in pen.write(item)]
+        return (*words, *pen.pause(self._beam.frames - 1))
+
+    @property
     def _writing(self) -> bool:
         return self._beam.best.last == self._beam.frames - 1
 
