@@ -102,7 +102,8 @@ def readings(words: Sequence[Phones], spelling: Sequence[str], ordinary: Contain
 
     A made-up word has no stress that everybody knows: whoever stresses another syllable swallows the vowel of this
     one ("nabu" as n'A:bu: or n@b'u:, "noctule" as n'0ktju:l or n@ktj'u:l). A vowel at the end of a word stays.
-    `ordinary`: words that everybody reads alike.
+    And an h before a word is weak in many mouths and missing in some ("'ey").
+    `ordinary`: words that everybody stresses alike.
     """
     base = tuple(tuple(word) for word in words)
     out = [base]
@@ -120,7 +121,8 @@ def readings(words: Sequence[Phones], spelling: Sequence[str], ordinary: Contain
                 said[index] = "@" if swallowed else f"'{plain}" if index == stressed else plain
             if distance(said, word) >= 0.5:
                 out.append((*base[:at], tuple(said), *base[at + 1 :]))
-    return list(dict.fromkeys(out))
+    weak = [tuple(word[1:] if bare(word[0]) == "h" else word for word in way) for way in out]
+    return list(dict.fromkeys([*out, *weak]))
 
 
 def gap(said: Sequence[str], ways: Sequence[Sequence[Phones]]) -> float:
