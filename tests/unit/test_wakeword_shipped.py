@@ -72,7 +72,6 @@ def test_other_speech_is_not(package: Path, sound: Path) -> None:
     assert hear(package, sound_of(sound)) == []
 
 
-@pytest.mark.xfail(strict=True, reason="known weakness of hey_noctule: flite slt's 'hey doctor' wakes it")
 def test_a_near_phrase_is_not() -> None:
     assert hear(ROOT / "models" / "hey_noctule", sound_of(SOUNDS / "near_doctor_slt.wav")) == []
 
