@@ -78,9 +78,9 @@ class Turn:
         self._facts: dict[str, Any] = {}
         #: whether the words were told; how sure it was of words that were not sure enough.
         self._told = False
-        #: the command as it was last shown
-        self._shown = ""
         self._unsure: float | None = None
+        #: the command as it was last shown.
+        self._shown = ""
         #: the command's sound, once it has ended; how the turn ended, and where its time went.
         self.utterance: Utterance | None = None
         self.outcome: dict[str, Any] = {}
