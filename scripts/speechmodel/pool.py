@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -129,7 +130,12 @@ def make_pool(folder: Path, shards: list[Shard], seed: int, say: Callable[[str],
         )
         # espeak-ng crashes on a few texts in a few of its voices: other sentences are drawn then
         for attempt in range(_ATTEMPTS):
-            result = subprocess.run([sys.executable, "-c", code, str(folder), str(attempt)], check=False)
+            result = subprocess.run(
+                [sys.executable, "-c", code, str(folder), str(attempt)],
+                check=False,
+                # The builder found its modules by a path of its own, which a new process does not have.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
             if result.returncode >= 0:
                 break
         if result.returncode != 0:

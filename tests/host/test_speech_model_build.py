@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # A user has none; with ours a process that the builder starts would find modules that it must be told of.
+    environment.pop("PYTHONPATH", None)
     if path is not None:
         environment["PATH"] = path
     return subprocess.run(
