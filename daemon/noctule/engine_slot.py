@@ -62,7 +62,7 @@ class EngineSlot:
         self._engine: Engine | None = None
         self._next: tuple[Engine, Future[Facts], float] | None = None
         self._loading: Future[Facts] | None = None
-        self._renew = False
+        self._renew = self._abandoned = False
         self._lean = self._is_lean = False
         self._used = clock.monotonic()
         #: called when there is something to do between requests.
@@ -108,10 +108,15 @@ class EngineSlot:
     def abandon(self) -> None:
         """The service stops: what was built and never served goes."""
         with self._lock:
+            self._abandoned = True
             waiting, self._next = self._next, None
         if waiting is not None:
-            waiting[1].set_exception(UnavailableError("The service is stopping."))
-            waiting[0].close()
+            self._turn_away(waiting[0], waiting[1])
+
+    @staticmethod
+    def _turn_away(engine: Engine, outcome: Future[Facts]) -> None:
+        outcome.set_exception(UnavailableError("The service is stopping."))
+        engine.close()
 
     def _make_next(self, part: Part, build: Callable[[Part], Engine], outcome: Future[Facts]) -> None:
         began = self._clock.monotonic()
@@ -123,7 +128,11 @@ class EngineSlot:
             outcome.set_exception(UnavailableError("The language model could not be loaded.", type(error).__name__))
         else:
             with self._lock:
-                self._next = (engine, outcome, self._clock.monotonic() - began)
+                late = self._abandoned
+                if not late:
+                    self._next = (engine, outcome, self._clock.monotonic() - began)
+            if late:
+                self._turn_away(engine, outcome)
             self.wake()
 
     # -- the worker's thread -------------------------------------------------------------------------------------
@@ -135,6 +144,7 @@ class EngineSlot:
             part.expect(LOAD_LIMIT)
             began = self._clock.monotonic()
             self._install(self._build(part), self._clock.monotonic() - began)
+            self._fit()
             part.beat()
         assert self._engine is not None
         return self._engine
@@ -156,6 +166,10 @@ class EngineSlot:
                 self._discard()
                 set_aside()
                 self.ensure(part)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Give the engine the context's size that is wanted."""
         if self._lean != self._is_lean and isinstance(self._engine, Leanable):
             self._is_lean = self._lean
             self.about = {**self.about, "context": self._engine.lean(self._lean)}

@@ -97,6 +97,14 @@ class CancelledError(NoctuleError):
     code = "cancelled"
 
 
+class ForbiddenError(NoctuleError):
+    """Who asks may not. (EX_NOPERM)"""
+
+    exit_code = 77
+    http_status = 403
+    code = "forbidden"
+
+
 class UnavailableError(NoctuleError):
     """A part is switched off, not configured, or degraded beyond use."""
 

@@ -24,7 +24,9 @@ def test_health_status_and_help(api: ApiWorld) -> None:
     client = api.client()
     assert client.get("/health") == {"ok": True}
     assert client.get("/status") == {"state": "ready"}
-    assert any("POST /ask" in line for line in client.get("/help")["help"])
+    told = client.get("/help")["help"]
+    assert any("POST /ask" in line for line in told)
+    assert any(line.startswith("GET  /help") for line in told)
 
 
 def test_ask_in_one_object(api: ApiWorld) -> None:

@@ -18,7 +18,7 @@ from api_world import WAIT, ApiWorld, read_answer
 from noctule.api import control as control_module
 from noctule.api.peer import SO_PEERGROUPS, Peer, allowed, peer_of
 from noctule.api.unix_socket import bind
-from noctule.errors import DeviceError
+from noctule.errors import DeviceError, ForbiddenError
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -87,6 +87,10 @@ class TestWhileGoodRequestsGoOn:
             (b'{"text": ["a"]}', "text must be of type str"),
             (b'{"text": "a", "stream": 1}', "stream must be of type bool"),
             (b'{"text": "a", "timeout": true}', "timeout must be of type int or float"),
+            (
+                b'{"text": "a", "timeout": 1' + b"0" * 400 + b"}",
+                "timeout is out of all bounds: a number of 401 digits",
+            ),
             (b'{"stream": true}', "text is missing"),
         ],
     )
@@ -249,6 +253,9 @@ def test_refusals_do_not_fill_the_journal(tmp_path: Path) -> None:
 def test_a_stranger_is_refused_in_plain_json(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_module, "peer_of", lambda sock: Peer(1, 54321, frozenset([54321])))
     refused(api.raw(GET), 403, "User 54321")
+    with pytest.raises(ForbiddenError, match="User 54321") as caught:
+        api.client().get("/status")
+    assert caught.value.exit_code == 77
     assert any(e.kind == "api.refused" and "54321" in e.message for e in api.events)
 
 

@@ -36,6 +36,8 @@ def test_from_start_to_a_clean_stop(world: World) -> None:
         assert status["memory"]["resident_bytes"] > 0
         assert status["config"] == {"files": [str(world.file)], "needs_restart": []}
         json.dumps(status)
+        told = world.client().get("/help")["help"]
+        assert {"GET /timers", "POST /timers", "POST /timers/cancel"} <= set(told)
         answer = world.client().post("/ask", {"text": "time", "stream": False})
         assert answer["reply"] == "you said time"
 

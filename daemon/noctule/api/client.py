@@ -21,6 +21,7 @@ from noctule.errors import (
     CancelledError,
     ConfigError,
     DeviceError,
+    ForbiddenError,
     InputError,
     ModelError,
     NoctuleError,
@@ -30,7 +31,16 @@ from noctule.errors import (
 
 _BY_CODE: dict[str, type[NoctuleError]] = {
     kind.code: kind
-    for kind in (BusyError, CancelledError, DeviceError, InputError, ModelError, TooLargeError, UnavailableError)
+    for kind in (
+        BusyError,
+        CancelledError,
+        DeviceError,
+        ForbiddenError,
+        InputError,
+        ModelError,
+        TooLargeError,
+        UnavailableError,
+    )
 }
 #: longest line of a stream, and longest single answer, that is believed to come from the service.
 MAX_ANSWER = 16 << 20

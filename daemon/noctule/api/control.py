@@ -8,7 +8,7 @@
     POST /reload   read the configuration again: what was applied, what needs a restart
     GET  /metrics  what happened so far, in Prometheus' text format
     GET  /v1/models, POST /v1/chat/completions: as OpenAI's clients know them (docs/api.md)
-    GET  /help     these lines
+    GET  /help     these lines, and the other requests that this service answers (docs/api.md)
 
 Errors are `{"error": {"code", "message", "hint"}}`. The peer must be root, the service's user or in `api.group`.
 """
@@ -25,9 +25,9 @@ from noctule.api import metrics, openai
 from noctule.api.converse import Control, converse
 from noctule.api.http import JsonLines, json_body
 from noctule.api.peer import allowed, peer_of
-from noctule.api.server import ApiServer, ForbiddenError, Limits
+from noctule.api.server import ApiServer, Limits
 from noctule.api.unix_socket import bind
-from noctule.errors import InputError
+from noctule.errors import ForbiddenError, InputError
 
 __all__ = ["Control", "ControlServer"]
 
@@ -45,8 +45,14 @@ def routes(control: Control) -> list[web.RouteDef]:
         return web.json_response(dict(control.status()))
 
     async def usage(request: web.Request) -> web.StreamResponse:
-        lines = (__doc__ or "").split("\n\n")[1].splitlines()
-        return web.json_response({"help": [line.strip() for line in lines]})
+        told = (__doc__ or "").split("\n\n")[1]
+        others = {
+            f"{route.method} {route.resource.canonical}"
+            for route in request.app.router.routes()
+            if route.resource is not None and route.method != "HEAD" and route.resource.canonical not in told
+        }
+        lines = [line.strip() for line in told.splitlines()]
+        return web.json_response({"help": [*lines, *sorted(others, key=lambda line: line.split()[::-1])]})
 
     async def reload(request: web.Request) -> web.StreamResponse:
         await json_body(request, {}, ()) if await request.read() else None

@@ -142,6 +142,10 @@ def json_errors(
     return middleware
 
 
+#: Whole numbers beyond it are no float exactly, and from 10^308 on none at all.
+_LARGEST = 2**53
+
+
 async def json_body(
     request: web.Request, keys: Mapping[str, tuple[type, ...]], needed: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -167,6 +171,8 @@ async def json_body(
         if not isinstance(value, keys[name]) or (isinstance(value, bool) and bool not in keys[name]):
             wanted = " or ".join(kind.__name__ for kind in keys[name])
             raise InputError(f"{name} must be of type {wanted}.", f"it is {type(value).__name__}")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise InputError(f"{name} is out of all bounds: a number of {len(str(abs(value)))} digits.")
     for name in needed:
         if name not in body:
             raise InputError(f"{name} is missing from the body.", f"known: {', '.join(keys)}")

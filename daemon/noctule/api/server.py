@@ -23,14 +23,6 @@ BACKLOG = 1024
 REFUSAL_PAUSE = 5.0
 
 
-class ForbiddenError(NoctuleError):
-    """The peer may not use this socket."""
-
-    http_status = 403
-    exit_code = 77
-    code = "forbidden"
-
-
 @dataclass(frozen=True)
 class Limits:
     """max_clients: connections at once; max_body: bytes; read_timeout: seconds in which a request must arrive."""
