@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from noctule.api import client as client_module
 from noctule.api.client import Client
 from noctule.errors import BusyError, InputError, NoctuleError, TooLargeError, UnavailableError
 
@@ -125,3 +126,18 @@ def test_many_answers_leave_no_descriptor_behind(tmp_path: Path) -> None:
         with server(path, http(200, b"{}")):
             assert Client(path, WAIT).get("/health") == {}
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("size", [64, 65])
+def test_an_answer_that_is_too_long_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER", 64)
+    monkeypatch.setattr(client_module, "MAX_CLIP", 64)
+    for number, ask in enumerate((Client.fetch, Client.fetch_with_head)):
+        path = tmp_path / f"{number}.sock"
+        with server(path, http(200, b"x" * size)):
+            if size == 64:
+                found = ask(Client(path), "/frame/display")
+                assert (found if isinstance(found, bytes) else found[0]) == b"x" * 64
+            else:
+                with pytest.raises(TooLargeError, match="answer has more than"):
+                    ask(Client(path), "/frame/display")

@@ -77,7 +77,7 @@ class Client:
     def fetch(self, path: str) -> bytes:
         """The body of one answer to GET that is no JSON: a picture, a sound."""
         with self._answer("GET", path, None) as response:
-            data = response.read(MAX_ANSWER)
+            data = _whole(response, MAX_ANSWER)
             if response.status != 200:
                 _object(data)
                 raise UnavailableError(f"The daemon answered {path} with {response.status}.")
@@ -97,7 +97,7 @@ class Client:
     def fetch_with_head(self, path: str, method: str = "GET") -> tuple[bytes, Mapping[str, str]]:
         """As `fetch`, with the answer's headers; for any method and for answers as large as a clip."""
         with self._answer(method, path, None) as response:
-            data = response.read(MAX_CLIP)
+            data = _whole(response, MAX_CLIP)
             if response.status >= 400:
                 _object(data)
             return data, dict(response.headers)
@@ -146,6 +146,14 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
             raise UnavailableError(f"The connection to the daemon broke: {what}.", "journalctl -u noctule") from None
+
+
+def _whole(response: http.client.HTTPResponse, most: int) -> bytes:
+    """All of an answer; half a picture would pass for a whole one."""
+    data = response.read(most + 1)
+    if len(data) > most:
+        raise TooLargeError(f"The daemon's answer has more than {most >> 20} MiB.", "ask for less of it")
+    return data
 
 
 def _object(data: bytes) -> dict[str, Any]:
