@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build models/noctule-tiny from nothing, or measure it and write its model card.
 
-Building takes about an hour on one core and can be interrupted: it goes on where it stopped. Needs the
+Building takes about an hour on two cores and can be interrupted: it goes on where it stopped. Needs the
 host tools (scripts/requirements-host.txt).
 """
 
@@ -46,6 +46,7 @@ def build(options: argparse.Namespace) -> None:
     try:
         with quiet():  # the converters greet at import
             from tiny.model import Shape
+            from tiny.ngrams import Lessons
             from tiny.stages import Plan
             from tiny.stages import build as run
             from tiny.train import Recipe
@@ -54,19 +55,21 @@ def build(options: argparse.Namespace) -> None:
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
         ) from None
     recipe = Recipe(seed=options.seed, threads=options.threads)
-    lines, calibration = 60_000, 1500
+    lessons = Lessons(seed=options.seed)
+    lines, calibration = 60_000, 4000
     if options.quick:
         recipe, lines, calibration = (
             replace(recipe, steps=80, batch=32, chunk=1920, rates=((9, 1.0), (30, 1.0), (80, 0.0))),
             12_000,
             100,
         )
+        lessons = replace(lessons, examples=12_000, counted=6_000)
     name = f"noctule-tiny-{options.seed}{'-quick' if options.quick else ''}"
     command = f"scripts/build_lm.py --seed {options.seed}{' --quick' if options.quick else ''}"
     began = time.monotonic()
     work = options.work or _ROOT / "build" / name
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    run(Plan(recipe, Shape(), lines, calibration, work, options.output, command), say)
+    run(Plan(recipe, Shape(), lessons, lines, calibration, work, options.output, command), say)
     say(f"{options.output} is ready after {(time.monotonic() - began) / 60:.1f} minutes")
 
 
@@ -82,8 +85,11 @@ def evaluate(options: argparse.Namespace) -> None:
     old_inside = examiner.score(draw("test", TEST_SEED, options.count, inside=True, file="phrasings.txt"))
     old_outside = examiner.score(draw("test", TEST_SEED, options.count, inside=False, file="phrasings.txt"))
     seen = examiner.score(draw("train", TEST_SEED, options.count, inside=True))
-    manifest = examiner.lm.manifest
-    text = card(Findings(inside, outside, old_inside, old_outside, seen, manifest, examiner.brain.doubt))
+    manifest, brain = examiner.lm.manifest, examiner.brain
+    note = options.output / "note.md"
+    told = note.read_text(encoding="utf-8") if note.exists() else ""
+    findings = Findings(inside, outside, old_inside, old_outside, seen, manifest, brain.doubt, brain.ngrams, told)
+    text = card(findings)
     (options.output / "MODEL_CARD.md").write_text(text, encoding="utf-8")
     say(f"held-out phrasings: exact {inside.exact:.2%}; out of domain: false actions {outside.false_actions:.2%}")
     say(f"lines of version 1: exact {old_inside.exact:.2%}; false actions {old_outside.false_actions:.2%}")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from noctule.actions.declared import REFUSALS, SPECS
 from noctule.brain.doubt import Doubt
+from noctule.brain.ngrams import Ngrams
 from noctule.manifest import Manifest
 from tiny.evaluate import TEST_SEED, VALIDATION_SEED, Answer, Score
-from tiny.split import Part, action_sources, outside_sources, topics
+from tiny.expand import files
+from tiny.split import Part, Source, action_sources, outside_sources, topics
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Findings:
     seen: Score
     manifest: Manifest
     doubt: Doubt
+    ngrams: Ngrams | None
+    #: what the command alone does not tell of how this package came to be
+    note: str = ""
 
 
 def card(found: Findings) -> str:
@@ -45,7 +50,8 @@ A language model of {shape["parameters"] / 1e6:.2f} million parameters that turn
 
 Package: {size:.2f} MB, weights int8. Llama layout, {shape["layers"]} layers, width {shape["dim"]},
 {shape["heads"]} heads ({shape["kv_heads"]} for keys and values), {shape["vocab"]} pieces,
-context {found.manifest.context}. Made by `{found.manifest.build}`; this card by `scripts/build_lm.py --evaluate`.
+context {found.manifest.context}. {_ngrams(found.ngrams)}Made by `{found.manifest.build}`; this card by
+`scripts/build_lm.py --evaluate`.{_note(found.note)}
 
 ## Numbers
 
@@ -53,10 +59,11 @@ Measured on the package itself, through the code that runs on the board (`Brain`
 
 {_numbers(found)}
 
-Targets {"met" if passed else "**not met**"}. A call becomes a refusal when its probability is below
-{found.doubt.threshold:g}, below {found.doubt.foreign:g} if the request has a word that is in no trained phrasing of
-that action and in no argument, or below {found.doubt.unfamiliar:g} if it has one that is in no trained phrasing at
-all. The thresholds were chosen on the validation split, never on the test split.
+Targets {"met" if passed else "**not met**"}. A call becomes a refusal when its probability, by
+model and n-grams together, is below {found.doubt.threshold:g}, below {found.doubt.foreign:g} if the request has a
+word that is in no trained phrasing of that action and in no argument, or below {found.doubt.unfamiliar:g} if it has
+one that is in no trained phrasing at all. The thresholds were chosen on the validation split, never on the test
+split.
 
 By action, held-out phrasings:
 
@@ -75,7 +82,10 @@ such as "under no circumstances start a timer"):
 | out-of-domain templates | {other["train"]} | {other["validation"]} | {other["test"]} |
 
 Whole templates are held out, drawn by a hash of the line, and of {len(topics())} topics whole ones: {_names("test")}
-for test, {_names("validation")} for validation. A sentence that a held-out template gives is never trained on, even
+for test, {_names("validation")} for validation. {_only("trained_phrasings", actions)} of the phrasings and
+{_only("trained_outside", outside)} of the out-of-domain templates (the files `trained_….txt`) are for training alone:
+they were written after the division, and the test is that of version 3, byte for byte
+(`tests/unit/test_tiny_frozen.py`). A sentence that a held-out template gives is never trained on, even
 where a trained template would give it too. Held out as well are a dozen numbers in durations and percentages, every
 fifth timer name and task of the first list, a seventh of the words of crossed sentences, ways to be polite ("be so
 kind and …"), and ways to negate, report or ask back. The plainest way to ask for each action ("what time is it") is
@@ -134,6 +144,26 @@ def latency(answers: list[Answer]) -> str:
     """Median and 95th percentile of the time of a whole request, in milliseconds, for the terminal."""
     times = sorted(1000 * answer.seconds for answer in answers)
     return f"{statistics.median(times):.1f} ms median, {times[int(0.95 * len(times))]:.1f} ms p95"
+
+
+def _only(kind: str, sources: dict[Part, list[Source]]) -> int:
+    """How many templates stand in the files for training alone."""
+    return sum(source.file in files(kind) for source in sources["train"])
+
+
+def _ngrams(ngrams: Ngrams | None) -> str:
+    """What reads the request beside the language model."""
+    if ngrams is None:
+        return ""
+    kinds = " and ".join(f"{len(member.features)} ({member.kind})" for member in ngrams.members)
+    return (
+        f"Which action is meant is decided together with n-grams of the\nrequest's words and letters,"
+        f" {kinds} features: their probabilities are multiplied (docs/brain.md).\n"
+    )
+
+
+def _note(text: str) -> str:
+    return f"\n\n{text.strip()}" if text.strip() else ""
 
 
 def _percent(share: float) -> str:

@@ -145,8 +145,8 @@ class Examiner:
 
 #: Thresholds tried. 1.0 means: with such words never act.
 _GRID = (
-    0.0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99,
-    0.995, 0.999, 0.9995, 1.0,
+    0.0, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98,
+    0.985, 0.99, 0.993, 0.995, 0.997, 0.998, 0.999, 0.9995, 1.0,
 )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def own_words() -> dict[str, frozenset[str]]:
 
 def choose_doubt(inside: Score, outside: Score, aim: float) -> Doubt:
     """Thresholds that keep false actions at `aim` and cost the fewest exact calls; where the aim cannot be met,
-    each false action above it weighs as three exact calls. Both scores must have been taken without doubts.
+    each false action above it weighs as twenty exact calls. Both scores must have been taken without doubts.
     """
     common = common_words()
     own = {action: words | common for action, words in own_words().items()}
@@ -178,7 +178,7 @@ def choose_doubt(inside: Score, outside: Score, aim: float) -> Doubt:
 
     def worth(least: tuple[float, float, float]) -> float:
         false = share(wrong, least, len(outside.answers))
-        return share(right, least, len(inside.answers)) - 3 * max(0.0, false - aim)
+        return share(right, least, len(inside.answers)) - 20 * max(0.0, false - aim)
 
     choices = [(t, f, u) for t in _GRID[:-3] for f in _GRID if f >= t for u in _GRID if u >= f]
     threshold, foreign, unfamiliar = max(choices, key=worth)

@@ -119,6 +119,11 @@ def skeleton(pieces: Iterable[Piece]) -> str:
     return "".join(_LETTER.get(piece.slot, "S") if piece.slot else "".join(piece.text.split()) for piece in pieces)
 
 
+def spelled(pieces: Iterable[Piece]) -> str:
+    """The same, but only the slots that become arguments are letters: another line may say "noon" itself."""
+    return "".join(_LETTER.get(piece.slot) or "".join(piece.text.split()) for piece in pieces)
+
+
 def covering(lines: Iterable[str]) -> re.Pattern[str]:
     """Matches in full the skeletons of everything that `lines` may be expanded to."""
 

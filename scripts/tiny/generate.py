@@ -18,13 +18,16 @@ from noctule.actions.numbers import spans
 from noctule.actions.registry import placeholders
 from noctule.actions.words import read
 from tiny import slots
-from tiny.expand import Piece, expand, skeleton
+from tiny.expand import Piece, expand, skeleton, spelled
 from tiny.mutate import decorate, disturb, mutate, salad
 from tiny.split import Fence, Part, Source, action_sources, outside_sources
 
 _SPECS = {spec.name: spec for spec in SPECS}
 _POLITE = {"please", "could", "would", "thanks", "thank", "kind"}
 _SLOT_OF_PLACEHOLDER = {"length": "duration"}
+#: Share of the requests of the training that come from the lines for training alone: they are few, but each stands
+#: for thousands of sentences.
+_TRAINED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Example:
     line: str
 
 
+def _only(source: Source) -> bool:
+    """True for a line of the files that are for training alone."""
+    return source.file.startswith("trained")
+
+
 def reply_for(action: str, arguments: tuple[tuple[str, str], ...], words: tuple[str, ...]) -> str:
     """The declared reply that suits: names as many given arguments as possible, and is polite to the polite."""
     spec = _SPECS[action]
@@ -56,10 +64,11 @@ def reply_for(action: str, arguments: tuple[tuple[str, str], ...], words: tuple[
 class Generator:
     """Draws examples of one part of the split.
 
-    rich: share of requests with less common courtesies around them; file: from the templates of this data file alone.
+    rich: share of requests with less common courtesies around them; file: from the templates of this data file alone;
+    trained: False leaves out the files of lines for training alone.
     """
 
-    def __init__(self, part: Part, seed: int, rich: float = 0.0, file: str = "") -> None:
+    def __init__(self, part: Part, seed: int, rich: float = 0.0, file: str = "", trained: bool = True) -> None:
         self.rich = rich
         self.part = part
         self.rng = Random(f"{part}/{seed}")
@@ -67,17 +76,27 @@ class Generator:
         actions, outside = action_sources(), outside_sources()
         self._fence, self._fence_outside = Fence(part, actions), Fence(part, outside)
         self.actions = {
-            part: [source for source in found if file in ("", source.file)] for part, found in actions.items()
+            part: [source for source in found if file in ("", source.file) and (trained or not _only(source))]
+            for part, found in actions.items()
         }
         # The same division of the out-of-domain lines: outside.txt with phrasings.txt, and so on.
         other = file.replace("phrasings", "outside")
-        self.outside = [source for source in outside[part] if file == "" or source.file == other]
+        self.outside = [
+            source
+            for source in outside[part]
+            if (file == "" or source.file == other) and (trained or not _only(source))
+        ]
+        self._more_outside = [source for source in self.outside if _only(source)]
         self.by_topic: dict[str, list[Source]] = {}
         for source in self.outside:
             self.by_topic.setdefault(source.topic, []).append(source)
         self.by_action: dict[str, list[Source]] = {}
         for source in self.actions[part]:
             self.by_action.setdefault(source.action, []).append(source)
+        self._more: dict[str, list[Source]] = {}
+        for source in self.actions[part]:
+            if _only(source):
+                self._more.setdefault(source.action, []).append(source)
 
     def _fill(self, slot: str) -> str:
         rng, held = self.rng, self.held_out
@@ -115,12 +134,14 @@ class Generator:
         """A request for a declared action; None when the draw came out ambiguous."""
         rng = self.rng
         # By action evenly mixed with by line: rare actions are seen, rich ones keep their variety.
-        if rng.random() < 0.45:
+        if self._more and rng.random() < _TRAINED_SHARE:
+            source = rng.choice(self._more[rng.choice(sorted(self._more))])
+        elif rng.random() < 0.45:
             source = rng.choice(self.by_action[rng.choice(sorted(self.by_action))])
         else:
             source = rng.choice(self.actions[self.part])
         pieces = expand(source.template.line, self._fill, rng)
-        if self._fence.keeps_out(source, skeleton(pieces)):
+        if self._fence.keeps_out(source, skeleton(pieces)) or self._spelled_out(source, pieces):
             return None
         beyond = False
         if rng.random() < 0.03 and any(piece.slot in ("d", "p") for piece in pieces):
@@ -144,6 +165,10 @@ class Generator:
         arguments.sort(key=lambda item: order.index(item[0]))
         reply = reply_for(source.action, tuple(arguments), request.texts)
         return Example(text, source.action, tuple(arguments), reply, source.action, source.template.line)
+
+    def _spelled_out(self, source: Source, pieces: list[Piece]) -> bool:
+        """True when a held-out line says in its own words what a slot of this line, for training alone, says."""
+        return _only(source) and self._fence.keeps_out(source, spelled(pieces))
 
     def _beyond(self, piece: Piece) -> Piece:
         rng = self.rng
@@ -185,7 +210,9 @@ class Generator:
             return self._refused(text, refusal, topic, source.template.line)
         if draw < 0.33:
             return self._refused(salad(self.part, rng), "unclear", "word salad", "")
-        if rng.random() < 0.5:
+        if self._more_outside and rng.random() < _TRAINED_SHARE:
+            source = rng.choice(self._more_outside)
+        elif rng.random() < 0.5:
             source = rng.choice(self.by_topic[rng.choice(sorted(self.by_topic))])
         else:
             source = rng.choice(self.outside)

@@ -53,6 +53,8 @@ class Layer(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         s = self.shape = shape
+        #: share of a branch's outputs that training leaves out
+        self.dropout = 0.0
         self.input_layernorm = Norm(s.dim, s.eps)
         self.self_attn = nn.ModuleDict(
             {
@@ -90,9 +92,10 @@ class Layer(nn.Module):
         mixed = (scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(B, T, -1)
         if wanted is not None:
             x, mixed = x[wanted], mixed[wanted]
-        x = x + attn["o_proj"](mixed)
+        x = x + F.dropout(attn["o_proj"](mixed), self.dropout, self.training)
         h = self.post_attention_layernorm(x)
-        out: Tensor = x + mlp["down_proj"](F.silu(mlp["gate_proj"](h)) * mlp["up_proj"](h))
+        branch = mlp["down_proj"](F.silu(mlp["gate_proj"](h)) * mlp["up_proj"](h))
+        out: Tensor = x + F.dropout(branch, self.dropout, self.training)
         return out
 
 
@@ -104,6 +107,7 @@ class Llama(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.dropout = 0.0
         self.embed_tokens = nn.Embedding(shape.vocab, shape.dim)
         self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
         self.norm = Norm(shape.dim, shape.eps)
@@ -121,10 +125,16 @@ class Llama(nn.Module):
                 module.weight, std=0.02 if isinstance(module, nn.Embedding) else module.weight.shape[1] ** -0.5
             )
 
+    def leave_out(self, share: float) -> None:
+        """Train with `share` of each branch's outputs, and of the embeddings, left out by chance."""
+        self.dropout = share
+        for layer in self.layers:
+            layer.dropout = share  # type: ignore[assignment]
+
     def hidden(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """tokens int64 [B,T], wanted bool [B,T] -> [N,dim], after the last norm, at the wanted positions."""
         T = tokens.shape[1]
-        x = self.embed_tokens(tokens)
+        x = F.dropout(self.embed_tokens(tokens), self.dropout, self.training)
         for layer in self.layers[:-1]:
             x = layer(x, self.cos[:T], self.sin[:T], self.later)
         # Nobody reads the last layer's output elsewhere.

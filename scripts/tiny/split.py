@@ -1,7 +1,8 @@
 """Which lines, topics, mutations and slot values are for training, validation and test.
 
 Whole lines are held out: for each data file, action and set of arguments, a seventh for test and a fourteenth for
-validation, drawn by a hash of the line itself. Adding a file never moves a line of another.
+validation, drawn by a hash of the line itself. Adding a file never moves a line of another. The files trained_….txt
+are for training alone, so that the test stays what it was however much they grow.
 
 Lines of different parts may meet in the same sentence. `Fence` keeps it out of all parts but one: a sentence that a
 plain line gives is trained on and never asked; one that a line of the test gives is never trained on, whichever line
@@ -79,6 +80,9 @@ def action_sources() -> dict[Part, list[Source]]:
             for group in groups.values():
                 for part, template in _divide(group):
                     parts[part].append(Source(template, action, action, file=file))
+    for file in files("trained_phrasings"):
+        for action, lines in sections(file).items():
+            parts["train"] += [Source(found, action, action, file=file) for found in parse_action_lines(lines)]
     return parts
 
 
@@ -90,6 +94,10 @@ def outside_sources() -> dict[Part, list[Source]]:
         divided = _divide(templates) if topic.part == "train" else ((topic.part, template) for template in templates)
         for part, template in divided:
             parts[part].append(Source(template, "none", topic.name, topic.refusal, file))
+    for file in files("trained_outside"):
+        for title, lines in sections(file).items():
+            name, refusal = title.split()
+            parts["train"] += [Source(found, "none", name, refusal, file) for found in parse_outside_lines(lines)]
     return parts
 
 

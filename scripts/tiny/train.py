@@ -38,21 +38,31 @@ class Recipe:
     rich: share of requests with less common courtesies;
     reply_weight: weight in the loss of the choice of the reply, against 1 for the call;
     copy_weight: from step copy_from on, that of an argument's tokens after its first. The grammar leaves those little
-    choice, but to learn to copy made-up names is so hard that it drowns everything else.
+    choice, but to learn to copy made-up names is so hard that it drowns everything else;
+    dropout: share of the embeddings' and of each branch's outputs that is left out by chance before dropout_until.
     """
 
     seed: int = 7
-    steps: int = 5900
+    steps: int = 5800
     batch: int = 128
     chunk: int = 9600
     muon_rate: float = 0.02
     adam_rate: float = 0.003
-    rates: tuple[tuple[int, float], ...] = ((99, 1.0), (2600, 1.0), (5900, 0.0))
+    rates: tuple[tuple[int, float], ...] = (
+        (99, 1.0),
+        (2600, 1.0),
+        (3750, 0.6515),
+        (5200, 0.0),
+        (5220, 0.4),
+        (5800, 0.0),
+    )
     average: float = 0.998
     rich: float = 0.35
     reply_weight: float = 0.3
     copy_weight: float = 0.2
     copy_from: int = 1750
+    dropout: float = 0.1
+    dropout_until: int = 5200
     threads: int = 1
     save_every: int = 250
 
@@ -205,6 +215,9 @@ class Trainer:
 
     def _one(self, batch: Batch) -> float:
         factor = rate(self.recipe, self.step)
+        # What is left out depends on the step alone, so that a cut training is picked up exactly.
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        self.model.leave_out(self.recipe.dropout if self.step < self.recipe.dropout_until else 0.0)
         for optimiser, base in zip(self.optimisers, self._rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = base * factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -309,3 +310,40 @@ def test_weighing_can_be_given_up(make: Make) -> None:
 
 def test_a_model_that_talks_takes_the_likeliest_words(make: Make) -> None:
     assert make(Model(raw={})).weigh([("", 0.5), ("a", 0.2), ("b", 0.3)]) == Taken(2, None)
+
+
+class Said:
+    """Stands for the package's n-grams."""
+
+    def __init__(self, **opinions: float) -> None:
+        self.opinions = opinions
+        self.members = ("phrases", "letters")
+        self.heard: list[Sequence[str]] = []
+
+    def opinion(self, words: Sequence[str]) -> Mapping[str, float]:
+        self.heard.append(words)
+        return self.opinions
+
+
+def test_the_second_opinion_is_multiplied_with_the_models(make: Make) -> None:
+    model = Model("<time> <reply>", "It is", odds=4.0, raw={"x_actions": {"threshold": 0.0}})
+    brain = make(model)
+    said = Said(time=-2.0, date=-1.0)
+    brain.ngrams = said  # type: ignore[assignment]
+    turn = brain.ask("So, tell!")
+    assert said.heard == [("so", "tell")]
+    # 4 to 1 for the time by the model, e to 1 against it by the others; the rest of the actions are as unlikely as
+    # the unlikeliest that they know. Three readers: the geometric mean.
+    weights = [4 * math.exp(-2), math.exp(-1), *[math.exp(-2)] * (len(SPECS) - 2)]
+    assert turn.confidence == pytest.approx(weights[0] ** (1 / 3) / sum(weight ** (1 / 3) for weight in weights))
+    assert turn.call is not None
+    assert turn.call.action == "time"
+
+
+def test_the_second_opinion_can_overrule_the_model(make: Make) -> None:
+    model = Model("<time> <reply>", "It is", odds=2.0, raw={"x_actions": {"threshold": 0.0}})
+    brain = make(model)
+    brain.ngrams = Said(time=-8.0, none=-0.1)  # type: ignore[assignment]
+    turn = brain.ask("so")
+    assert turn.call is not None
+    assert turn.call.action == "none"

@@ -101,6 +101,10 @@ class CallFormat:
             self._known[spec.name] = all(piece in self._control for piece in control_pieces([spec]))
         return self._known[spec.name]
 
+    def action(self, spec: Spec) -> int:
+        """The token that names the action."""
+        return self._control[action_piece(spec.name)]
+
     def word(self, text: str) -> tuple[int, ...]:
         """Tokens of one word; the cache is bounded because users choose the words."""
         if text not in self._words:
@@ -175,7 +179,7 @@ class CallFormat:
                 options.append(None)
             named.append(options)
         for chosen in product(*named):
-            here = automaton.path(0, (self._control[action_piece(spec.name)],))
+            here = automaton.path(0, (self.action(spec),))
             for given in chosen:
                 if given is not None:
                     begin = automaton.path(here, (self._control[argument_piece(given.name)],))
@@ -234,7 +238,7 @@ class CallFormat:
 
     def read_call(self, tokens: Sequence[int], request: Request, specs: Sequence[Spec]) -> Call:
         """The call in `tokens` (up to <reply> or the end). ModelError when they are not a call of `specs`."""
-        names = {self._control[action_piece(spec.name)]: spec for spec in specs if self.knows(spec)}
+        names = {self.action(spec): spec for spec in specs if self.knows(spec)}
         if not tokens or tokens[0] not in names:
             raise ModelError("the model's answer names no declared action")
         spec = names[tokens[0]]

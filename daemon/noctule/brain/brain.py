@@ -22,6 +22,7 @@ from noctule.actions.format import CallFormat
 from noctule.actions.registry import ActionRegistry, Call, Spec, fill
 from noctule.actions.words import Request, read
 from noctule.brain.doubt import Doubt, read_doubt
+from noctule.brain.ngrams import Ngrams, read_ngrams
 from noctule.brain.turn import Pieces, Settings, TextModel, Turn
 from noctule.brain.vote import Meaning, Taken, elect
 from noctule.brain.watch import FirstChoice
@@ -30,7 +31,7 @@ from noctule.errors import CancelledError, ModelError, NoctuleError, TooLargeErr
 from noctule.events import Bus
 from noctule.lm.chat import Message
 from noctule.lm.grammar import Automaton, GrammarConstraint
-from noctule.lm.request import Chunk, Options
+from noctule.lm.request import Options
 from noctule.lm.sampler import TextSampling
 
 #: A call is never drawn by chance.
@@ -64,8 +65,10 @@ class Brain:
         actions = lm.manifest.raw.get("x_actions")
         self.doubt = Doubt()
         self._form: CallFormat | None = None
+        self.ngrams: Ngrams | None = None
         if actions is not None:
             self.doubt = read_doubt(str(lm.manifest.folder), actions)
+            self.ngrams = read_ngrams(lm.manifest, actions)
             pieces: Pieces = lm.tokenizer
             if pieces.bos is None or not pieces.eos:
                 raise ModelError(f"{lm.manifest.folder}: an action model needs a begin and an end token")
@@ -140,7 +143,7 @@ class Brain:
             if chunk.text:
                 turn.reply += chunk.text
                 on_delta(chunk.text)
-            _count(turn, chunk)
+            turn.count(chunk)
         if turn.finish == "cancelled":
             raise CancelledError("The answer was cancelled.")
         return turn
@@ -190,13 +193,22 @@ class Brain:
         automaton = form.calls(request, specs)
         if automaton.check() > room:
             raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
-        first = FirstChoice()
+        first = FirstChoice(self._opinion(form, request, specs), len(self.ngrams.members) if self.ngrams else 0)
         tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             return Call(_NONE)
         return call
+
+    def _opinion(self, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
+        """Action token -> what the package's n-grams say for it; nothing without them."""
+        if self.ngrams is None:
+            return {}
+        said = self.ngrams.opinion(request.texts)
+        # An action that they were not taught is as unlikely as the unlikeliest.
+        lowest = min(said.values())
+        return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}
 
     def _act(
         self, form: CallFormat, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
@@ -267,7 +279,7 @@ class Brain:
         )
         finish = ""
         for chunk in self._lm.generate(prompt, options):
-            _count(turn, chunk)
+            turn.count(chunk)
             finish = chunk.finish or finish
         if finish == "cancelled":
             raise CancelledError("The answer was cancelled.")
@@ -297,12 +309,3 @@ class Brain:
                 reply=error,
                 seconds=seconds,
             )
-
-
-def _count(turn: Turn, chunk: Chunk) -> None:
-    if chunk.finish is None or chunk.stats is None:
-        return
-    turn.finish = chunk.finish
-    turn.prompt_tokens = turn.prompt_tokens or chunk.stats.prompt_tokens
-    turn.completion_tokens += chunk.stats.completion_tokens
-    turn.seconds["model"] = turn.seconds.get("model", 0.0) + chunk.stats.prefill_seconds + chunk.stats.decode_seconds

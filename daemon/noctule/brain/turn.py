@@ -56,6 +56,16 @@ class Turn:
     finish: str = "stop"
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def count(self, chunk: Chunk) -> None:
+        """Add what a generation cost, from its last chunk."""
+        if chunk.finish is None or chunk.stats is None:
+            return
+        self.finish = chunk.finish
+        self.prompt_tokens = self.prompt_tokens or chunk.stats.prompt_tokens
+        self.completion_tokens += chunk.stats.completion_tokens
+        spent = chunk.stats.prefill_seconds + chunk.stats.decode_seconds
+        self.seconds["model"] = self.seconds.get("model", 0.0) + spent
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form for the API."""
         return {

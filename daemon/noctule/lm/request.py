@@ -31,7 +31,7 @@ class Options:
     constraint: Constraint | None = None
     #: polled before every token and every prefill run, so that it can also carry the caller's heartbeat
     cancel: Cancel | None = None
-    #: sees the logits of every step, float32 [V], before the sampler does; must not change them
+    #: gets the logits of every step, float32 [V], before the sampler does, and may change them
     on_logits: Callable[[NDArray[np.float32]], None] | None = None
 
     def cancelled(self) -> bool:
