@@ -20,7 +20,7 @@ sys.path[:0] = [str(_HERE), str(_ROOT / "daemon")]
 # Threads that wait by spinning lose most of a core as soon as anything else runs; must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -41,15 +41,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def build(options: argparse.Namespace) -> None:
-    from exporting.terminal import quiet
+    from builders.common.terminal import quiet
 
     try:
         with quiet():  # the converters greet at import
-            from tiny.model import Shape
-            from tiny.ngrams import Lessons
-            from tiny.stages import Plan
-            from tiny.stages import build as run
-            from tiny.train import Recipe
+            from builders.text.model import Shape
+            from builders.text.ngrams import Lessons
+            from builders.text.stages import Plan
+            from builders.text.stages import build as run
+            from builders.text.train import Recipe
     except ImportError as error:
         raise InputError(
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
@@ -74,9 +74,9 @@ def build(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    from tiny.card import Findings, card, latency
-    from tiny.evaluate import TEST_SEED, Examiner, draw
-    from tiny.generate import Example
+    from builders.text.card import Findings, card, latency
+    from builders.text.evaluate import TEST_SEED, Examiner, draw
+    from builders.text.generate import Example
 
     examiner = Examiner(options.output)
     inside = examiner.score(draw("test", TEST_SEED, options.count, inside=True))

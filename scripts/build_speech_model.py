@@ -21,7 +21,7 @@ sys.path[:0] = [str(_HERE), str(_ROOT / "daemon")]
 # Threads that wait by spinning lose most of a core as soon as anything else runs; must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
 
 STAGES = ("hearing", "export")
 
@@ -44,21 +44,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def build(options: argparse.Namespace) -> None:
-    from exporting.terminal import quiet
+    from builders.common.terminal import quiet
 
     try:
         with quiet():  # the converters greet at import
             import torch
 
-            from speechmodel.shipping import ship
-            from speechmodel.stages import Build, check_engines, learn, speak
-            from speechmodel.train import Plan
-            from speechmodel.unpack import check_packages
+            from builders.speech.hearing.shipping import ship
+            from builders.speech.hearing.stages import Build, check_engines, learn, speak
+            from builders.speech.hearing.train import Plan
+            from builders.speech.hearing.unpack import check_packages
     except ImportError as error:
         raise InputError(
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
         ) from None
-    from speechmodel.shape import LmShape
+    from builders.speech.shape import LmShape
 
     torch.set_num_threads(options.threads)
     work = options.work or _ROOT / "build" / ("speech-quick" if options.quick else "speech")
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         if options.evaluate:
-            from speechmodel.shipping import evaluate
+            from builders.speech.hearing.shipping import evaluate
 
             evaluate(options.models, options.work or _ROOT / "build" / "speech", options.clips, options.seed, say)
         else:

@@ -20,7 +20,7 @@ sys.path[:0] = [str(_HERE), str(_ROOT / "daemon")]
 # Threads that wait by spinning lose most of a core as soon as anything else runs; must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
 
 STAGES = ("recordings", "decoder", "voice", "export", "evaluate")
 
@@ -46,16 +46,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    from exporting.terminal import quiet
+    from builders.common.terminal import quiet
 
     try:
         with quiet():  # the converters greet at import
             import torch
 
-            from speechmodel import voice_stages as stages
-            from speechmodel.decoder_train import DecoderPlan
-            from speechmodel.tts_export import SAMPLING
-            from speechmodel.tts_train import SpeakPlan
+            from builders.speech.voice import stages
+            from builders.speech.voice.decoder_train import DecoderPlan
+            from builders.speech.voice.tts_export import SAMPLING
+            from builders.speech.voice.tts_train import SpeakPlan
     except ImportError as error:
         raise InputError(
             f"building needs the host tools: {error}", "pip install -r scripts/requirements-host.txt"
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
     if "export" in wanted:
         stages.ship_voice(build, options.models, command, say, SAMPLING)
     if "evaluate" in wanted:
-        from speechmodel.voice_card import evaluate_voice
+        from builders.speech.voice.card import evaluate_voice
 
         evaluate_voice(build, options.models, options.sentences, say)
 

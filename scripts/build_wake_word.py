@@ -17,8 +17,8 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "daemon")]
 
-from noctule.errors import InputError, NoctuleError  # noqa: E402  (after the path is set)
-from wakeword.settings import Amounts, Settings, look_around  # noqa: E402
+from builders.wake.settings import Amounts, Settings, look_around  # noqa: E402
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402  (after the path is set)
 
 _MISSED_TARGET = 3
 
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = parse(arguments)
         tools, voices = look_around(settings)
-        from wakeword.stages import build  # torch is imported only after the tools were checked
+        from builders.wake.stages import build  # torch is imported only after the tools were checked
 
         result = build(settings, tools, voices, command(settings))
     except NoctuleError as error:

@@ -20,12 +20,12 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent / "daemon")]
 
 import numpy as np  # noqa: E402  (after the path is set)
 
-from noctule.errors import InputError, NoctuleError  # noqa: E402
+from builders.sound.wavs import read_folder  # noqa: E402
+from builders.wake.scoring import Scores, Streams, binomial_interval, poisson_interval, score  # noqa: E402
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402
 from noctule.wake.features import SAMPLE_RATE, FrontEnd  # noqa: E402
 from noctule.wake.model import WakeModel  # noqa: E402
 from noctule.wake.package import WARM_UP_SECONDS, load_package  # noqa: E402
-from wakeword.scoring import Scores, Streams, binomial_interval, poisson_interval, score  # noqa: E402
-from wakeword.wavs import read_folder  # noqa: E402
 
 _TABLE = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "daemon")]
 
-from noctule.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
 
 _NEEDS = {
     "torch": "torch",
@@ -51,7 +51,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", default="", help="where the weights come from (default: their sha256)")
     parser.add_argument("--chat", type=Path, help="JSON file with the manifest's chat object")
     parser.add_argument("--sampling", type=Path, help="JSON file with the manifest's sampling object")
-    from exporting import kyutai_command
+    from builders.export import speech_command as kyutai_command
 
     kyutai_command.add_arguments(parser)
     return parser.parse_args(arguments)
@@ -84,7 +84,7 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def export(options: argparse.Namespace) -> None:
-    from exporting import kyutai_command
+    from builders.export import speech_command as kyutai_command
 
     speech = kyutai_command.is_speech(options.checkpoint)
     needs = _NEEDS_SPEECH if speech else _NEEDS
@@ -94,7 +94,7 @@ def export(options: argparse.Namespace) -> None:
             f"the export needs {', '.join(missing)}, which this Python ({sys.executable}) does not have",
             "python -m pip install -r scripts/requirements-host.txt",
         )
-    from exporting.terminal import Progress, quiet
+    from builders.common.terminal import Progress, quiet
 
     if speech:
         if options.cache != "auto":
@@ -102,7 +102,7 @@ def export(options: argparse.Namespace) -> None:
         kyutai_command.export_speech(options, _CONTEXTS, Progress(), _BOARDS)
         return
     with quiet():  # the converters greet at import
-        from exporting.text_package import Request, export_text, read_object
+        from builders.export.text.package import Request, export_text, read_object
     request = Request(
         checkpoint=options.checkpoint,
         package=options.output,

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench_parts import clock
-from noctule.capture.feed import Feed
-from noctule.capture.session import Patience
+from noctule.capture.feed.feed import Feed
+from noctule.capture.process.life import Patience
 from noctule.capture.spec import SourceSpec
+from tools.bench import clock
 
 #: generous: nothing waits this long on an idle machine
 WAIT = 60.0

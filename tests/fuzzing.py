@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from noctule.errors import NoctuleError
+from noctule.core.errors import NoctuleError
 
 _WANTED = os.environ.get("NOCTULE_FUZZ", "1")
 #: how many times as many examples as usual

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporting import kyutai
-from exporting.kyutai_checkpoint import expected
-from exporting.kyutai_layers import Precision
-from exporting.kyutai_parse import read_config
-from exporting.mimi_checkpoint import expected as mimi_expected
-from exporting.mimi_config import like_reference
-from exporting.mimi_config import read_config as read_mimi
-from noctule.manifest import load_manifest
-from noctule.tflite import load_model
+from builders.export.kyutai import package as kyutai
+from builders.export.kyutai.checkpoint import expected
+from builders.export.kyutai.layers import Precision
+from builders.export.kyutai.parse import read_config
+from builders.export.mimi.checkpoint import expected as mimi_expected
+from builders.export.mimi.config import like_reference
+from builders.export.mimi.config import read_config as read_mimi
+from noctule.inference.manifest import load_manifest
+from noctule.inference.runtime import load_model
 
 FIXTURES = Path(__file__).parent / "fixtures" / "kyutai-tiny"
 Array = npt.NDArray[Any]

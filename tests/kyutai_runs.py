@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noctule.tflite import Model, Runner, load_model
+from noctule.inference.runtime import Model, Runner, load_model
 
 Array = npt.NDArray[Any]
 Streams = dict[str, Any]

@@ -16,27 +16,27 @@ from typing import Any
 
 from noctule import __version__
 from noctule.api.control import Control, ControlServer
-from noctule.api.operate import routes as operating
-from noctule.api.timers import routes as timer_routes
-from noctule.board import Board
-from noctule.clock import Clock, SystemClock
+from noctule.api.routes.operate import routes as operating
+from noctule.api.routes.timers import routes as timer_routes
+from noctule.assistant.model_manager import Build, Language, Needs
+from noctule.assistant.timers import Timers
+from noctule.assistant.worker import NAME as LM
+from noctule.assistant.worker import Ask, Engine
 from noctule.config import Config, LoadedConfig
-from noctule.errors import UnavailableError
-from noctule.events import Bus
-from noctule.governor import Governed, Governor
-from noctule.hands import LOOP_HANDS, hands
-from noctule.heap import set_aside
-from noctule.journal import Journal, notify, watchdog_interval
-from noctule.language import Build, Language, Needs
-from noctule.lock import InstanceLock
-from noctule.operate import Operation
-from noctule.organs import Follower, Grow, Host, Organ, close_all, none
-from noctule.report import report
-from noctule.supervisor import STARTING, Job, Part, Policy, Supervisor
-from noctule.text import clean_request
-from noctule.timers import Timers
-from noctule.workers import NAME as LM
-from noctule.workers import Ask, Engine
+from noctule.core.clock import Clock, SystemClock
+from noctule.core.errors import UnavailableError
+from noctule.core.events import Bus
+from noctule.core.memory import set_aside
+from noctule.core.request_text import clean_request
+from noctule.service.board import Board
+from noctule.service.component import Follower, Grow, Host, Organ, close_all, none
+from noctule.service.governor import Governed, Governor
+from noctule.service.instance_lock import InstanceLock
+from noctule.service.journal import Journal, notify, watchdog_interval
+from noctule.service.operation import Operation
+from noctule.service.status import report
+from noctule.service.supervisor import STARTING, Job, Part, Policy, Supervisor
+from noctule.service.thread_pool import LOOP_HANDS, hands
 
 __all__ = ["Build", "Needs", "Service"]
 

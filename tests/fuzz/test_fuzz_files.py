@@ -15,18 +15,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fuzzing import damaged, encoded, fuzz, refuses_or_takes, twisted, values
-from noctule.clock import ManualClock
+from noctule.assistant.timers import Timers
+from noctule.audio.wavefile import WavReader
 from noctule.config import load_config
 from noctule.config.render import shipped_file
 from noctule.config.schema import SECTIONS
-from noctule.ear_memory import EarMemory
-from noctule.events import Bus
-from noctule.lm.voice import SPEAKER, read_voice
-from noctule.manifest import load_manifest
-from noctule.tflite_file import check_tflite
-from noctule.timers import Timers
+from noctule.core.clock import ManualClock
+from noctule.core.events import Bus
+from noctule.inference.manifest import load_manifest
+from noctule.inference.tflite_file import check_tflite
+from noctule.lm.speech.speaker_voice import SPEAKER, read_voice
+from noctule.voice.wakewords.memory import EarMemory
 from noctule.wake.package import load_package
-from noctule.wavefile import WavReader
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"

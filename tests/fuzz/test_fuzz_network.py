@@ -18,22 +18,22 @@ from hypothesis import strategies as st
 from test_api_metrics import status
 
 from fuzzing import damaged, encoded, fuzz, refuses_or_takes, twisted, values
-from noctule.actions.volume import Mixer
-from noctule.api.capture import CaptureApi
 from noctule.api.control import Control, ControlServer
-from noctule.api.ears import routes as hearing_routes
-from noctule.api.operate import routes as operating
-from noctule.capture.eyes import Eyes
-from noctule.clips import WakeClips
-from noctule.clock import SystemClock
+from noctule.api.mqtt.link import MqttLink
+from noctule.api.routes.capture import CaptureApi
+from noctule.api.routes.operate import routes as operating
+from noctule.api.routes.voice import routes as hearing_routes
+from noctule.api.wyoming.wire import MAX_LINE, Message, read
+from noctule.assistant.actions.volume import Mixer
+from noctule.assistant.worker import Ask
+from noctule.capture.all_sources import Eyes
 from noctule.config.schema import Config, Source
-from noctule.errors import InputError, UnavailableError
-from noctule.events import Bus
-from noctule.mqtt.organ import MqttLink
-from noctule.organs import Host
-from noctule.text import clean_request
-from noctule.workers import Ask
-from noctule.wyoming_server.wire import MAX_LINE, Message, read
+from noctule.core.clock import SystemClock
+from noctule.core.errors import InputError, UnavailableError
+from noctule.core.events import Bus
+from noctule.core.request_text import clean_request
+from noctule.service.component import Host
+from noctule.voice.wakewords.clip_folder import WakeClips
 
 
 class FakeHearing:

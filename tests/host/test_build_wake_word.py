@@ -17,14 +17,15 @@ if shutil.which("espeak-ng") is None:
 
 import build_wake_word  # noqa: E402  (after the skips)
 import evaluate_wake_word  # noqa: E402
+from builders.common.muon import Muon, orthogonal  # noqa: E402
+from builders.sound import engines  # noqa: E402
+from builders.sound.wavs import write_wav  # noqa: E402
+from builders.wake import augment, export  # noqa: E402
+from builders.wake.augment import SceneSpec, make_scenes, place_phrase  # noqa: E402
+from builders.wake.network import REACH, Block, Network, fold, to_float  # noqa: E402
+from builders.wake.train import loss_of, regions  # noqa: E402
 from noctule.wake.model import WakeModel  # noqa: E402
 from noctule.wake.package import load_package  # noqa: E402
-from wakeword import augment, engines, export  # noqa: E402
-from wakeword.augment import SceneSpec, make_scenes, place_phrase  # noqa: E402
-from wakeword.muon import Muon, orthogonal  # noqa: E402
-from wakeword.network import REACH, Block, Network, fold, to_float  # noqa: E402
-from wakeword.train import loss_of, regions  # noqa: E402
-from wakeword.wavs import write_wav  # noqa: E402
 
 pytestmark = pytest.mark.host
 

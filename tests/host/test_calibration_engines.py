@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from wakeword.engines import make_engine, mbrola, pico, spelled
+from builders.sound.engines import make_engine, mbrola, pico, spelled
 
 FOUND = [*((("pico", voice)) for voice in pico.voices()), *(("mbrola", voice) for voice in mbrola.voices())]
 

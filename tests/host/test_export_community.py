@@ -10,15 +10,15 @@ import pytest
 
 pytest.importorskip("litert_torch", reason="needs scripts/requirements-host.txt", exc_type=ImportError)
 
-import fixtures_parity as parity
-from exporting.community import community_graph_entry, schema_without_tensorflow
-from exporting.synthetic_tokenizer import BOS, EOS, write_tokenizer
-from exporting.terminal import quiet
-from noctule.lm.package import open_text_package
-from noctule.lm.request import Options, collect
+from builders.common.terminal import quiet
+from builders.export.text.community import community_graph_entry, schema_without_tensorflow
+from builders.export.text.synthetic_tokenizer import BOS, EOS, write_tokenizer
+from noctule.inference.manifest import PackageWriter
 from noctule.lm.sampler import TextSampling
-from noctule.lm.text_lm import TextLM
-from noctule.manifest import PackageWriter
+from noctule.lm.text.model import TextLM
+from noctule.lm.text.package import open_text_package
+from noctule.lm.text.request import Options, collect
+from tools.fixtures import parity as parity
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
@@ -95,7 +95,7 @@ class Ordinary:
 
 def make_package(exported: Path, folder: Path) -> Any:
     """The export as it is, beside a manifest."""
-    from noctule import tflite
+    from noctule.inference import runtime as tflite
 
     with PackageWriter(folder) as package:
         exported.rename(package.folder / "model.tflite")

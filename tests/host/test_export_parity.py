@@ -12,15 +12,15 @@ import pytest
 
 pytest.importorskip("litert_torch", reason="needs scripts/requirements-host.txt", exc_type=ImportError)
 
-import fixtures_parity as parity
-from exporting.golden import Gap, gap, runtime_logits
-from exporting.graph import DecoderConfig
-from exporting.quantise import quantise
-from exporting.text_package import Request, cache_kind, export_text
-from noctule.lm.package import open_text_package
-from noctule.lm.request import Options, collect
+from builders.export.text.golden import Gap, gap, runtime_logits
+from builders.export.text.graph import DecoderConfig
+from builders.export.text.package import Request, cache_kind, export_text
+from builders.export.text.quantise import quantise
 from noctule.lm.sampler import TextSampling
-from noctule.lm.text_lm import TextLM
+from noctule.lm.text.model import TextLM
+from noctule.lm.text.package import open_text_package
+from noctule.lm.text.request import Options, collect
+from tools.fixtures import parity as parity
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 

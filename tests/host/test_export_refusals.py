@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import export_lm
-import fixtures_parity as parity
-from exporting import package_writer
-from exporting.synthetic_tokenizer import write_tokenizer
-from exporting.text_package import Request, export_text
-from noctule.errors import InputError, ModelError
+from builders.common import package_checks as package_writer
+from builders.export.text.package import Request, export_text
+from builders.export.text.synthetic_tokenizer import write_tokenizer
+from noctule.core.errors import InputError, ModelError
+from tools.fixtures import parity as parity
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 WEIGHTS = "model.safetensors"

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from fuzzing import damaged, encoded, fuzz, refuses_or_takes, twisted
 
 pytest.importorskip("torch")
-from exporting.checkpoint import Checkpoint
+from builders.export.text.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.host
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from exporting import kyutai
-from exporting.kyutai_layers import Precision
+from builders.export.kyutai import package as kyutai
+from builders.export.kyutai.layers import Precision
 from host.kyutai_configs import PUBLISHED, shrunk
 from kyutai_runs import forced_logits, probabilities, relative
 
@@ -19,7 +19,7 @@ pytest.importorskip("moshi")
 
 from moshi.conditioners import ConditionAttributes, TensorCondition  # noqa: E402
 
-from exporting.kyutai_reference import Forced, build_model, forced_run, write_checkpoint  # noqa: E402
+from builders.export.kyutai.reference import Forced, build_model, forced_run, write_checkpoint  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporting.kyutai_checkpoint import expected
-from exporting.kyutai_parse import read_config
+from builders.export.kyutai.checkpoint import expected
+from builders.export.kyutai.parse import read_config
 from kyutai_checkpoints import CONFIG, bfloat16, make, save
 
 pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(900)]

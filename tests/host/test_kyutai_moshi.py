@@ -15,16 +15,16 @@ import numpy.typing as npt
 import pytest
 
 from noctule.lm.sampler import Sampling
-from noctule.lm.speech_graph import Temporal
-from noctule.lm.speech_lm import SpeechLM, SpeechSampling
-from noctule.lm.speech_model import SpeechModel
+from noctule.lm.speech.graph import Temporal
+from noctule.lm.speech.model import SpeechModel
+from noctule.lm.speech.session import SpeechLM, SpeechSampling
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("moshi")
 
 from moshi.models.loaders import CheckpointInfo  # noqa: E402
 
-from exporting.kyutai_reference import NOTHING, build_model, forced_run, generate, write_checkpoint  # noqa: E402
+from builders.export.kyutai.reference import NOTHING, build_model, forced_run, generate, write_checkpoint  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,

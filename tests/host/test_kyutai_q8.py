@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import fixtures_speech
-from exporting import kyutai
-from exporting.kyutai_layers import Precision
-from exporting.kyutai_weights import Tensors
+from builders.export.kyutai import package as kyutai
+from builders.export.kyutai.layers import Precision
+from builders.export.kyutai.weights import Tensors
 from kyutai_runs import forced_logits, relative
+from tools.fixtures import speech as fixtures_speech
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("moshi")
 
-from exporting.kyutai_reference import build_model, forced_run, write_checkpoint  # noqa: E402
+from builders.export.kyutai.reference import build_model, forced_run, write_checkpoint  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from exporting import kyutai
-from exporting.kyutai_layers import Precision
+from builders.export.kyutai import package as kyutai
+from builders.export.kyutai.layers import Precision
 from kyutai_runs import forced_logits, relative
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("moshi")
 
-from exporting.kyutai_reference import write_checkpoint  # noqa: E402
-from exporting.kyutai_synthetic import CONFIG, streams, trained  # noqa: E402
+from builders.export.kyutai.reference import write_checkpoint  # noqa: E402
+from builders.export.kyutai.synthetic import CONFIG, streams, trained  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporting import mimi
-from noctule.lm.codec import Codec
+from builders.export.mimi import package as mimi
+from noctule.lm.speech.codec import Codec
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("moshi")
 
-from exporting.mimi_reference import build_codec, codec_run, write_codec  # noqa: E402
+from builders.export.mimi.reference import build_codec, codec_run, write_codec  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from speechmodel.speaker_rhvoice import RhvoiceSpeaker
-from wakeword.engines import rhvoice, spelled
+from builders.sound.engines import rhvoice, spelled
+from builders.speech.speaker_rhvoice import RhvoiceSpeaker
 
 pytestmark = [
     pytest.mark.host,

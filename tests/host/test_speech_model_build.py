@@ -51,8 +51,8 @@ def test_without_an_engine_it_says_so_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
 def test_build_and_export_twice(tmp_path: Path) -> None:
-    from speechmodel.decoder import Decoder, DecoderShape
-    from speechmodel.unpack import encoder_weights
+    from builders.speech.hearing.unpack import encoder_weights
+    from builders.speech.voice.decoder import Decoder, DecoderShape
 
     work, models = tmp_path / "work", tmp_path / "models"
     common = ("--quick", "--work", str(work), "--models", str(models))

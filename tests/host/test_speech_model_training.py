@@ -10,23 +10,23 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from exporting.tflite_writer import Model  # noqa: E402
-from noctule import tflite  # noqa: E402
-from noctule.lm.speech_model import SpeechModel as Package  # noqa: E402
-from noctule.lm.streams import DelayRing  # noqa: E402
-from speechmodel import examples, export_stt  # noqa: E402
-from speechmodel.augment import Noises, disturbed, rooms  # noqa: E402
-from speechmodel.clips import Clip, Span, read_shard, write_shard  # noqa: E402
-from speechmodel.dataset import ClipStore, batches  # noqa: E402
-from speechmodel.encode_graph import EncoderGraph, state_names  # noqa: E402
-from speechmodel.features import filterbank, log_mel, power  # noqa: E402
-from speechmodel.lm import SpeechTextModel, config  # noqa: E402
-from speechmodel.network import Encoder, from_codes, quantise, to_codes  # noqa: E402
-from speechmodel.recordings import aligned, read_recording, spread  # noqa: E402
-from speechmodel.shape import FRAME, LmShape  # noqa: E402
-from speechmodel.tokenizer import Pieces, adopt, train_tokenizer  # noqa: E402
-from speechmodel.train import Plan, Trainer, own_tokens, previous_tokens  # noqa: E402
-from speechmodel.unpack import text_weights  # noqa: E402
+from builders.speech.augment import Noises, disturbed, rooms  # noqa: E402
+from builders.speech.clips import Clip, Span, read_shard, write_shard  # noqa: E402
+from builders.speech.features import filterbank, log_mel, power  # noqa: E402
+from builders.speech.hearing import examples, export_stt  # noqa: E402
+from builders.speech.hearing.dataset import ClipStore, batches  # noqa: E402
+from builders.speech.hearing.encode_graph import EncoderGraph, state_names  # noqa: E402
+from builders.speech.hearing.lm import SpeechTextModel, config  # noqa: E402
+from builders.speech.hearing.network import Encoder, from_codes, quantise, to_codes  # noqa: E402
+from builders.speech.hearing.recordings import aligned, read_recording, spread  # noqa: E402
+from builders.speech.hearing.train import Plan, Trainer, own_tokens, previous_tokens  # noqa: E402
+from builders.speech.hearing.unpack import text_weights  # noqa: E402
+from builders.speech.shape import FRAME, LmShape  # noqa: E402
+from builders.speech.tokenizer import Pieces, adopt, train_tokenizer  # noqa: E402
+from builders.tflite.writer import Model  # noqa: E402
+from noctule.inference import runtime as tflite  # noqa: E402
+from noctule.lm.speech.model import SpeechModel as Package  # noqa: E402
+from noctule.lm.speech.streams import DelayRing  # noqa: E402
 
 pytestmark = [
     pytest.mark.host,
@@ -45,7 +45,7 @@ def uneven(model: torch.nn.Module, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import speechmodel.tokenizer as module
+    import builders.speech.tokenizer as module
 
     path: Path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
     patch = pytest.MonkeyPatch()
@@ -57,7 +57,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_moshi_gives_the_same_logits() -> None:
     pytest.importorskip("moshi")
-    from exporting.kyutai_reference import build_model
+    from builders.export.kyutai.reference import build_model
 
     ours = SpeechTextModel(SMALL).eval()
     uneven(ours, 1)

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from noctule.actions.words import read  # noqa: E402 - torch decides whether there is anything to test
-from noctule.brain.ngrams import Member, Ngrams, features  # noqa: E402
-from tiny.generate import Generator  # noqa: E402
-from tiny.ngrams import ACTIONS, Lessons, Pupil, drawn, frequent, teach  # noqa: E402
+from builders.text.generate import Generator  # noqa: E402
+from builders.text.ngrams import ACTIONS, Lessons, Pupil, drawn, frequent, teach  # noqa: E402
+from noctule.assistant.brain.ngrams import Member, Ngrams, features  # noqa: E402
+from noctule.assistant.phrases.request import read  # noqa: E402 - torch decides whether there is anything to test
 
 pytestmark = pytest.mark.host
 

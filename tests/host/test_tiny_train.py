@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from noctule.actions.declared import SPECS  # noqa: E402 - torch decides whether there is anything to test
-from noctule.actions.format import CallFormat, control_pieces  # noqa: E402
-from tiny.generate import Example  # noqa: E402
-from tiny.model import Llama, Shape  # noqa: E402
-from tiny.train import Recipe, Trainer, collate, encode, rate  # noqa: E402
+from builders.text.generate import Example  # noqa: E402
+from builders.text.model import Llama, Shape  # noqa: E402
+from builders.text.train import Recipe, Trainer, collate, encode, rate  # noqa: E402
+from noctule.assistant.actions.declared import SPECS  # noqa: E402 - torch decides whether there is anything to test
+from noctule.assistant.actions.format import CallFormat, control_pieces  # noqa: E402
 
 pytestmark = pytest.mark.host
 

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.host
 from moshi.models.tts import Entry as MoshiEntry  # noqa: E402
 from moshi.models.tts import StateMachine, TokenIds, script_to_entries  # noqa: E402
 
-from noctule.lm.text_feed import FeedRules, TextFeed  # noqa: E402
-from noctule.lm.words import Entry, script_entries  # noqa: E402
+from noctule.lm.speech.text_feed import FeedRules, TextFeed  # noqa: E402
+from noctule.lm.speech.words import Entry, script_entries  # noqa: E402
 
 CARD = 101
 

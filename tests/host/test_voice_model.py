@@ -15,24 +15,24 @@ pytest.importorskip("moshi")
 
 from moshi.models import loaders  # noqa: E402
 
-from exporting.kyutai_layers import Precision  # noqa: E402
-from exporting.kyutai_reference import FILE_KEYS  # noqa: E402
-from exporting.tflite_writer import Model  # noqa: E402
-from noctule import tflite  # noqa: E402
+from builders.export.kyutai.layers import Precision  # noqa: E402
+from builders.export.kyutai.reference import FILE_KEYS  # noqa: E402
+from builders.speech.hearing.network import Encoder, from_codes, grid  # noqa: E402
+from builders.speech.shape import CARD, CODEBOOKS  # noqa: E402
+from builders.speech.voice.data import Line  # noqa: E402
+from builders.speech.voice.decoder import Comparison, Decoder, DecoderShape  # noqa: E402
+from builders.speech.voice.decoder_graph import EXACT, NETWORK, DecodeGraph  # noqa: E402
+from builders.speech.voice.decoder_train import DecoderPlan, DecoderTrainer  # noqa: E402
+from builders.speech.voice.tts import SpeakingModel, SpeakShape, digits_of, one_hot  # noqa: E402
+from builders.speech.voice.tts_export import config, export_tts, write_checkpoint  # noqa: E402
+from builders.speech.voice.tts_train import SpeakPlan, SpeakTrainer, train_pieces  # noqa: E402
+from builders.speech.voice.unpack_voice import voice_weights  # noqa: E402
+from builders.tflite.writer import Model  # noqa: E402
+from noctule.inference import runtime as tflite  # noqa: E402
 from noctule.lm.sampler import Sampling  # noqa: E402
-from noctule.lm.speech_lm import Hooks, SpeechSampling  # noqa: E402
-from noctule.lm.speech_model import SpeechModel  # noqa: E402
-from noctule.lm.streams import UNGENERATED  # noqa: E402
-from speechmodel.decoder import Comparison, Decoder, DecoderShape  # noqa: E402
-from speechmodel.decoder_graph import EXACT, NETWORK, DecodeGraph  # noqa: E402
-from speechmodel.decoder_train import DecoderPlan, DecoderTrainer  # noqa: E402
-from speechmodel.network import Encoder, from_codes, grid  # noqa: E402
-from speechmodel.shape import CARD, CODEBOOKS  # noqa: E402
-from speechmodel.tts import SpeakingModel, SpeakShape, digits_of, one_hot  # noqa: E402
-from speechmodel.tts_export import config, export_tts, write_checkpoint  # noqa: E402
-from speechmodel.tts_train import SpeakPlan, SpeakTrainer, train_pieces  # noqa: E402
-from speechmodel.unpack_voice import voice_weights  # noqa: E402
-from speechmodel.voice_data import Line  # noqa: E402
+from noctule.lm.speech.model import SpeechModel  # noqa: E402
+from noctule.lm.speech.session import Hooks, SpeechSampling  # noqa: E402
+from noctule.lm.speech.streams import UNGENERATED  # noqa: E402
 
 pytestmark = pytest.mark.host
 

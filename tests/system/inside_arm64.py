@@ -1,5 +1,5 @@
-"""Run by `scripts/check_arm64` with the installed package's Python, on the emulated machine: does all of it import,
-and do the shipped models load (hashes, golden logits) and answer?"""
+"""Run by `scripts/checks/check_arm64` with the installed package's Python, on the emulated machine: does all of it
+import, and do the shipped models load (hashes, golden logits) and answer?"""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def front_end() -> None:
 
 
 def runtime() -> None:
-    from noctule.tflite_probe import probe_runtime
+    from noctule.inference.probe import probe_runtime
 
     probe = probe_runtime(timeout=300)
     print(probe.sentence)
@@ -84,7 +84,7 @@ def runtime() -> None:
 
 def models() -> None:
     """Loading compares the golden logits with what this machine computes."""
-    from noctule.lm.text_lm import TextLM
+    from noctule.lm.text.model import TextLM
 
     lm = TextLM.load(MODELS / "noctule-tiny")
     print(f"noctule-tiny on {lm.runtime}: golden logits agree; {lm.canary() * 1000:.1f} ms for a token")

@@ -1,4 +1,4 @@
-"""What the installed service does with real kernel devices, inside `scripts/virtual_board`. Runs as root there.
+"""What the installed service does with real kernel devices, inside `scripts/checks/virtual_board`. Root there.
 
 A sound card that is a loopback, a camera that shows a test pattern, a screen with a console; the real unit with its
 sandbox; and what a container cannot be given: a clock to set and a memory limit of the unit's own. The style is that
@@ -17,10 +17,11 @@ import wave
 from pathlib import Path
 from typing import Any
 
-from checks import run_checks
 from inside_container import UNIT, cursor, entries, sh, show, until
 from installing import install, python
 from survival_world import SOCKET, ask, children, dial, set_timer, status, timers
+
+from checks import run_checks
 
 RECORDING = Path("config/demo/time.wav")
 DRIVERS = Path("/sys/bus/platform/drivers")

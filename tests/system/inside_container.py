@@ -1,4 +1,4 @@
-"""What the installed service does under a real systemd. Runs as root inside `scripts/container`.
+"""What the installed service does under a real systemd. Runs as root inside `scripts/checks/container`.
 
 Each check is a function; the first line of its docstring is printed. Standard library only, and no pytest module on
 purpose: the container has only what a board has.

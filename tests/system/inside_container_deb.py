@@ -1,7 +1,8 @@
 """What the Debian package does under a real systemd: install, run, upgrade, remove, purge.
 
-Run as root by `scripts/deb_test` inside `scripts/container`, with two packages in /root/carry: noctule_1.deb, and
-noctule_2.deb of a higher version with another default configuration. The checks build on one another, in this order.
+Run as root by `scripts/checks/deb_test` inside `scripts/checks/container`, with two packages in /root/carry:
+noctule_1.deb, and noctule_2.deb of a higher version with another default configuration. The checks build on one
+another, in this order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the installed service survives, under a real systemd. Runs as root inside `scripts/container`.
+"""What the installed service survives, under a real systemd. Runs as root inside `scripts/checks/container`.
 
 After each blow: the service is back and `status` tells the truth within 10 s, and no acknowledged timer is lost. The
 style is that of inside_container.py; the blows that need a real kernel of one's own (clock, memory of a whole unit)
@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-from checks import run_checks
 from inside_container import CONFIG as CONFIG_FILE
 from inside_container import UNIT, cursor, drop_in, entries, sh, show, until
 from installing import install, purge, upgrade
@@ -37,6 +36,8 @@ from survival_world import (
     status,
     timers,
 )  # fmt: skip
+
+from checks import run_checks
 
 RECORDING = Path("config/demo/time.wav")
 

@@ -1,6 +1,7 @@
 """Installing Noctule inside a container or a virtual board: from this checkout, or as a Debian package.
 
-NOCTULE_INSTALL=deb chooses the package, which must lie in /root/carry (see scripts/container). Standard library only.
+NOCTULE_INSTALL=deb chooses the package, which must lie in /root/carry (see scripts/checks/container).
+Standard library only.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from capture_world import WAIT, file_feed, plain_video, running, until
-from noctule.capture.clip import record
-from noctule.capture.eyes import Eyes
-from noctule.capture.files import FullError
-from noctule.capture.store import Limits, Store
+from noctule.capture.all_sources import Eyes
+from noctule.capture.files.clip import record
+from noctule.capture.files.files import FullError
+from noctule.capture.files.store import Limits, Store
 from noctule.cli import run_command
 from noctule.config.schema import Config, Source
 

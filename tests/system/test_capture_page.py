@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 
 from capture_world import WAIT, plain_video
-from noctule.api.capture import CaptureApi
 from noctule.api.page import StatusPage
-from noctule.capture.eyes import Eyes
+from noctule.api.routes.capture import CaptureApi
+from noctule.capture.all_sources import Eyes
 from noctule.config.schema import Config, Source
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -11,12 +11,12 @@ import pytest
 
 import rtsp_world
 from capture_world import WAIT, ffmpeg, number_in, numbered, running, until, video
-from noctule.capture.clip import record
-from noctule.capture.feed import LIVE, LOST, Feed
-from noctule.capture.reader import VideoFile
-from noctule.capture.session import Patience
+from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.files.clip import record
+from noctule.capture.files.reader import VideoFile
+from noctule.capture.process.life import Patience
 from noctule.capture.spec import SourceSpec
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 from rtsp_world import RtspServer
 
 PATIENCE = Patience(stall=2.0, open=15.0, linger=0.2, backoff=0.1, backoff_max=0.3, look=0.1)

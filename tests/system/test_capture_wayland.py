@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from capture_world import QUICK, WAIT, running, until
-from noctule.capture import wire
-from noctule.capture.child import serve
-from noctule.capture.discover import wayland
-from noctule.capture.door import KINDS, Door
-from noctule.capture.feed import LIVE, LOST, Feed
+from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.process import wire
+from noctule.capture.process.child import serve
+from noctule.capture.process.discover import wayland
+from noctule.capture.process.door import KINDS, Door
+from noctule.capture.protocols.wayland import Connection
 from noctule.capture.sources import wlcopy
 from noctule.capture.spec import SourceSpec
-from noctule.capture.wlwire import Connection
 from noctule.cli import run_command
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 from wayland_world import Sway, available
 
 pytestmark = pytest.mark.skipif(not available(), reason="sway is not installed")

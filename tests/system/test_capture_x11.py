@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_parts import clock
-from bench_parts.xserver import XServer
 from capture_world import QUICK, WAIT, running, until
-from noctule.capture import discover
-from noctule.capture.feed import LIVE, LOST, Feed
+from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.process import discover
+from noctule.capture.protocols.x11 import X11Connection, probe
+from noctule.capture.protocols.x11_cursor import Pointer
 from noctule.capture.sources.x11 import X11Source
 from noctule.capture.spec import SourceSpec
-from noctule.capture.x11cursor import Pointer
-from noctule.capture.x11probe import X11Connection, probe
 from noctule.cli import run_command
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
+from tools.bench import clock
+from tools.bench.xserver import XServer
 
 pytestmark = pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
 
@@ -210,7 +210,7 @@ def test_the_snapshot_and_clip_commands(screen: XServer, tmp_path: Path, capsys:
     assert clock.read(np.asarray(Image.open(picture))) == 42
     movie = tmp_path / "clip.mp4"
     assert run_command(["clip", f"x11:{screen.address}", "--before", "0", "--after", "1", "-o", str(movie)]) == 0
-    from noctule.capture.reader import VideoFile
+    from noctule.capture.files.reader import VideoFile
 
     with VideoFile(movie) as file:
         numbers = [clock.read(p.frame().luma()) for p in file.pictures()]
@@ -295,6 +295,6 @@ def test_a_cookie_is_used(tmp_path: Path) -> None:
 def test_nothing_is_left_behind() -> None:
     """Every capture process of this test run has ended."""
     mine = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "noctule.capture.child"], capture_output=True, check=False
+        ["pgrep", "-P", str(os.getpid()), "-f", "noctule.capture.process.child"], capture_output=True, check=False
     )
     assert mine.stdout == b""

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from noctule.api.client import Client
-from noctule.errors import NoctuleError
+from noctule.core.errors import NoctuleError
 
 WAIT = 30.0
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"

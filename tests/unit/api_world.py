@@ -13,11 +13,11 @@ from typing import Any
 
 from noctule.api.client import Client
 from noctule.api.control import Control, ControlServer
-from noctule.clock import SystemClock
-from noctule.errors import NoctuleError
-from noctule.events import Bus, Event
-from noctule.text import clean_request
-from noctule.workers import Ask
+from noctule.assistant.worker import Ask
+from noctule.core.clock import SystemClock
+from noctule.core.errors import NoctuleError
+from noctule.core.events import Bus, Event
+from noctule.core.request_text import clean_request
 
 WAIT = 10.0
 

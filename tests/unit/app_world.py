@@ -15,13 +15,13 @@ import pytest
 
 from noctule.api.client import Client
 from noctule.app import Needs, Service
-from noctule.board import Board
+from noctule.assistant.worker import Ask, Engine
 from noctule.config import Config, LoadedConfig, load_config
-from noctule.errors import NoctuleError
-from noctule.events import Bus, Event
-from noctule.journal import Journal
-from noctule.organs import Grow, none
-from noctule.workers import Ask, Engine
+from noctule.core.errors import NoctuleError
+from noctule.core.events import Bus, Event
+from noctule.service.board import Board
+from noctule.service.component import Grow, none
+from noctule.service.journal import Journal
 
 WAIT = 15.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from noctule.board import Board
+from noctule.service.board import Board
 
 GROUP = "system.slice/noctule.service"
 _THROTTLED = "devices/platform/soc/soc:firmware/get_throttled"

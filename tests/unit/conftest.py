@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.lm.codec import Codec
+from noctule.lm.speech.codec import Codec
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -16,16 +16,16 @@ import numpy as np
 
 from noctule.audio.chunk import HOP, RATE, Chunk
 from noctule.audio.ring import SoundRing
-from noctule.clock import ManualClock
-from noctule.command import Spoken
-from noctule.errors import NoctuleError
-from noctule.events import Bus, Event, Subscription
-from noctule.lm.stt import EndOfTurn, Reading
-from noctule.lm.words import Word
-from noctule.mouth import Mouth
-from noctule.session import Session, SessionSettings
-from noctule.supervisor import Part
-from noctule.turns import Turns
+from noctule.core.clock import ManualClock
+from noctule.core.errors import NoctuleError
+from noctule.core.events import Bus, Event, Subscription
+from noctule.lm.speech.stt import EndOfTurn, Reading
+from noctule.lm.speech.words import Word
+from noctule.service.supervisor import Part
+from noctule.voice.session import Session, SessionSettings
+from noctule.voice.speech_worker import Mouth
+from noctule.voice.transcript import Spoken
+from noctule.voice.turn_worker import Turns
 
 WAIT = 10.0
 LOUD, QUIET = 3000, 40

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from noctule.actions.bind import Parts, build_registry
-from noctule.actions.commands import UserCommands
-from noctule.actions.declared import SPECS
-from noctule.actions.process import Output
-from noctule.actions.registry import ActionRegistry, Argument, Call, Result, Spec, Value, fill
-from noctule.actions.status import BoardStatus
-from noctule.actions.volume import Mixer
-from noctule.actions.words import Request, read
-from noctule.clock import ManualClock
-from noctule.errors import BusyError, DeviceError, InputError, NoctuleError, UnavailableError
-from noctule.events import Bus
-from noctule.timers import Timers
+from noctule.assistant.actions.bind import Parts, build_registry
+from noctule.assistant.actions.commands import UserCommands
+from noctule.assistant.actions.declared import SPECS
+from noctule.assistant.actions.process import Output
+from noctule.assistant.actions.registry import ActionRegistry, Argument, Call, Result, Spec, Value, fill
+from noctule.assistant.actions.status import BoardStatus
+from noctule.assistant.actions.volume import Mixer
+from noctule.assistant.phrases.request import Request, read
+from noctule.assistant.timers import Timers
+from noctule.core.clock import ManualClock
+from noctule.core.errors import BusyError, DeviceError, InputError, NoctuleError, UnavailableError
+from noctule.core.events import Bus
 
 NOTHING = read("")
 

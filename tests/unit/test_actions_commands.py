@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from noctule.actions.commands import UserCommands
-from noctule.actions.process import OUTPUT_LIMIT, run_program
-from noctule.actions.words import read
-from noctule.errors import CancelledError, UnavailableError
+from noctule.assistant.actions.commands import UserCommands
+from noctule.assistant.actions.process import OUTPUT_LIMIT, run_program
+from noctule.assistant.phrases.request import read
+from noctule.core.errors import CancelledError, UnavailableError
 
 
 class Settings:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noctule.actions.names import name_spans
-from noctule.actions.words import read
+from noctule.assistant.phrases.names import name_spans
+from noctule.assistant.phrases.request import read
 
 
 def names(text: str, most: int = 6) -> list[str]:

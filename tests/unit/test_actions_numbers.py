@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noctule.actions.numbers import duration, integer, number, percentage, say_duration, spans
-from noctule.actions.words import read
+from noctule.assistant.phrases.numbers import duration, integer, number, percentage, say_duration, spans
+from noctule.assistant.phrases.request import read
 
 DURATIONS = {
     "90 seconds": 90,

@@ -13,7 +13,7 @@ import pytest
 
 from noctule.api import client as client_module
 from noctule.api.client import Client
-from noctule.errors import BusyError, InputError, NoctuleError, TooLargeError, UnavailableError
+from noctule.core.errors import BusyError, InputError, NoctuleError, TooLargeError, UnavailableError
 
 WAIT = 10.0
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from api_world import WAIT, ApiWorld
 
-from noctule.errors import BusyError, CancelledError, ConfigError, InputError, NoctuleError, UnavailableError
-from noctule.workers import Ask
+from noctule.assistant.worker import Ask
+from noctule.core.errors import BusyError, CancelledError, ConfigError, InputError, NoctuleError, UnavailableError
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_client_that_leaves_cancels_its_request(api: ApiWorld) -> None:
 
 
 def test_a_worker_that_never_answers_is_given_up(api: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noctule.api.converse.GRACE", 0.05)
+    monkeypatch.setattr("noctule.api.ask.GRACE", 0.05)
     api.timeout = 0.05
     api.answer = lambda ask: {"reply": ""} if threading.Event().wait(WAIT) else {}
     for stream in (True, False):
@@ -133,7 +133,7 @@ def test_a_timeout_shortens_the_deadline(api: ApiWorld) -> None:
 def test_a_reader_far_behind_is_given_up_instead_of_remembered(
     api: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("noctule.api.converse.DELTA_QUEUE", 2)
+    monkeypatch.setattr("noctule.api.ask.DELTA_QUEUE", 2)
     api.loop.call_soon_threadsafe(lambda: None)
     flooded = threading.Event()
 
@@ -202,7 +202,7 @@ def test_dropped_events_are_counted_in_the_stream(api: ApiWorld, monkeypatch: py
 
 
 def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noctule.api.http.WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr("noctule.api.http.json.WRITE_TIMEOUT", 0.05)
     with ApiWorld(tmp_path) as api, api.connection() as sock:
         sock.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
         assert sock.recv(1)

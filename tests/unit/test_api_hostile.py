@@ -16,9 +16,9 @@ import pytest
 from api_world import WAIT, ApiWorld, read_answer
 
 from noctule.api import control as control_module
-from noctule.api.peer import SO_PEERGROUPS, Peer, allowed, peer_of
-from noctule.api.unix_socket import bind
-from noctule.errors import DeviceError, ForbiddenError
+from noctule.api.http.peer import SO_PEERGROUPS, Peer, allowed, peer_of
+from noctule.api.http.unix_socket import bind
+from noctule.core.errors import DeviceError, ForbiddenError
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -10,9 +10,9 @@ import pytest
 from app_world import World
 from prometheus_client.parser import text_string_to_metric_families
 
-from noctule.api.metrics import BUCKETS, MAX_VALUES, OUTCOMES, Meters, render
-from noctule.errors import InputError, NoctuleError
-from noctule.events import Bus, Event
+from noctule.api.routes.metrics import BUCKETS, MAX_VALUES, OUTCOMES, Meters, render
+from noctule.core.errors import InputError, NoctuleError
+from noctule.core.events import Bus, Event
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

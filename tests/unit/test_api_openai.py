@@ -14,9 +14,9 @@ import pytest
 from api_world import ApiWorld
 from test_mind import RealWorld, package
 
-from noctule.api.openai_request import MAX_MESSAGES, parse
-from noctule.errors import BusyError, InputError, TooLargeError
-from noctule.workers import Ask
+from noctule.api.routes.openai_request import MAX_MESSAGES, parse
+from noctule.assistant.worker import Ask
+from noctule.core.errors import BusyError, InputError, TooLargeError
 
 WAIT = 15.0
 HELLO: Any = [{"role": "user", "content": "hello there"}]

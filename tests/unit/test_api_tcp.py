@@ -15,15 +15,15 @@ import openai
 import pytest
 from app_world import WAIT, World
 
-from noctule.api.address import Address, bind, parse
+from noctule.api.http.address import Address, bind, parse
+from noctule.api.http.token import CREDENTIAL, load_token
 from noctule.api.tcp import TcpApi
-from noctule.api.token import CREDENTIAL, load_token
 from noctule.cli.run import grow
-from noctule.clock import SystemClock
 from noctule.config import Config
-from noctule.errors import ConfigError, DeviceError, NoctuleError
-from noctule.events import Bus
-from noctule.organs import Host, Organ
+from noctule.core.clock import SystemClock
+from noctule.core.errors import ConfigError, DeviceError, NoctuleError
+from noctule.core.events import Bus
+from noctule.service.component import Host, Organ
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from app_world import WAIT, World, world
 
 from noctule.app import FREEZE_VARIABLE, Service
-from noctule.errors import BusyError, ConfigError, DeviceError, ModelError, NoctuleError, UnavailableError
-from noctule.events import Bus
-from noctule.journal import Journal
-from noctule.lock import InstanceLock
-from noctule.workers import Ask
+from noctule.assistant.worker import Ask
+from noctule.core.errors import BusyError, ConfigError, DeviceError, ModelError, NoctuleError, UnavailableError
+from noctule.core.events import Bus
+from noctule.service.instance_lock import InstanceLock
+from noctule.service.journal import Journal
 
 __all__ = ["world"]  # the fixture
 

@@ -11,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noctule.audio.chunk import HOP, RATE, Chunk
-from noctule.audio.endpoint import ENDED, NOTHING, SPEAKING, TOO_LONG, WAITING, Endpointer, EndpointSettings, frame_db
+from noctule.audio.endpointing import (
+    ENDED,
+    NOTHING,
+    SPEAKING,
+    TOO_LONG,
+    WAITING,
+    Endpointer,
+    EndpointSettings,
+    frame_db,
+)
 from noctule.audio.health import CLIPPING, DEAD, LOSING, OK, SILENT, WRONG_RATE, HealthMeter
 from noctule.audio.ring import SoundRing
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
-from noctule.errors import BusyError, DeviceError
-from noctule.wavefile import WavReader
+from noctule.audio.wavefile import WavReader
+from noctule.core.errors import BusyError, DeviceError
 
 RNG = np.random.default_rng(3)
 

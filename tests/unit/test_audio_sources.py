@@ -15,9 +15,9 @@ from noctule.audio.chunk import HOP, RATE, EndOfSound, SoundSource
 from noctule.audio.microphone import QUEUE, Microphone
 from noctule.audio.portaudio import choose, devices, session
 from noctule.audio.sources import PcmSource, WavSource
-from noctule.clock import ManualClock
-from noctule.errors import DeviceError, InputError
-from noctule.wavefile import WavWriter
+from noctule.audio.wavefile import WavWriter
+from noctule.core.clock import ManualClock
+from noctule.core.errors import DeviceError, InputError
 
 CARD = [
     ("vc4-hdmi", "ALSA", 0, 2, 48000),

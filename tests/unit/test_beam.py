@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import ModelError
-from noctule.lm import beam as beam_module
-from noctule.lm.beam import BeamSearch
-from noctule.lm.speech_graph import Temporal
-from noctule.lm.speech_lm import Hooks
-from noctule.lm.speech_model import SpeechModel
-from noctule.lm.stt import EndOfTurn, SttSettings
-from noctule.lm.stt_beam import BeamTranscriber, readings_of, transcriber
-from noctule.lm.words import Word
+from noctule.core.errors import ModelError
+from noctule.lm.speech import beam_search as beam_module
+from noctule.lm.speech.beam_search import BeamSearch
+from noctule.lm.speech.graph import Temporal
+from noctule.lm.speech.model import SpeechModel
+from noctule.lm.speech.session import Hooks
+from noctule.lm.speech.stt import EndOfTurn, SttSettings
+from noctule.lm.speech.stt_beam import BeamTranscriber, readings_of, transcriber
+from noctule.lm.speech.words import Word
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FRAMES = 4

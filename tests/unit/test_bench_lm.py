@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench_parts import bandwidth, lm, lm_child, lm_models, lm_report, lm_shape
-from noctule.errors import InputError
+from noctule.core.errors import InputError
+from tools.bench import bandwidth, lm, lm_child, lm_models, lm_report, lm_shape
 
 SCRIPTS = Path(__file__).resolve().parent.parent.parent / "scripts"
 

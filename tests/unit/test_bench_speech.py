@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from bench_parts import speech, speech_protocol, speech_report
-from noctule.errors import InputError
+from noctule.core.errors import InputError
+from tools.bench import speech, speech_protocol, speech_report
 
 
 def child(engine: str, lm: float, nice: int = 0) -> speech.Child:

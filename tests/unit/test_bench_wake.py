@@ -12,11 +12,11 @@ pytest.importorskip("flatbuffers")
 
 from wakeword_models import write_loud
 
-from bench_parts import wake, wake_delay
+from builders.common.pool import save_arrays
+from builders.wake import scoring
+from builders.wake.acceptance import Verdict
 from noctule.wake.package import load_package
-from wakeword import scoring
-from wakeword.acceptance import Verdict
-from wakeword.pool import save_arrays
+from tools.bench import wake, wake_delay
 
 HOP = wake_delay.HOP
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from noctule.board import resident_bytes, temperature_c
+from noctule.service.board import resident_bytes, temperature_c
 
 
 def zones(root: Path, *values: str) -> Path:

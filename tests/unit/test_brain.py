@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noctule.actions.bind import Parts, build_registry
-from noctule.actions.commands import UserCommands
-from noctule.actions.declared import REFUSALS, SPECS
-from noctule.actions.format import control_pieces
-from noctule.actions.registry import ActionRegistry
-from noctule.actions.status import BoardStatus
-from noctule.actions.volume import Mixer
-from noctule.brain import Brain, Settings
-from noctule.brain.vote import Taken
-from noctule.clock import ManualClock
-from noctule.errors import CancelledError, ModelError, TooLargeError
-from noctule.events import Bus, Event
-from noctule.lm.chat import Message
-from noctule.lm.request import Chunk, Options, Stats
-from noctule.timers import Timers
+from noctule.assistant.actions.bind import Parts, build_registry
+from noctule.assistant.actions.commands import UserCommands
+from noctule.assistant.actions.declared import REFUSALS, SPECS
+from noctule.assistant.actions.format import control_pieces
+from noctule.assistant.actions.registry import ActionRegistry
+from noctule.assistant.actions.status import BoardStatus
+from noctule.assistant.actions.volume import Mixer
+from noctule.assistant.brain import Brain, Settings
+from noctule.assistant.brain.vote import Taken
+from noctule.assistant.timers import Timers
+from noctule.core.clock import ManualClock
+from noctule.core.errors import CancelledError, ModelError, TooLargeError
+from noctule.core.events import Bus, Event
+from noctule.lm.text.chat import Message
+from noctule.lm.text.request import Chunk, Options, Stats
 
 CONTROL = {piece: 10 + at for at, piece in enumerate(control_pieces(SPECS))}
 BYTES = 10 + len(CONTROL)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noctule.actions.registry import Call, Value
-from noctule.actions.words import read
-from noctule.brain.doubt import Doubt, has_unfamiliar, read_doubt
-from noctule.errors import ModelError
+from noctule.assistant.actions.registry import Call, Value
+from noctule.assistant.brain.doubt import Doubt, has_unfamiliar, read_doubt
+from noctule.assistant.phrases.request import read
+from noctule.core.errors import ModelError
 
 WORDS = frozenset(["set", "a", "timer", "for", "the", "stop", "please", "volume", "to", "turn", "up"])
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noctule.actions.words import read
-from noctule.brain.ngrams import KINDS, Member, Ngrams, features, marked, read_ngrams
-from noctule.errors import ModelError
-from noctule.manifest import Manifest, load_manifest
+from noctule.assistant.brain.ngrams import KINDS, Member, Ngrams, features, marked, read_ngrams
+from noctule.assistant.phrases.request import read
+from noctule.core.errors import ModelError
+from noctule.inference.manifest import Manifest, load_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "models" / "noctule-tiny"

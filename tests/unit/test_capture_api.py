@@ -20,16 +20,16 @@ from aiohttp import web
 from PIL import Image
 
 from capture_world import WAIT, number_in, plain_video, until
-from noctule.api.capture import CaptureApi
 from noctule.api.client import Client
-from noctule.api.http import json_errors
+from noctule.api.http.json import json_errors
 from noctule.api.page import StatusPage
-from noctule.capture.broadcast import Broadcast, Part
-from noctule.capture.eyes import Eyes
-from noctule.capture.remote import parts
+from noctule.api.routes.capture import CaptureApi
+from noctule.capture.all_sources import Eyes
+from noctule.capture.feed.broadcast import Broadcast, Part
+from noctule.capture.files.remote import parts
 from noctule.cli import run_command
 from noctule.config.schema import Config, Source
-from noctule.errors import DeviceError, InputError, UnavailableError
+from noctule.core.errors import DeviceError, InputError, UnavailableError
 
 
 class World:
@@ -187,7 +187,7 @@ def test_sources_pause_and_resume(world: World) -> None:
 
 
 def test_a_clip_has_seconds_from_before(world: World) -> None:
-    from noctule.capture.reader import VideoFile
+    from noctule.capture.files.reader import VideoFile
 
     feed = world.eyes.feed("kept")
     until(lambda: feed.status()["preroll_s"] > 2, "two seconds of pictures")

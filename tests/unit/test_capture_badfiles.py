@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from capture_world import ffmpeg, number_in, plain_video, video
-from noctule.capture.extract import Plan, extract_file
+from noctule.capture.files.extract import Plan, extract_file
 from noctule.cli import run_command
-from noctule.errors import InputError, NoctuleError
+from noctule.core.errors import InputError, NoctuleError
 
 SOURCE = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=10:d=1"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from capture_world import ffmpeg
-from noctule.capture.colour import normal_format
-from noctule.capture.frame import Frame, make_frame
-from noctule.capture.reader import VideoFile
+from noctule.capture.files.reader import VideoFile
+from noctule.capture.picture.colour import normal_format
+from noctule.capture.picture.frame import Frame, make_frame
 
 BARS = [
     (255, 255, 255),

@@ -24,15 +24,16 @@ import numpy as np
 import pytest
 
 from capture_world import QUICK, WAIT, ffmpeg, number_in, plain_video, running, until, video
-from noctule.capture import discover, v4l2info
-from noctule.capture.feed import LIVE, LOST, Feed
-from noctule.capture.frame import make_frame
-from noctule.capture.launch import interpreter_for
-from noctule.capture.look import look_from, look_of
-from noctule.capture.presence import absence
-from noctule.capture.session import Patience
+from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.picture.frame import make_frame
+from noctule.capture.picture.look import look_from, look_of
+from noctule.capture.process import discover
+from noctule.capture.process.launch import interpreter_for
+from noctule.capture.process.life import Patience
+from noctule.capture.process.presence import absence
+from noctule.capture.protocols import v4l2 as v4l2info
 from noctule.capture.spec import SourceSpec
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 # --- V4L2
 
@@ -349,7 +350,7 @@ def test_the_small_stream_is_what_motion_is_looked_for_in(pi: Any, monkeypatch: 
     """Its brightness reaches the viewer's frame, masked; the picture itself stays the main stream's."""
     from test_capture_inside import Inside
 
-    from noctule.capture.masks import stored_rectangle
+    from noctule.capture.picture.masks import stored_rectangle
 
     monkeypatch.setattr(FakePicamera2, "stride", 640)
     small = np.full((180 * 3 // 2, 384), 200, np.uint8)
@@ -636,8 +637,8 @@ def test_streams_that_are_none() -> None:
 
 def test_packets_of_a_stream_are_kept_as_they_are(tmp_path: Path) -> None:
     """A clip of an H.264 stream holds the stream's own packets, decodable, without a picture missing."""
-    from noctule.capture.clip import record
-    from noctule.capture.reader import VideoFile
+    from noctule.capture.files.clip import record
+    from noctule.capture.files.reader import VideoFile
 
     server = Streamer(stream_file())
     try:
@@ -660,8 +661,8 @@ def test_streams_with_length_prefixed_packets_make_clips_too(name: str, tmp_path
     """MP4 and FLV carry H.264 without start codes and the parameter sets beside it."""
     from test_capture_extract import ENCODERS
 
-    from noctule.capture.packets import ClipWriter
-    from noctule.capture.reader import VideoFile
+    from noctule.capture.files.reader import VideoFile
+    from noctule.capture.process.packets import ClipWriter
     from noctule.capture.sources.network import NetworkSource
 
     source = NetworkSource(SourceSpec("s", "network", str(video(name, ENCODERS[name]))))
@@ -683,8 +684,8 @@ def test_streams_with_length_prefixed_packets_make_clips_too(name: str, tmp_path
 
 
 def test_mjpeg_packets_make_clips(tmp_path: Path) -> None:
-    from noctule.capture.packets import ClipWriter
-    from noctule.capture.reader import VideoFile
+    from noctule.capture.files.reader import VideoFile
+    from noctule.capture.process.packets import ClipWriter
     from noctule.capture.sources.network import NetworkSource
 
     path = ffmpeg(tmp_path / "m.avi", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=10:d=1", "-c:v", "mjpeg")

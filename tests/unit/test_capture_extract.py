@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from capture_world import ffmpeg, number_in, numbered, plain_video, video
-from noctule.capture.extract import Plan, Shot, extract_file
-from noctule.capture.reader import VideoFile
+from noctule.capture.files.extract import Plan, Shot, extract_file
+from noctule.capture.files.reader import VideoFile
 from noctule.cli import run_command
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 YUV = ["-pix_fmt", "yuv420p"]
 ENCODERS = {

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from capture_world import QUICK, WAIT, file_feed, number_in, plain_video, running, until
-from noctule.capture.extract import Plan, extract_live
-from noctule.capture.feed import CLOSED, LIVE, LOST, PAUSED, Feed
-from noctule.capture.process import CaptureProcess
-from noctule.capture.session import Patience
+from noctule.capture.feed.feed import CLOSED, LIVE, LOST, PAUSED, Feed
+from noctule.capture.files.extract import Plan, extract_live
+from noctule.capture.process.life import Patience
+from noctule.capture.process.process import CaptureProcess
 from noctule.capture.spec import SourceSpec
-from noctule.errors import DeviceError, UnavailableError
+from noctule.core.errors import DeviceError, UnavailableError
 
 
 def pid_of(feed: Feed) -> int:
@@ -100,7 +100,7 @@ def test_the_owner_takes_its_process_with_it() -> None:
     """A daemon that is killed leaves no capture process behind, not even a frozen one."""
     code = (
         "import sys, threading\n"
-        "from noctule.capture.feed import Feed\n"
+        "from noctule.capture.feed.feed import Feed\n"
         "from noctule.capture.spec import SourceSpec\n"
         "feed = Feed(SourceSpec('film', 'file', sys.argv[1]))\n"
         "threading.Thread(target=feed.run, args=(threading.Event(), lambda: None), daemon=True).start()\n"
@@ -224,7 +224,7 @@ def misbehaving(script: str, patience: Patience = QUICK) -> Feed:
     """A feed whose capture process is `script`, given the socket as `sock` and wire's helpers."""
     code = (
         "import socket, sys, time, os, json\n"
-        "from noctule.capture import wire\n"
+        "from noctule.capture.process import wire\n"
         "sock = socket.socket(fileno=int(sys.argv[1]))\n"
         "wire.Receiver(sock).get(10)\n" + script
     )

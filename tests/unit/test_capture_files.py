@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noctule.capture.colour import yuv_to_rgb
-from noctule.capture.encode import png
-from noctule.capture.files import FolderWriter, FullError
-from noctule.capture.frame import make_frame
-from noctule.capture.layout import FORMATS, plane_shapes
-from noctule.capture.reader import VideoFile
+from noctule.capture.files.files import FolderWriter, FullError
+from noctule.capture.files.reader import VideoFile
+from noctule.capture.picture.colour import yuv_to_rgb
+from noctule.capture.picture.encode import png
+from noctule.capture.picture.frame import make_frame
+from noctule.capture.picture.layout import FORMATS, plane_shapes
 
 
 def shown(folder: Path) -> list[str]:

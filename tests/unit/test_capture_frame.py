@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noctule.capture.encode import encode, jpeg
-from noctule.capture.frame import Frame, make_frame
-from noctule.capture.layout import FORMATS, check_size, copy_planes, picture_bytes, plane_shapes
-from noctule.capture.ring import RingReader, RingWriter, slots_for
-from noctule.errors import DeviceError, InputError
+from noctule.capture.picture.encode import encode, jpeg
+from noctule.capture.picture.frame import Frame, make_frame
+from noctule.capture.picture.layout import FORMATS, check_size, copy_planes, picture_bytes, plane_shapes
+from noctule.capture.process.ring import RingReader, RingWriter, slots_for
+from noctule.core.errors import DeviceError, InputError
 
 RED, GREEN, BLUE = (200, 30, 10), (20, 180, 40), (5, 60, 220)
 

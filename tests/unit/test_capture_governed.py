@@ -19,16 +19,16 @@ from app_world import World, world
 from board_world import FakeBoard
 
 from capture_world import WAIT, number_in, plain_video, running, until, video
-from noctule.capture import wire
-from noctule.capture.child import Runner
-from noctule.capture.feed import Feed
-from noctule.capture.session import Patience
+from noctule.capture.component import Sight
+from noctule.capture.feed.feed import Feed
+from noctule.capture.feed.watch import Watch
+from noctule.capture.process import wire
+from noctule.capture.process.child import Runner
+from noctule.capture.process.life import Patience
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE
-from noctule.capture.watch import Watch
-from noctule.organs import Host, Organ
-from noctule.sight import Sight
+from noctule.service.component import Host, Organ
 
 __all__ = ["world"]  # the fixture
 #: closes soon when nobody looks; a busy machine may take its time with everything else.
@@ -152,7 +152,7 @@ def test_a_camera_that_can_save_work_is_told_once_for_each_change() -> None:
 
 
 def test_motion_jpeg_is_not_decoded_when_it_is_not_due(tmp_path: Path) -> None:
-    from noctule.capture.avopen import open_input
+    from noctule.capture.protocols.ffmpeg import open_input
     from noctule.capture.sources.v4l2 import V4l2Source
 
     path = video("motion.mjpeg", ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "mjpeg"], count=60)

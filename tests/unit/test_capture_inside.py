@@ -15,24 +15,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench_parts import clock
 from capture_world import WAIT, file_feed, number_in, plain_video, until
-from noctule.capture import discover, wire
-from noctule.capture.child import Runner, make_source
-from noctule.capture.frame import make_frame
-from noctule.capture.packets import ClipWriter
-from noctule.capture.reader import VideoFile
-from noctule.capture.ring import RingReader
+from noctule.capture.component import Sight
+from noctule.capture.feed.watch import Watch
+from noctule.capture.files.reader import VideoFile
+from noctule.capture.picture.frame import make_frame
+from noctule.capture.process import discover, wire
+from noctule.capture.process.child import Runner, make_source
+from noctule.capture.process.packets import ClipWriter
+from noctule.capture.process.ring import RingReader
 from noctule.capture.sources.base import Packet, StreamInfo
 from noctule.capture.spec import SourceSpec
-from noctule.capture.watch import Watch
-from noctule.clock import SystemClock
 from noctule.config.schema import Config, Source
-from noctule.errors import DeviceError, InputError
-from noctule.events import Bus
-from noctule.organs import Host
-from noctule.sight import Sight
-from noctule.supervisor import Supervisor
+from noctule.core.clock import SystemClock
+from noctule.core.errors import DeviceError, InputError
+from noctule.core.events import Bus
+from noctule.service.component import Host
+from noctule.service.supervisor import Supervisor
+from tools.bench import clock
 
 
 class Inside:
@@ -125,7 +125,7 @@ def test_a_file_with_masks_and_packets(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
 def test_a_display_and_its_end(tmp_path: Path) -> None:
-    from bench_parts.xserver import XServer
+    from tools.bench.xserver import XServer
 
     with XServer() as server:
         clock.draw(server.pixels, 5)
@@ -141,8 +141,8 @@ def test_a_display_and_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
 def test_a_display_of_another_depth_is_refused() -> None:
+    from noctule.capture.protocols.x11 import X11Display
     from noctule.capture.sources.x11 import X11Source
-    from noctule.capture.x11probe import X11Display
 
     source = X11Source(SourceSpec("s", "x11", ":0"))
 
@@ -304,7 +304,7 @@ def test_cameras_of_libcamera_are_asked_of_the_system(monkeypatch: pytest.Monkey
 
 
 def test_cameras_of_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
-    from noctule.capture.v4l2info import Camera
+    from noctule.capture.protocols.v4l2 import Camera
 
     assert list(discover.jetson()) == []
     monkeypatch.setattr(discover, "_text", lambda path: "nvidia,p3768\0nvidia,tegra234")

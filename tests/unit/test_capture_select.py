@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noctule.capture import select
-from noctule.capture.extract import parse_time
-from noctule.capture.select import Luma, MotionDetector, SceneDetector
-from noctule.errors import InputError
+from noctule.capture.files.extract import parse_time
+from noctule.capture.picture import select
+from noctule.capture.picture.select import Luma, MotionDetector, SceneDetector
+from noctule.core.errors import InputError
 
 
 @dataclass(frozen=True)

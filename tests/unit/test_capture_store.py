@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.capture.eyes import Eyes, Pictures, specs_of
-from noctule.capture.files import FullError, atomic_file, write_file
-from noctule.capture.layout import FORMATS, plane_shapes
-from noctule.capture.masks import paint, stored_rectangle
+from noctule.capture.all_sources import Eyes, Pictures, specs_of
+from noctule.capture.files.files import FullError, atomic_file, write_file
+from noctule.capture.files.store import Limits, Store, safe_name
+from noctule.capture.picture.layout import FORMATS, plane_shapes
+from noctule.capture.picture.masks import paint, stored_rectangle
 from noctule.capture.spec import SourceSpec, hide_secret, parse_address, parse_masks
-from noctule.capture.store import Limits, Store, safe_name
 from noctule.config.schema import Config, Source
-from noctule.errors import ConfigError, DeviceError, InputError, UnavailableError
+from noctule.core.errors import ConfigError, DeviceError, InputError, UnavailableError
 
 PLENTY = 10 << 30
 

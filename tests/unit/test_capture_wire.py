@@ -7,11 +7,11 @@ import socket
 
 import pytest
 
-from noctule.capture import wire
-from noctule.capture.child import Runner, make_source, serve
+from noctule.capture.process import wire
+from noctule.capture.process.child import Runner, make_source, serve
 from noctule.capture.sources.base import Delivery
 from noctule.capture.spec import SourceSpec
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -167,7 +167,7 @@ def test_stop_is_obeyed() -> None:
 )
 def test_how_it_ended_is_said(steps: tuple[BaseException, ...], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pair()
-    monkeypatch.setattr("noctule.capture.child.make_source", lambda spec: Fake(*steps))
+    monkeypatch.setattr("noctule.capture.process.child.make_source", lambda spec: Fake(*steps))
     with ours, theirs:
         wire.send(ours, {"t": "open", "spec": spec().to_json()})
         assert serve(theirs) == 0
@@ -190,7 +190,7 @@ def test_a_stranger_on_the_socket() -> None:
 
 def test_a_stream_that_is_not_there_is_tried_again_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pair()
-    monkeypatch.setattr("noctule.capture.child._RETRY", 0.01)
+    monkeypatch.setattr("noctule.capture.process.child._RETRY", 0.01)
     tries = iter([DeviceError("refused"), DeviceError("refused"), None])
 
     class Shy(Fake):

@@ -11,8 +11,8 @@ import pytest
 from app_world import World, world
 
 from noctule.cli import run_command
-from noctule.events import Event
-from noctule.journal import Journal
+from noctule.core.events import Event
+from noctule.service.journal import Journal
 
 __all__ = ["world"]
 

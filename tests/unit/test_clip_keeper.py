@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from noctule.audio.chunk import RATE
-from noctule.clip_keeper import WAITING, ClipKeeper, Heard
-from noctule.clips import WakeClips
-from noctule.clock import SystemClock
-from noctule.errors import InputError
-from noctule.events import Bus
-from noctule.parts import Part
+from noctule.core.clock import SystemClock
+from noctule.core.errors import InputError
+from noctule.core.events import Bus
+from noctule.service.part import Part
+from noctule.voice.wakewords.clip_folder import WakeClips
+from noctule.voice.wakewords.clip_writer import WAITING, ClipKeeper, Heard
 
 
 def heard(second: int) -> Heard:

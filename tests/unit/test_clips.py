@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from noctule.audio.chunk import RATE
-from noctule.clips import WakeClips
-from noctule.errors import InputError
-from noctule.wavefile import WavReader
+from noctule.audio.wavefile import WavReader
+from noctule.core.errors import InputError
+from noctule.voice.wakewords.clip_folder import WakeClips
 
 SECOND = np.full(RATE, 1234, np.int16)
 NOON = 1_700_000_000.0

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import InputError, ModelError
-from noctule.lm.codec import Codec
-from noctule.manifest import write_manifest
+from noctule.core.errors import InputError, ModelError
+from noctule.inference.manifest import write_manifest
+from noctule.lm.speech.codec import Codec
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "kyutai-tiny"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from noctule.command import Command, Wording
-from noctule.ledger import STAGES, Ledger
-from noctule.lm.stt import EndOfTurn, Reading
-from noctule.lm.words import Word
+from noctule.lm.speech.stt import EndOfTurn, Reading
+from noctule.lm.speech.words import Word
+from noctule.voice.latency import STAGES, Ledger
+from noctule.voice.transcript import Command, Wording
 
 
 def words(command: Command, *items: tuple[str, float, float]) -> str:

@@ -13,7 +13,7 @@ from noctule.config import Config, changes, load_config
 from noctule.config.load import walk
 from noctule.config.render import shipped_file, show
 from noctule.config.scan import key_lines
-from noctule.errors import ConfigError
+from noctule.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 

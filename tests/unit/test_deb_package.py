@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from deb_parts import control, elf, manpage, tree, wheels
-from deb_parts.lockfile import TARGETS, Target
 from noctule.cli import VERBS
+from tools.deb import control, elf, manpage, tree, wheels
+from tools.deb.lockfile import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "deb"

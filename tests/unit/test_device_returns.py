@@ -19,14 +19,15 @@ from capture_world import QUICK
 from noctule.audio.chunk import HOP, Framer
 from noctule.audio.microphone import QUEUE, Microphone
 from noctule.audio.portaudio import CardWatch
-from noctule.capture import discover, v4l2info, wire
-from noctule.capture.feed import Feed
-from noctule.capture.session import Session, deadline
+from noctule.capture.feed.feed import Feed
+from noctule.capture.process import discover, wire
+from noctule.capture.process.life import Session, deadline
+from noctule.capture.protocols import v4l2 as v4l2info
 from noctule.capture.spec import SourceSpec
-from noctule.clock import ManualClock
-from noctule.errors import DeviceError
-from noctule.events import Bus
-from noctule.supervisor import DEGRADED, WORKING, Job, Part, Policy, Supervisor
+from noctule.core.clock import ManualClock
+from noctule.core.errors import DeviceError
+from noctule.core.events import Bus
+from noctule.service.supervisor import DEGRADED, WORKING, Job, Part, Policy, Supervisor
 
 CARDS = [("Mic", "ALSA", 1, 0, 16000)]
 
@@ -156,7 +157,7 @@ def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPat
             return True
 
     feed = Feed(SourceSpec("film", "file", "x.mp4"), patience=replace(QUICK, open=4.0))
-    monkeypatch.setattr("noctule.capture.feed.Session", Played)
+    monkeypatch.setattr("noctule.capture.feed.feed.Session", Played)
     monkeypatch.setattr(feed._launcher, "launch", lambda: (feed.spec, Process()))
     for _ in range(5):
         feed._session(threading.Event(), lambda: None)
@@ -221,7 +222,7 @@ def test_a_source_that_pauses_soon_after_its_first_picture_gets_more_time_next(
         process = type("Process", (), {"sock": ours})()
         patience = QUICK.__class__(stall=0.1, open=0.2)
         for young, slow in ((5.0, True), (0.0, False)):
-            monkeypatch.setattr("noctule.capture.session.YOUNG", young)
+            monkeypatch.setattr("noctule.capture.process.life.YOUNG", young)
             session = Session(process, Owner(), patience)  # type: ignore[arg-type]
             session._ring = object()  # type: ignore[assignment]
             wire.send(theirs, {"t": "frame", "n": 1})

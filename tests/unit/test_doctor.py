@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from fake_pyaudio import Card
 
-from noctule import doctor
 from noctule.audio import health, portaudio
 from noctule.audio.chunk import HOP
+from noctule.cli import preflight as doctor
 from noctule.cli import run_command
+from noctule.cli.preflight import FIX, NOTE, OK, Doctor, Finding
 from noctule.config import load_config
-from noctule.doctor import FIX, NOTE, OK, Doctor, Finding
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import ModelError
-from noctule.lm.codec import Codec
-from noctule.lm.duplex import Duplex
+from noctule.core.errors import ModelError
 from noctule.lm.sampler import Sampling
-from noctule.lm.speech_lm import Hooks, SpeechSampling
-from noctule.lm.speech_model import SpeechModel
+from noctule.lm.speech.codec import Codec
+from noctule.lm.speech.duplex import Duplex
+from noctule.lm.speech.model import SpeechModel
+from noctule.lm.speech.session import Hooks, SpeechSampling
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 GREEDY = SpeechSampling(Sampling(temperature=0.0), Sampling(temperature=0.0))

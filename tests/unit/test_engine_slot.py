@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from noctule.clock import ManualClock
-from noctule.engine_slot import EngineSlot
-from noctule.errors import UnavailableError
-from noctule.events import Bus
-from noctule.parts import Part
+from noctule.assistant.engine_slot import EngineSlot
+from noctule.core.clock import ManualClock
+from noctule.core.errors import UnavailableError
+from noctule.core.events import Bus
+from noctule.service.part import Part
 
 WAIT = 10.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from noctule.clock import ManualClock, SystemClock
-from noctule.errors import ConfigError, DeviceError, NoctuleError
-from noctule.events import Bus
+from noctule.core.clock import ManualClock, SystemClock
+from noctule.core.errors import ConfigError, DeviceError, NoctuleError
+from noctule.core.events import Bus
 
 
 def test_a_slow_subscriber_loses_its_oldest_events_and_the_count_says_so() -> None:

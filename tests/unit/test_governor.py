@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from board_world import FakeBoard
 
-from noctule import heap
-from noctule.board import Readings, resident_bytes
-from noctule.clock import ManualClock, SystemClock
 from noctule.config.schema_health import Governor as Settings
-from noctule.errors import UnavailableError
-from noctule.events import Bus, Event
-from noctule.governor import LADDER, Governor, judge
-from noctule.heap import trim
-from noctule.supervisor import Part
+from noctule.core import memory as heap
+from noctule.core.clock import ManualClock, SystemClock
+from noctule.core.errors import UnavailableError
+from noctule.core.events import Bus, Event
+from noctule.core.memory import trim
+from noctule.service.board import Readings, resident_bytes
+from noctule.service.governor import LADDER, Governor, judge
+from noctule.service.supervisor import Part
 
 WAIT = 10.0
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noctule.errors import ModelError
+from noctule.core.errors import ModelError
 from noctule.lm.constraint import Constraint
 from noctule.lm.grammar import Automaton, GrammarConstraint
 from noctule.lm.sampler import Sampler, TextSampling

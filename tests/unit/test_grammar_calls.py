@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noctule.actions.declared import LONGEST_CLIP, LONGEST_TIMER, SPECS
-from noctule.actions.format import CallFormat, control_pieces
-from noctule.actions.registry import Call, Spec, Value, placeholders
-from noctule.actions.words import Request, read
-from noctule.errors import ModelError
+from noctule.assistant.actions.declared import LONGEST_CLIP, LONGEST_TIMER, SPECS
+from noctule.assistant.actions.format import CallFormat, control_pieces
+from noctule.assistant.actions.registry import Call, Spec, Value, placeholders
+from noctule.assistant.phrases.request import Request, read
+from noctule.core.errors import ModelError
 from noctule.lm.grammar import Automaton, GrammarConstraint
 from noctule.lm.sampler import Sampler, TextSampling
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from noctule.hands import hands
+from noctule.service.thread_pool import hands
 
 
 def named(prefix: str) -> list[str]:

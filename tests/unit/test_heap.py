@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from noctule.heap import set_aside, tidy
+from noctule.core.memory import set_aside, tidy
 
 
 class Node:

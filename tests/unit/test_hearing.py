@@ -21,22 +21,22 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from noctule.api.http import json_errors
+from noctule.api.http.json import json_errors
+from noctule.assistant.worker import Ask
 from noctule.audio.chunk import RATE
 from noctule.audio.sources import PcmSource, WavSource
+from noctule.audio.wavefile import WavReader, WavWriter
 from noctule.cli import run_command
 from noctule.cli.status import _ears as ears_words
-from noctule.clock import SystemClock
-from noctule.command import Spoken, Wording
 from noctule.config import Config
-from noctule.errors import ConfigError, ModelError, UnavailableError
-from noctule.events import Bus, Event
-from noctule.hearing import Hearing, sound_source
-from noctule.organs import Host
-from noctule.supervisor import Supervisor
-from noctule.wake_words import find_wake_word
-from noctule.wavefile import WavReader, WavWriter
-from noctule.workers import Ask
+from noctule.core.clock import SystemClock
+from noctule.core.errors import ConfigError, ModelError, UnavailableError
+from noctule.core.events import Bus, Event
+from noctule.service.component import Host
+from noctule.service.supervisor import Supervisor
+from noctule.voice.pipeline import Hearing, sound_source
+from noctule.voice.transcript import Spoken, Wording
+from noctule.voice.wakewords.in_service import find_wake_word
 
 SOUND = Path(__file__).resolve().parents[1] / "fixtures" / "sound" / "okay_nabu.wav"
 TINY = Path(__file__).resolve().parents[2] / "models" / "noctule-tiny"

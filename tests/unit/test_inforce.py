@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from noctule.config import Config, LoadedConfig
-from noctule.errors import ConfigError
-from noctule.events import Bus, Event
-from noctule.inforce import InForce
+from noctule.config.in_force import InForce
+from noctule.core.errors import ConfigError
+from noctule.core.events import Bus, Event
 
 
 class World:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fixtures.packages import CONTEXT, package
-from noctule.lm.package import TextPackage, open_text_package
-from noctule.lm.text_graph import NoctuleGraph
-from noctule.tflite import LiteRt, TfliteRuntime, default_runtime
+from noctule.inference.runtime import LiteRt, TfliteRuntime, default_runtime
+from noctule.lm.text.graph import NoctuleGraph
+from noctule.lm.text.package import TextPackage, open_text_package
 
 pytestmark = pytest.mark.skipif(
     default_runtime().name == "tflite-runtime", reason="int8 by channel is for ai-edge-litert"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from noctule import journal
-from noctule.errors import NoctuleError
-from noctule.events import Event
-from noctule.journal import Journal, credential, encode, fields_of, notify, reloading, watchdog_interval
-from noctule.kinds import KINDS, catalog
+from noctule.core.errors import NoctuleError
+from noctule.core.event_kinds import KINDS, catalog
+from noctule.core.events import Event
+from noctule.service import journal
+from noctule.service.journal import Journal, credential, encode, fields_of, notify, reloading, watchdog_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 

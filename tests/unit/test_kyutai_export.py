@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import export_lm
-from exporting import kyutai_layers, tflite_writer
-from exporting.kyutai_config import gated_hidden
-from exporting.kyutai_weights import Tensors, quantise_blocks, quantise_rows
+from builders.export.kyutai import layers as kyutai_layers
+from builders.export.kyutai.config import gated_hidden
+from builders.export.kyutai.weights import Tensors, quantise_blocks, quantise_rows
+from builders.tflite import writer as tflite_writer
 from kyutai_checkpoints import (
     CONFIG,
     Array,
@@ -24,8 +25,8 @@ from kyutai_checkpoints import (
     text_logits,
     weights,
 )
-from noctule.errors import InputError, ModelError
-from noctule.manifest import load_manifest
+from noctule.core.errors import InputError, ModelError
+from noctule.inference.manifest import load_manifest
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from kyutai_runs import forced_logits, probabilities, relative
-from noctule.manifest import check_signatures, load_manifest
-from noctule.tflite import load_model
+from noctule.inference.manifest import check_signatures, load_manifest
+from noctule.inference.runtime import load_model
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "kyutai-tiny"
 Array = npt.NDArray[Any]
@@ -115,7 +115,7 @@ def test_codec_equals_moshi(reference: dict[str, Array]) -> None:
 
 def test_a_package_with_another_kind_is_refused(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "lm", tmp_path / "lm")
-    from noctule.errors import ModelError
+    from noctule.core.errors import ModelError
 
     with pytest.raises(ModelError, match="kind"):
         load_manifest(tmp_path / "lm", "codec")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from exporting import kyutai, mimi
+from builders.export.kyutai import package as kyutai
+from builders.export.mimi import package as mimi
 from kyutai_checkpoints import (
     CONFIG,
     MIMI,
@@ -24,7 +25,7 @@ from kyutai_checkpoints import (
     save,
     weights,
 )
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 
 @pytest.fixture

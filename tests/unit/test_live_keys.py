@@ -15,13 +15,13 @@ from wakeword_models import write_loud
 
 from noctule.cli.run import grow
 from noctule.config import Config, LoadedConfig
+from noctule.config.in_force import InForce
 from noctule.config.keys import key_of, keys_of
 from noctule.config.load import walk
 from noctule.config.render import toml
 from noctule.config.schema import SECTIONS, TABLES, Command, Source
-from noctule.events import Bus
-from noctule.inforce import InForce
-from noctule.journal import LEVELS
+from noctule.core.events import Bus
+from noctule.service.journal import LEVELS
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -123,7 +123,7 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
 
 
 def refused(work: Callable[[], Any]) -> str:
-    from noctule.errors import NoctuleError
+    from noctule.core.errors import NoctuleError
 
     with pytest.raises(NoctuleError) as caught:
         work()

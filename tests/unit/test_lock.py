@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from noctule.errors import BusyError, DeviceError
-from noctule.lock import InstanceLock
+from noctule.core.errors import BusyError, DeviceError
+from noctule.service.instance_lock import InstanceLock
 
 
 def test_a_second_instance_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    with InstanceLock(tmp_path / "noctule.lock"), pytest.raises(BusyError, match=f"process {os.getpid()}"):
+    with (
+        InstanceLock(tmp_path / "noctule.lock"),
+        pytest.raises(BusyError, match=f"process {os.getpid()}"),
+    ):
         InstanceLock(tmp_path / "noctule.lock")
 
 

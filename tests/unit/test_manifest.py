@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noctule.errors import ModelError
-from noctule.manifest import (
+from noctule.core.errors import ModelError
+from noctule.inference.manifest import (
     PackageWriter,
     check_signatures,
     describe_signatures,
@@ -23,7 +23,7 @@ from noctule.manifest import (
     sha256_of,
     write_manifest,
 )
-from noctule.tflite_base import Signature, TensorSpec
+from noctule.inference.runner import Signature, TensorSpec
 
 FILES = {"model.tflite": b"a graph", "tokenizer.model": b"a tokenizer"}
 

@@ -14,12 +14,12 @@ import pytest
 from app_world import World
 
 from noctule.app import Needs
+from noctule.assistant.engine import build_engine, cache_folder, find_model, sampling
+from noctule.assistant.worker import Engine
 from noctule.config import Config
-from noctule.errors import ModelError, NoctuleError, TooLargeError, UnavailableError
-from noctule.events import Bus
+from noctule.core.errors import ModelError, NoctuleError, TooLargeError, UnavailableError
+from noctule.core.events import Bus
 from noctule.lm.sampler import TextSampling
-from noctule.mind import build_engine, cache_folder, find_model, sampling
-from noctule.workers import Engine
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 CHAT = {
@@ -120,7 +120,7 @@ def test_a_prompt_made_of_special_tokens_is_just_text(world: RealWorld) -> None:
 
 def test_an_answer_beyond_its_time_is_cut_off_and_says_so(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     package(world.folder / "models" / "talker")
-    from noctule.workers import Ask
+    from noctule.assistant.worker import Ask
 
     spoken = threading.Event()
     going_on = Ask.going_on

@@ -14,11 +14,11 @@ from app_world import WAIT, World
 from board_world import FakeBoard
 from test_mind import RealWorld, package
 
-from noctule import mind
-from noctule.board import Board
-from noctule.errors import BusyError, ModelError, NoctuleError, TooLargeError, UnavailableError
-from noctule.language import Needs
-from noctule.workers import Ask, Engine
+from noctule.assistant import engine as mind
+from noctule.assistant.model_manager import Needs
+from noctule.assistant.worker import Ask, Engine
+from noctule.core.errors import BusyError, ModelError, NoctuleError, TooLargeError, UnavailableError
+from noctule.service.board import Board
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -326,7 +326,7 @@ def test_short_of_memory_the_model_is_there_only_while_it_answers(world: RealWor
 
 
 def _signatures(folder: Path) -> list[str]:
-    from noctule.manifest import load_manifest
+    from noctule.inference.manifest import load_manifest
 
     graph = load_manifest(folder, "text-lm").graph
     assert graph is not None

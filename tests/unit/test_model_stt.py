@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import ModelError
-from noctule.lm.speech_lm import Hooks
-from noctule.lm.speech_pair import SpeechPair, load_pair
-from noctule.lm.words import Word
-from noctule.model_stt import ModelRecogniser
+from noctule.core.errors import ModelError
+from noctule.lm.speech.pair import SpeechPair, load_pair
+from noctule.lm.speech.session import Hooks
+from noctule.lm.speech.words import Word
+from noctule.voice.stt.local import ModelRecogniser
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 STT, CODEC = FIXTURES / "kyutai-tiny-modes" / "stt", FIXTURES / "kyutai-tiny" / "codec"

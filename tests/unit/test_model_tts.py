@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noctule.audio.wavefile import WavWriter
 from noctule.config.speech import Speech
-from noctule.lm.speech_pair import SpeechPair, load_pair
-from noctule.model_tts import ModelSynthesizer, open_speaker
-from noctule.wavefile import WavWriter
+from noctule.lm.speech.pair import SpeechPair, load_pair
+from noctule.voice.tts.local import ModelSynthesizer, open_speaker
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TTS, CODEC = FIXTURES / "kyutai-tiny-modes" / "tts", FIXTURES / "kyutai-tiny" / "codec"

@@ -15,13 +15,13 @@ from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Speech, Voi
 from noctule.audio.chime import RATE as CHIME_RATE
 from noctule.audio.chime import SECONDS, chime
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
-from noctule.clock import ManualClock
-from noctule.errors import BusyError, DeviceError, UnavailableError
-from noctule.events import Bus
-from noctule.mouth import WAITING, Mouth
-from noctule.saying import LONGEST, STALL, Saying
-from noctule.supervisor import Part
-from noctule.wavefile import WavReader
+from noctule.audio.wavefile import WavReader
+from noctule.core.clock import ManualClock
+from noctule.core.errors import BusyError, DeviceError, UnavailableError
+from noctule.core.events import Bus
+from noctule.service.supervisor import Part
+from noctule.voice.speech_handle import LONGEST, STALL, Saying
+from noctule.voice.speech_worker import WAITING, Mouth
 
 SPEAKER = [("Speaker", "ALSA", 0, 2, 48000)]
 
@@ -214,7 +214,7 @@ def test_what_waits_is_told_when_the_voice_ends(tmp_path):
 
 
 def _part(room: Room) -> Any:
-    from noctule.supervisor import Part
+    from noctule.service.supervisor import Part
 
     return Part("voice", 15, room.clock)
 

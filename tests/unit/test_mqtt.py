@@ -17,13 +17,13 @@ import pytest
 from app_world import WAIT, World
 
 from noctule.api.client import Client
-from noctule.errors import BusyError, ConfigError, InputError
-from noctule.events import Event
-from noctule.mqtt.organ import MAX_ASK, MqttLink
-from noctule.mqtt.topics import Topics, discovery, node_id, public
-from noctule.mqtt.verbs import QUEUE, Commands, carry_out, read
-from noctule.organs import Host, Organ
-from noctule.workers import Ask
+from noctule.api.mqtt.link import MAX_ASK, MqttLink
+from noctule.api.mqtt.topics import Topics, discovery, node_id, public
+from noctule.api.mqtt.verbs import QUEUE, Commands, carry_out, read
+from noctule.assistant.worker import Ask
+from noctule.core.errors import BusyError, ConfigError, InputError
+from noctule.core.events import Event
+from noctule.service.component import Host, Organ
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto here (apt install mosquitto)")

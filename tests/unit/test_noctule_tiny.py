@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.actions.bind import Parts, build_registry
-from noctule.actions.commands import UserCommands
-from noctule.actions.declared import SPECS
-from noctule.actions.format import CallFormat, control_pieces
-from noctule.actions.registry import Argument
-from noctule.actions.status import BoardStatus
-from noctule.actions.volume import Mixer
-from noctule.actions.words import read
-from noctule.brain import Brain, Turn
-from noctule.clock import ManualClock
-from noctule.errors import TooLargeError
-from noctule.events import Bus
+from noctule.assistant.actions.bind import Parts, build_registry
+from noctule.assistant.actions.commands import UserCommands
+from noctule.assistant.actions.declared import SPECS
+from noctule.assistant.actions.format import CallFormat, control_pieces
+from noctule.assistant.actions.registry import Argument
+from noctule.assistant.actions.status import BoardStatus
+from noctule.assistant.actions.volume import Mixer
+from noctule.assistant.brain import Brain, Turn
+from noctule.assistant.phrases.request import read
+from noctule.assistant.timers import Timers
+from noctule.core.clock import ManualClock
+from noctule.core.errors import TooLargeError
+from noctule.core.events import Bus
 from noctule.lm.grammar import GrammarConstraint
 from noctule.lm.sampler import Sampler, TextSampling
-from noctule.lm.text_lm import TextLM
-from noctule.timers import Timers
+from noctule.lm.text.model import TextLM
 
 PACKAGE = Path(__file__).resolve().parents[2] / "models" / "noctule-tiny"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.lm.speech_pair import SpeechPair, find_codec, load_pair
-from noctule.lm.tts import Speaker
-from noctule.wavefile import WavReader, WavWriter
+from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair
+from noctule.lm.speech.tts import Speaker
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 TEXT = "Timer set for 25 minutes."

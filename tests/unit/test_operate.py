@@ -13,15 +13,15 @@ from app_world import WAIT, World, world
 from prometheus_client.parser import text_string_to_metric_families
 from test_mind import RealWorld, package
 
-from noctule.actions.process import Output
-from noctule.actions.volume import Mixer
-from noctule.api import operate as routes_module
+from noctule.api.routes import operate as routes_module
+from noctule.assistant.actions.process import Output
+from noctule.assistant.actions.volume import Mixer
 from noctule.cli import run_command
 from noctule.cli.run import grow
 from noctule.cli.status import words
-from noctule.errors import BusyError, ConfigError, DeviceError, InputError
-from noctule.lock import InstanceLock
-from noctule.organs import Host, Organ
+from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError
+from noctule.service.component import Host, Organ
+from noctule.service.instance_lock import InstanceLock
 
 __all__ = ["world"]  # the fixture
 Capture = pytest.CaptureFixture[str]
@@ -219,7 +219,10 @@ def test_a_second_instance_does_not_even_touch_the_senses(world: World) -> None:
     world.path.parent.mkdir(parents=True, exist_ok=True)
     display = world.path.with_name("display.sock")
     display.write_text("the first one's door")
-    with InstanceLock(world.path.with_name("noctule.lock")), pytest.raises(BusyError, match="Another noctule"):
+    with (
+        InstanceLock(world.path.with_name("noctule.lock")),
+        pytest.raises(BusyError, match="Another noctule"),
+    ):
         _start(world)
     assert grown == []
     assert display.read_text() == "the first one's door"
@@ -257,8 +260,8 @@ def _start(world: World) -> None:
     import asyncio
 
     from noctule.app import Service
-    from noctule.events import Bus
-    from noctule.journal import Journal
+    from noctule.core.events import Bus
+    from noctule.service.journal import Journal
 
     asyncio.run(Service(world.load(), world.load, world.build, Bus(), Journal(), grow=world.grow).run())
 

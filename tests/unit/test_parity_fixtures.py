@@ -1,6 +1,6 @@
 """Exported graphs answer what transformers answers on the same weights, without torch: tests/fixtures/*-tiny.
 
-The packages and the expected numbers come from scripts/fixtures_parity.py. float32, so the bound is tight.
+The packages and the expected numbers come from scripts/tools/fixtures/parity.py. float32, so the bound is tight.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noctule.lm.package import TextPackage, open_text_package
-from noctule.lm.request import Options, collect
 from noctule.lm.sampler import TextSampling
-from noctule.lm.text_lm import TextLM
+from noctule.lm.text.model import TextLM
+from noctule.lm.text.package import TextPackage, open_text_package
+from noctule.lm.text.request import Options, collect
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*-tiny.json"))

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noctule.clips import WakeClips
-from noctule.clock import ManualClock
-from noctule.ear_memory import EarMemory
-from noctule.errors import InputError
-from noctule.events import Bus, Event
-from noctule.state_file import LIMIT, StateFile
-from noctule.timers import Timers
+from noctule.assistant.timers import Timers
+from noctule.core.clock import ManualClock
+from noctule.core.errors import InputError
+from noctule.core.events import Bus, Event
+from noctule.core.state_file import LIMIT, StateFile
+from noctule.voice.wakewords.clip_folder import WakeClips
+from noctule.voice.wakewords.memory import EarMemory
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 #: Runs in a process of its own, which forks one child for each moment of death. The child makes a third timer and
@@ -31,9 +31,9 @@ CUTTER = """
     import os, resource, signal, sys
     from pathlib import Path
     from noctule import state_file
-    from noctule.clock import ManualClock
-    from noctule.events import Bus
-    from noctule.timers import Timers
+    from noctule.core.clock import ManualClock
+    from noctule.core.events import Bus
+    from noctule.assistant.timers import Timers
 
     how, moments, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from noctule.errors import ConfigError, UnavailableError
-from noctule.lm.realtime import FrameCost, judge, median_ms
+from noctule.core.errors import ConfigError, UnavailableError
+from noctule.lm.speech.realtime import FrameCost, judge, median_ms
 
 FAST = FrameCost(temporal=20, codebook=0.5, codec=10)
 SLOW = FrameCost(temporal=40, codebook=2, codec=10)

@@ -1,6 +1,6 @@
 """The locks: every dependency, for each Python on both machines, with the wheels' hashes, and nothing else.
 
-The lock is written by pip's resolver (`scripts/requirements.py lock`); this walks the requirements by itself.
+The lock is written by pip's resolver (`scripts/tools/deb/requirements.py lock`); this walks the requirements itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from deb_parts.lockfile import (
+from tools.deb.lockfile import (
     MACHINES,
     TARGETS,
     Pin,
@@ -94,7 +94,7 @@ def test_which_wheels_fit_a_board_with_debian_12(wheel: str, fitting: bool) -> N
 
 
 def test_written_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deb_parts.lockfile.ROOT", tmp_path)
+    monkeypatch.setattr("tools.deb.lockfile.ROOT", tmp_path)
     target = Target("3.11", 36, "a test")
     pin = Pin("a-b", "1.2", {"a_b-1.2-py3-none-any.whl": "0" * 64}, ('c>=1; python_version < "3.11"',))
     write_lock(target, [pin])
@@ -115,4 +115,4 @@ def test_the_board_gets_what_pyproject_names() -> None:
     wanted = {canonicalize_name(Requirement(text).name) for text in project_requirements()}
     for target in TARGETS:
         missing = wanted - set(read_lock(target.lock)) - {"tomli"}
-        assert not missing, f"scripts/requirements.py lock ({', '.join(sorted(missing))})"
+        assert not missing, f"scripts/tools/deb/requirements.py lock ({', '.join(sorted(missing))})"

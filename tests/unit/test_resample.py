@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noctule.errors import InputError
-from noctule.resample import Resampler
+from noctule.audio.resample import Resampler
+from noctule.core.errors import InputError
 
 RATES = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from noctule.capture.process import child_environment
-from noctule.tflite_probe import probe_runtime
+from noctule.capture.process.process import child_environment
+from noctule.inference.probe import probe_runtime
 
 TRAP = "raise SystemExit('the current folder was imported')\n"
 
@@ -31,7 +31,7 @@ def test_the_runtimes_check() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")
 def test_a_capture_process() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "noctule.capture.child"],
+        [sys.executable, "-m", "noctule.capture.process.child"],
         env=child_environment(),
         capture_output=True,
         text=True,

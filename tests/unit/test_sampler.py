@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
 from noctule.lm import sampler
 from noctule.lm.sampler import AudioSampling, Sampler, Sampling, TextSampling, choose, probabilities
 

@@ -13,10 +13,10 @@ import pytest
 from api_world import ApiWorld
 from test_fuzz_network import Everything
 
-from noctule.api.token import load_token
-from noctule.api.unix_socket import bind
-from noctule.capture.store import safe_name
-from noctule.errors import DeviceError
+from noctule.api.http.token import load_token
+from noctule.api.http.unix_socket import bind
+from noctule.capture.files.store import safe_name
+from noctule.core.errors import DeviceError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "daemon" / "noctule"
@@ -142,8 +142,8 @@ def test_a_token_is_a_plain_file_or_nothing(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_credential_that_everybody_can_read_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from noctule.errors import NoctuleError
-    from noctule.journal import credential
+    from noctule.core.errors import NoctuleError
+    from noctule.service.journal import credential
 
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "noctule-token").write_text("a" * 40)

@@ -14,12 +14,12 @@ import pytest
 
 from noctule.audio.chunk import HOP, RATE, Chunk, EndOfSound
 from noctule.audio.ring import SoundRing
-from noctule.clock import ManualClock, SystemClock
-from noctule.ears import Ears
-from noctule.errors import DeviceError
-from noctule.events import Bus, Event
-from noctule.session import ASLEEP, LISTENING, SPEAKING, THINKING, Opening, Session, SessionSettings, Utterance
-from noctule.supervisor import Part
+from noctule.core.clock import ManualClock, SystemClock
+from noctule.core.errors import DeviceError
+from noctule.core.events import Bus, Event
+from noctule.service.supervisor import Part
+from noctule.voice.listener import Ears
+from noctule.voice.session import ASLEEP, LISTENING, SPEAKING, THINKING, Opening, Session, SessionSettings, Utterance
 
 RNG = np.random.default_rng(5)
 

@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from soak_parts.main import Sample, late_threads, trends
-from soak_parts.verdict import FLAT, GROWING, UNCLEAR, trend
-from soak_parts.watch import Holding, children, cpu_seconds, holding, thread_names
+from tools.soak.main import Sample, late_threads, trends
+from tools.soak.verdict import FLAT, GROWING, UNCLEAR, trend
+from tools.soak.watch import Holding, children, cpu_seconds, holding, thread_names
 
 HOURS = [i / 240 for i in range(240)]
 

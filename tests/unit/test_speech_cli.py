@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noctule.audio.wavefile import WavReader, WavWriter
 from noctule.cli import run_command
-from noctule.errors import ModelError
-from noctule.lm import realtime, speech_pair
-from noctule.lm.realtime import FrameCost
-from noctule.lm.speech_pair import find_codec, load_pair, measure
-from noctule.lm.words import Word
-from noctule.wavefile import WavReader, WavWriter
+from noctule.core.errors import ModelError
+from noctule.lm.speech import pair as speech_pair
+from noctule.lm.speech import realtime
+from noctule.lm.speech.pair import find_codec, load_pair, measure
+from noctule.lm.speech.realtime import FrameCost
+from noctule.lm.speech.words import Word
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CODEC = FIXTURES / "kyutai-tiny" / "codec"
@@ -64,7 +65,7 @@ def test_transcribe_hears_any_rate_and_says_what_is_wrong_with_the_sound(tmp_pat
 
 def test_transcribe_shows_words_and_turns(capsys):
     from noctule.cli.transcribe import _Json, _Plain, _Times
-    from noctule.lm.stt import EndOfTurn
+    from noctule.lm.speech.stt import EndOfTurn
 
     heard = [Word("turn", 0.5, 0.7), Word("it", 0.8, 0.9), EndOfTurn(1.5, 0.75), Word("on\x1b[2J", 2.0, 2.1)]
     for show, wanted in (

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from noctule.errors import ModelError
-from noctule.lm.speech_file import open_graph_file
-from noctule.manifest import load_manifest
-from noctule.tflite import Model
+from noctule.core.errors import ModelError
+from noctule.inference.manifest import load_manifest
+from noctule.inference.runtime import Model
+from noctule.lm.speech.graph_file import open_graph_file
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "kyutai-tiny" / "codec"
 

@@ -1,7 +1,7 @@
 """The speech model on the fixture beside what `moshi` answered: every logit, every token, and the state of sessions.
 
-tests/fixtures/kyutai-tiny/reference.npz was recorded from moshi by scripts/fixtures_speech.py: 200 frames, more than
-eight times the context of 24, with random inputs among which some are missing.
+tests/fixtures/kyutai-tiny/reference.npz was recorded from moshi by scripts/tools/fixtures/speech.py: 200 frames, more
+than eight times the context of 24, with random inputs among which some are missing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
 from noctule.lm.sampler import Sampling
-from noctule.lm.speech_graph import Temporal
-from noctule.lm.speech_lm import Hooks, SpeechSampling
-from noctule.lm.speech_model import SpeechModel
-from noctule.lm.streams import UNGENERATED, ZERO
+from noctule.lm.speech.graph import Temporal
+from noctule.lm.speech.model import SpeechModel
+from noctule.lm.speech.session import Hooks, SpeechSampling
+from noctule.lm.speech.streams import UNGENERATED, ZERO
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "kyutai-tiny"
 GREEDY = SpeechSampling(Sampling(temperature=0.0), Sampling(temperature=0.0))

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from noctule.errors import ModelError
-from noctule.lm.speech_model import SpeechModel
+from noctule.core.errors import ModelError
+from noctule.inference.manifest import Manifest, load_manifest, write_manifest
+from noctule.inference.runtime import Buffers, Model, load_model
+from noctule.lm.speech.model import SpeechModel
 from noctule.lm.tokenizer import Tokenizer
-from noctule.manifest import Manifest, load_manifest, write_manifest
-from noctule.tflite import Buffers, Model, load_model
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "kyutai-tiny" / "lm"
 Change = Callable[[str, str, np.ndarray], np.ndarray]
@@ -176,7 +176,7 @@ def test_other_kinds_and_missing_folders_are_one_sentence(tmp_path):
 
 
 def test_a_graph_without_temporal_signatures_is_refused(parts):
-    from noctule.lm.speech_graph import Temporal
+    from noctule.lm.speech.graph import Temporal
 
     with (
         load_model(FIXTURE.parent / "codec" / "model.tflite") as codec,

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("scipy")  # a host tool
 
-from speechmodel.clips import Clip, Span, scaled
-from speechmodel.pool import kind_of, wanted_call
-from speechmodel.scoring import edits, sentence_error, word_error
-from speechmodel.sentences import LONGEST, Sentence, Sentences, held_out_lines, number, spoken, vocabulary
-from tiny.split import action_sources
+from builders.speech.clips import Clip, Span, scaled
+from builders.speech.pool import kind_of, wanted_call
+from builders.speech.scoring import edits, sentence_error, word_error
+from builders.speech.sentences import LONGEST, Sentence, Sentences, held_out_lines, number, spoken, vocabulary
+from builders.text.split import action_sources
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule import tflite
-from noctule.lm.codec import Codec
-from noctule.lm.speech_model import SpeechModel
+from noctule.inference import runtime as tflite
+from noctule.lm.speech.codec import Codec
+from noctule.lm.speech.model import SpeechModel
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "kyutai-tiny"
 

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("scipy")  # a host tool
 
-from speechmodel.clips import RATE, Clip, Span
-from speechmodel.vocoder import revoiced
-from wakeword.vocoder import _HOP, envelope, pitch, timing
+from builders.sound.vocoder import _HOP, envelope, pitch, timing
+from builders.speech.clips import RATE, Clip, Span
+from builders.speech.vocoder import revoiced
 
 
 def hum(hertz: float, seconds: float) -> np.ndarray:

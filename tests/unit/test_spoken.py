@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from noctule.actions.declared import REFUSALS
-from noctule.lm.spoken import cardinal, ordinal, spoken, year
+from noctule.assistant.actions.declared import REFUSALS
+from noctule.lm.speech.text_normalisation import cardinal, ordinal, spoken, year
 
 SHORT, LONG = '<break time="0.16s"/>', '<break time="0.32s"/>'
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noctule.errors import InputError, ModelError
-from noctule.lm.streams import UNGENERATED, ZERO, DelayRing, StreamLayout, delayed
+from noctule.core.errors import InputError, ModelError
+from noctule.lm.speech.streams import UNGENERATED, ZERO, DelayRing, StreamLayout, delayed
 
 
 def layout(n_q: int = 3, dep_q: int = 2, delays: tuple[int, ...] = (0, 0, 1, 2)) -> StreamLayout:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import ModelError
-from noctule.lm.codec import Encoder
+from noctule.core.errors import ModelError
 from noctule.lm.sampler import Sampling
-from noctule.lm.speech_lm import Hooks, SpeechSampling
-from noctule.lm.speech_model import SpeechModel
-from noctule.lm.stt import EndOfTurn, SttSettings, Transcriber
-from noctule.lm.words import Word
+from noctule.lm.speech.codec import Encoder
+from noctule.lm.speech.model import SpeechModel
+from noctule.lm.speech.session import Hooks, SpeechSampling
+from noctule.lm.speech.stt import EndOfTurn, SttSettings, Transcriber
+from noctule.lm.speech.words import Word
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

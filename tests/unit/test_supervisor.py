@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from noctule.clock import ManualClock, SystemClock
-from noctule.errors import DeviceError, ModelError
-from noctule.events import Bus, Event
-from noctule.supervisor import DEGRADED, RESTARTING, STOPPED, WORKING, Job, Part, Policy, Supervisor, Worker
+from noctule.core.clock import ManualClock, SystemClock
+from noctule.core.errors import DeviceError, ModelError
+from noctule.core.events import Bus, Event
+from noctule.service.supervisor import DEGRADED, RESTARTING, STOPPED, WORKING, Job, Part, Policy, Supervisor, Worker
 
 WAIT = 10.0
 

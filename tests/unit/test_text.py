@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noctule.errors import InputError, TooLargeError
-from noctule.text import clean_request
+from noctule.core.errors import InputError, TooLargeError
+from noctule.core.request_text import clean_request
 
 
 def test_blanks_become_spaces_and_outer_ones_go() -> None:

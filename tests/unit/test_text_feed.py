@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from noctule.lm.text_feed import FeedRules, TextFeed
-from noctule.lm.words import Entry
+from noctule.lm.speech.text_feed import FeedRules, TextFeed
+from noctule.lm.speech.words import Entry
 
 WORD, PAD, ROWS = 0, 3, 100
 

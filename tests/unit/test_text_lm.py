@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from fixtures.packages import CHAT, CONTEXT, package
-from noctule.clock import ManualClock
-from noctule.errors import BusyError, InputError, ModelError, TooLargeError
+from noctule.core.clock import ManualClock
+from noctule.core.errors import BusyError, InputError, ModelError, TooLargeError
+from noctule.inference.runtime import default_runtime
 from noctule.lm.constraint import Constraint, Mask
 from noctule.lm.sampler import Sampling, TextSampling
-from noctule.lm.text_community import CommunityGraph
-from noctule.lm.text_graph import NoctuleGraph
-from noctule.lm.text_lm import Chunk, Message, Options, TextLM, collect
-from noctule.tflite import default_runtime
+from noctule.lm.text.graph import NoctuleGraph
+from noctule.lm.text.graph_community import CommunityGraph
+from noctule.lm.text.model import Chunk, Message, Options, TextLM, collect
 
 GREEDY = Sampling(temperature=0.0)
 NAMES = ["noctule_float32", "community", "community_mask"]
@@ -510,7 +510,7 @@ def test_chat_follows_the_template_and_user_text_makes_no_control_tokens(lm: Tex
     big = [1, *tok.encode_template("system: ", start=False), *tok.encode("be kind", start=False), end]
     big += [user, *tok.encode(evil, start=False), end, assistant, *tok.encode("no", start=False), end]
     big += [user, *tok.encode("ok", start=False), end, assistant]
-    from noctule.lm.chat import chat_prompt, kept_tokens
+    from noctule.lm.text.chat import chat_prompt, kept_tokens
 
     assert lm.manifest.chat is not None
     assert chat_prompt(lm.manifest.chat, tok, messages) == big

@@ -14,12 +14,13 @@ import pytest
 
 from fixtures.packages import GOLDEN, golden, graph, manifest, package
 from fixtures.tokenizers import info_of, trained
-from noctule.errors import ModelError
-from noctule.lm import cache_file, text_graph
-from noctule.lm.package import check_golden, open_text_package
-from noctule.lm.text_graph import NoctuleGraph, open_graph
-from noctule.manifest import load_manifest, write_manifest
-from noctule.tflite import LiteRt, Signature, TensorSpec, TfliteRuntime
+from noctule.core.errors import ModelError
+from noctule.inference import weight_cache as cache_file
+from noctule.inference.manifest import load_manifest, write_manifest
+from noctule.inference.runtime import LiteRt, Signature, TensorSpec, TfliteRuntime
+from noctule.lm.text import graph as text_graph
+from noctule.lm.text.graph import NoctuleGraph, open_graph
+from noctule.lm.text.package import check_golden, open_text_package
 
 
 def rewritten(folder: Path, **changes: Any) -> Path:

@@ -1,7 +1,7 @@
 """The door to the runtimes: the same cases on every runtime that is installed.
 
 `ai-edge-litert` has both faces: its CompiledModel, and the Interpreter class that tflite-runtime also ships. So the
-Interpreter code is exercised here too; `scripts/conformance_tflite_runtime` runs this same file where the real
+Interpreter code is exercised here too; `scripts/checks/conformance_tflite_runtime` runs this same file where the real
 tflite-runtime is installed.
 """
 
@@ -22,10 +22,12 @@ import numpy as np
 import pytest
 
 from fixtures.packages import graph
-from noctule import native_stderr, tflite, tflite_probe
-from noctule.errors import ModelError
-from noctule.tflite import LiteRt, LiteRtNative, Model, Runtime, TfliteRuntime
-from noctule.tflite_probe import probe_runtime
+from noctule.core import native_stderr
+from noctule.core.errors import ModelError
+from noctule.inference import probe as tflite_probe
+from noctule.inference import runtime as tflite
+from noctule.inference.probe import probe_runtime
+from noctule.inference.runtime import LiteRt, LiteRtNative, Model, Runtime, TfliteRuntime
 
 HAVE_LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 HAVE_TFLITE = importlib.util.find_spec("tflite_runtime") is not None
@@ -296,7 +298,7 @@ def test_a_decoder_quantised_by_tensor_agrees(runtime: Runtime) -> None:
 
 def test_a_decoder_quantised_by_channel_agrees_or_is_caught(runtime: Runtime) -> None:
     """tflite-runtime 2.14 answers zeros here; `package.check_golden` is what turns that into an error."""
-    from noctule.lm.package import check_alive
+    from noctule.lm.text.package import check_alive
 
     found = logits_of(runtime, "noctule_int8")
     if runtime.name == "tflite-runtime" and runtime.version.startswith("2.14"):
@@ -485,7 +487,7 @@ def test_a_child_that_cannot_start() -> None:
 def test_the_runtimes_chatter_is_swallowed_and_other_lines_pass() -> None:
     code = (
         "import os\n"
-        "from noctule import native_stderr\n"
+        "from noctule.core import native_stderr\n"
         "with native_stderr.captured_stderr() as said:\n"
         "    os.write(2, b'INFO: chatter\\nERROR: told\\nmine\\n')\n"
         "    assert 'told' in said()\n"
@@ -494,7 +496,7 @@ def test_the_runtimes_chatter_is_swallowed_and_other_lines_pass() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(tflite.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(tflite.__file__).parents[2])},
     )  # fmt: skip
     assert done.stderr == "mine\nafter\n"
     assert native_stderr.explain("first └ second\nthird", "INFO: x") == "first second third"
@@ -507,6 +509,6 @@ def test_a_process_without_stderr_can_load() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(tflite.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(tflite.__file__).parents[2])},
     )  # fmt: skip
     assert done.stdout == "ok\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from noctule.tflite_memory import give_back, mappings
+from noctule.inference.page_cache import give_back, mappings
 
 
 def resident(path: Path) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from noctule.clock import ManualClock, SystemClock
-from noctule.errors import BusyError, InputError
-from noctule.events import Bus, Event
-from noctule.timers import Timer, Timers
+from noctule.assistant.timers import Timer, Timers
+from noctule.core.clock import ManualClock, SystemClock
+from noctule.core.errors import BusyError, InputError
+from noctule.core.events import Bus, Event
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ from random import Random
 
 import pytest
 
-from noctule.actions.declared import REFUSALS, SPECS
-from noctule.actions.format import CallFormat, control_pieces
-from noctule.actions.registry import Call, Value
-from noctule.actions.words import read
+from builders.text import slots
+from builders.text.expand import Piece, covering, expand, files, macros, parse_action_lines, sections, skeleton
+from builders.text.generate import Example, Generator, reply_for
+from builders.text.mutate import disturb, other_thing
+from builders.text.split import PARTS, Fence, Part, Source, action_sources, outside_sources, topics
+from noctule.assistant.actions.declared import REFUSALS, SPECS
+from noctule.assistant.actions.format import CallFormat, control_pieces
+from noctule.assistant.actions.registry import Call, Value
+from noctule.assistant.phrases.request import read
 from noctule.lm.grammar import GrammarConstraint
-from tiny import slots
-from tiny.expand import Piece, covering, expand, files, macros, parse_action_lines, sections, skeleton
-from tiny.generate import Example, Generator, reply_for
-from tiny.mutate import disturb, other_thing
-from tiny.split import PARTS, Fence, Part, Source, action_sources, outside_sources, topics
 
 CONTROL = {piece: 10 + at for at, piece in enumerate(control_pieces(SPECS))}
 BYTES = 10 + len(CONTROL)

@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 
-from noctule.actions.words import read
-from tiny.evaluate import TEST_SEED, VALIDATION_SEED, draw
-from tiny.expand import expand, skeleton, spelled
-from tiny.generate import Generator
-from tiny.split import Part, action_sources, outside_sources
+from builders.text.evaluate import TEST_SEED, VALIDATION_SEED, draw
+from builders.text.expand import expand, skeleton, spelled
+from builders.text.generate import Generator
+from builders.text.split import Part, action_sources, outside_sources
+from noctule.assistant.phrases.request import read
 
 #: sha256 of the drawn requests, of the data of version 3 (2026-11-22).
 FROZEN = {

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fixtures.tokenizers import CONTROL, info_of, tokenizer, trained
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
 from noctule.lm.piece_table import PieceType, read_pieces, rewrite
 from noctule.lm.tokenizer import Tokenizer
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
 from noctule.lm.sampler import Sampling
-from noctule.lm.speech_lm import SpeechSampling
-from noctule.lm.speech_model import SpeechModel
-from noctule.lm.tts import Speaker, TtsSettings, prefix_codes
-from noctule.lm.voice import speaking_conditions
+from noctule.lm.speech.model import SpeechModel
+from noctule.lm.speech.session import SpeechSampling
+from noctule.lm.speech.speaker_voice import speaking_conditions
+from noctule.lm.speech.tts import Speaker, TtsSettings, prefix_codes
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TURNS = ['turn on the lamp: please <break time="0.4s"/> now', "what time is it"]

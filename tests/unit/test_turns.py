@@ -9,11 +9,11 @@ from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Voice, said
 
 from noctule.audio.chunk import RATE
 from noctule.audio.speaker import WavSpeaker
-from noctule.errors import BusyError, UnavailableError
-from noctule.lm.stt import EndOfTurn, Reading
-from noctule.lm.words import Word
-from noctule.session import ASLEEP, LISTENING
-from noctule.turn import GIVEN_UP, SORRY
+from noctule.core.errors import BusyError, UnavailableError
+from noctule.lm.speech.stt import EndOfTurn, Reading
+from noctule.lm.speech.words import Word
+from noctule.voice.session import ASLEEP, LISTENING
+from noctule.voice.turn import GIVEN_UP, SORRY
 
 
 def test_words_appear_while_they_are_spoken_and_the_recogniser_ends_the_turn(tmp_path):

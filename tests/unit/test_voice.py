@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.errors import InputError
-from noctule.lm.voice import read_voice, speaking_conditions
+from noctule.core.errors import InputError
+from noctule.lm.speech.speaker_voice import read_voice, speaking_conditions
 
 
 def voice_file(path: Path, values: np.ndarray, kind: str = "F32", name: str = "speaker_wavs") -> Path:

@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("scipy")  # a host tool
 
-from noctule.lm.spoken import spoken
-from speechmodel.clips import RATE, Clip, Span
-from speechmodel.shape import FRAME_RATE
-from speechmodel.voice_data import LEAD, TAIL, end_frame, lay_out, line_of, rules, vary_pauses
-from speechmodel.voice_flite import Spoken
-from speechmodel.voice_judge import hits, unigrams, words_of
-from speechmodel.voice_text import VoiceTexts, error_sentences, held_out
+from builders.speech.clips import RATE, Clip, Span
+from builders.speech.shape import FRAME_RATE
+from builders.speech.voice.data import LEAD, TAIL, end_frame, lay_out, line_of, rules, vary_pauses
+from builders.speech.voice.flite import Spoken
+from builders.speech.voice.judge import hits, unigrams, words_of
+from builders.speech.voice.text import VoiceTexts, error_sentences, held_out
+from noctule.lm.speech.text_normalisation import spoken
 
 PIECES, PAD, NEW = 40, 3, 0
 RULES = rules(PIECES, PAD, NEW)

@@ -10,13 +10,13 @@ import pytest
 from noctule.audio.speaker import PortAudioSpeaker, WavSpeaker
 from noctule.config import Config, load_config
 from noctule.config.agree import check_agreement
-from noctule.errors import ConfigError, ModelError
-from noctule.events import Bus, Event
-from noctule.model_stt import ModelRecogniser
-from noctule.model_tts import ModelSynthesizer
-from noctule.voices import Voices, examine, loudspeaker, package_of
-from noctule.wyoming_stt import WyomingRecogniser
-from noctule.wyoming_tts import WyomingSynthesizer
+from noctule.core.errors import ConfigError, ModelError
+from noctule.core.events import Bus, Event
+from noctule.voice.engines import Voices, examine, loudspeaker, package_of
+from noctule.voice.stt.local import ModelRecogniser
+from noctule.voice.stt.wyoming import WyomingRecogniser
+from noctule.voice.tts.local import ModelSynthesizer
+from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from noctule.brain.vote import Meaning, Taken, elect
+from noctule.assistant.brain.vote import Meaning, Taken, elect
 
 TIMER, MUTE, NOTHING = Meaning(("timer.set", ())), Meaning(("mute", ())), Meaning(None)
 

@@ -19,9 +19,9 @@ from wakeword_models import loud_model, noise, write_loud
 
 from noctule.audio.chunk import HOP, Chunk, Framer
 from noctule.cli.run import grow
-from noctule.errors import InputError, ModelError, NoctuleError, UnavailableError
-from noctule.hearing import Hearing
-from noctule.wake_words import MOST, find_wake_word
+from noctule.core.errors import InputError, ModelError, NoctuleError, UnavailableError
+from noctule.voice.pipeline import Hearing
+from noctule.voice.wakewords.in_service import MOST, find_wake_word
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "hey_noctule"
 QUIET = noise(1.0, 3.0, 1)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from wakeword import calibrate, scoring
+from builders.wake import calibrate, scoring
 
 
 def trials(best: list[float]) -> scoring.Trials:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wakeword_models import bursts, noise, write_loud
 
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
 from noctule.wake import features
 from noctule.wake.detector import Detector
 from noctule.wake.model import WakeModel

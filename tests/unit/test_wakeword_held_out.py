@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from wakeword import confusables, speech
-from wakeword.engines import Word
-from wakeword.engines.flite import arpabet
-from wakeword.near_misses import NEAR_MISSES, held_out
+from builders.sound.engines import Word
+from builders.sound.engines.flite import arpabet
+from builders.wake import confusables, speech
+from builders.wake.near_misses import NEAR_MISSES, held_out
 
 
 def test_a_near_miss_of_the_acceptance_test_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from wakeword import confusables, corpus, phonemes
-from wakeword.engines.espeak import script
+from builders.sound.engines.espeak import script
+from builders.wake import confusables, corpus, phonemes
 
 WORDS = [("h", "'eI"), ("n", "'0", "k", "tS", "@", "l")]
 FLAT = [phone for word in WORDS for phone in word]
@@ -167,7 +167,7 @@ def test_close_words_are_ranked_and_leave_out_the_word_itself() -> None:
 def test_espeak_script_mixes_spelling_and_phonemes() -> None:
     said = confusables.random_confusable([("h", "'eI")], ["table"], [], random.Random(0))
     assert script(said)
-    from wakeword.engines import Word
+    from builders.sound.engines import Word
 
     assert script((Word("turn"), Word("", ("h", "'eI")))) == "turn [[h'eI]]"
 

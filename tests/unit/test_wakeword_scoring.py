@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from wakeword_models import bursts, loud_model, write_loud
 
-from noctule.errors import ModelError
+from builders.wake import scoring
+from builders.wake.packaging import manifest, write_package
+from builders.wake.report import measure_cost
+from builders.wake.report_html import page
+from noctule.core.errors import ModelError
 from noctule.wake.detector import Detector
 from noctule.wake.features import extract
 from noctule.wake.model import WakeModel
 from noctule.wake.package import load_package
-from wakeword import scoring
-from wakeword.packaging import manifest, write_package
-from wakeword.report import measure_cost
-from wakeword.report_html import page
 
 
 def stream(*peaks: float, seconds: float = 60.0) -> scoring.Scores:

@@ -12,10 +12,10 @@ from wakeword_models import noise
 pytest.importorskip("scipy")
 
 import build_wake_word
-from noctule.errors import InputError, NoctuleError, UnavailableError
-from wakeword import settings as wake_settings
-from wakeword.engines import Voices
-from wakeword.settings import RESERVED, Amounts, Settings, plan_voices
+from builders.sound.engines import Voices
+from builders.wake import settings as wake_settings
+from builders.wake.settings import RESERVED, Amounts, Settings, plan_voices
+from noctule.core.errors import InputError, NoctuleError, UnavailableError
 
 ESPEAK = ("gmw/en-US", "gmw/en-US+f2", "gmw/en-US+klatt2")
 FLITE = ("awb", "rms", "slt", "kal")
@@ -112,7 +112,7 @@ def test_the_recorded_command_has_no_local_paths(tmp_path: Path) -> None:
 
 
 def test_the_key_follows_inputs_but_not_places(tmp_path: Path) -> None:
-    from wakeword.wavs import write_wav
+    from builders.sound.wavs import write_wav
 
     voices, tools = Voices(ESPEAK), {"numpy": "2"}
     base = Settings("hey noctule", tmp_path / "a", tmp_path)

@@ -15,12 +15,13 @@ pytest.importorskip("scipy")
 from wakeword_models import noise
 from wakeword_work import Spec, crash_then_answer, fail
 
-from noctule.errors import InputError, NoctuleError
-from wakeword import augment, signal, trials, wavs
-from wakeword.engines import spelled
-from wakeword.engines.piper import Piper
-from wakeword.pool import Chunk, run_chunks, save_arrays
-from wakeword.speech import Bank
+from builders.common.pool import Chunk, run_chunks, save_arrays
+from builders.sound import signal, wavs
+from builders.sound.engines import spelled
+from builders.sound.engines.piper import Piper
+from builders.wake import augment, trials
+from builders.wake.speech import Bank
+from noctule.core.errors import InputError, NoctuleError
 
 RATE = 16_000
 

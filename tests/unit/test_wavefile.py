@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noctule.errors import InputError
-from noctule.wavefile import WavReader, WavWriter
+from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.core.errors import InputError
 
 RATE = 24_000
 

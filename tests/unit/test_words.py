@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from noctule.errors import InputError
-from noctule.lm.words import Word, WordAssembler, confidence_of, script_entries
+from noctule.core.errors import InputError
+from noctule.lm.speech.words import Word, WordAssembler, confidence_of, script_entries
 
 PAD, MARK = 3, 0
 PIECES = {10: "▁turn", 11: "▁the", 12: "▁lam", 13: "p", 14: "▁on", 20: "</s>"}

@@ -22,15 +22,15 @@ from app_world import WAIT, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noctule.actions.declared import REFUSALS
-from noctule.api.address import Address, wyoming_address
-from noctule.errors import BusyError, ConfigError, InputError
-from noctule.organs import Host, Organ
-from noctule.workers import Ask
-from noctule.wyoming_server import organ as organ_module
-from noctule.wyoming_server.connection import Offer
-from noctule.wyoming_server.organ import WyomingServer
-from noctule.wyoming_server.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, Message, read
+from noctule.api.http.address import Address, wyoming_address
+from noctule.api.wyoming import server as organ_module
+from noctule.api.wyoming.connection import Offer
+from noctule.api.wyoming.server import WyomingServer
+from noctule.api.wyoming.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, Message, read
+from noctule.assistant.actions.declared import REFUSALS
+from noctule.assistant.worker import Ask
+from noctule.core.errors import BusyError, ConfigError, InputError
+from noctule.service.component import Host, Organ
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop, in Python 3.11 and 3.12

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noctule.audio.wavefile import WavWriter
 from noctule.cli import run_command
-from noctule.errors import InputError, UnavailableError
-from noctule.lm.words import Word
-from noctule.wavefile import WavWriter
-from noctule.wyoming_stt import WyomingRecogniser, load
+from noctule.core.errors import InputError, UnavailableError
+from noctule.lm.speech.words import Word
+from noctule.voice.stt.wyoming import WyomingRecogniser, load
 
 load()  # first: it imports the package without its deprecation warning
 

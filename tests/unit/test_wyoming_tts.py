@@ -14,11 +14,11 @@ import pytest
 from spoken_world import Room, Script, said, wait_for
 
 from noctule.audio.speaker import WavSpeaker
+from noctule.audio.wavefile import WavReader
 from noctule.cli import run_command
-from noctule.errors import InputError, UnavailableError
-from noctule.wavefile import WavReader
-from noctule.wyoming_stt import load
-from noctule.wyoming_tts import WyomingSynthesis, WyomingSynthesizer
+from noctule.core.errors import InputError, UnavailableError
+from noctule.voice.stt.wyoming import load
+from noctule.voice.tts.wyoming import WyomingSynthesis, WyomingSynthesizer
 
 load()  # first: it imports the package without its deprecation warning
 

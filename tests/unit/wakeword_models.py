@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from builders.wake.packaging import manifest
+from builders.wake.tflite_writer import Head, Layer, model_bytes
 from noctule.wake.features import FEATURE_SCALE
-from wakeword.packaging import manifest
-from wakeword.tflite_writer import Head, Layer, model_bytes
 
 
 def loud_model(gain: float = 0.4, bias: float = -5.0) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wakeword.pool import Arrays
+from builders.common.pool import Arrays
 
 
 @dataclass(frozen=True)

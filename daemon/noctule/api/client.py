@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from noctule.errors import (
+from noctule.core.errors import (
     BusyError,
     CancelledError,
     ConfigError,

@@ -21,13 +21,13 @@ from typing import Any
 
 from aiohttp import web
 
-from noctule.api import metrics, openai
-from noctule.api.converse import Control, converse
-from noctule.api.http import JsonLines, json_body
-from noctule.api.peer import allowed, peer_of
-from noctule.api.server import ApiServer, Limits
-from noctule.api.unix_socket import bind
-from noctule.errors import ForbiddenError, InputError
+from noctule.api.ask import Control, converse
+from noctule.api.http.json import JsonLines, json_body
+from noctule.api.http.peer import allowed, peer_of
+from noctule.api.http.server import ApiServer, Limits
+from noctule.api.http.unix_socket import bind
+from noctule.api.routes import metrics, openai
+from noctule.core.errors import ForbiddenError, InputError
 
 __all__ = ["Control", "ControlServer"]
 

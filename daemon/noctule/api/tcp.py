@@ -10,16 +10,16 @@ from typing import Any
 
 from aiohttp import web
 
-from noctule.api import metrics, openai
-from noctule.api.address import LAN_WARNING, bind, parse
-from noctule.api.converse import Control
-from noctule.api.server import ApiServer, Limits
-from noctule.api.token import check_bearer, load_token
+from noctule.api.ask import Control
+from noctule.api.http.address import LAN_WARNING, bind, parse
+from noctule.api.http.server import ApiServer, Limits
+from noctule.api.http.token import check_bearer, load_token
+from noctule.api.routes import metrics, openai
 from noctule.config import Config
-from noctule.errors import UnavailableError
-from noctule.looped import Looped
-from noctule.organs import Host
-from noctule.supervisor import Job
+from noctule.core.errors import UnavailableError
+from noctule.service.component import Host
+from noctule.service.loop_thread import Looped
+from noctule.service.supervisor import Job
 
 
 async def _no_reload() -> Mapping[str, Any]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from noctule.audio import portaudio
 from noctule.audio.chunk import RATE, Chunk, Framer, to_int16
-from noctule.clock import Clock, SystemClock
-from noctule.errors import DeviceError
-from noctule.native_stderr import captured_stderr
-from noctule.resample import Resampler
+from noctule.audio.resample import Resampler
+from noctule.core.clock import Clock, SystemClock
+from noctule.core.errors import DeviceError
+from noctule.core.native_stderr import captured_stderr
 
 #: blocks of 10 ms that may wait; a reader that is later than half a second loses the oldest, counted.
 QUEUE = 50

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from noctule.audio.chunk import HOP, RATE, Chunk, EndOfSound, Pcm, to_int16
-from noctule.clock import Clock, SystemClock
-from noctule.wavefile import WavReader
+from noctule.audio.wavefile import WavReader
+from noctule.core.clock import Clock, SystemClock
 
 #: seconds of silence before the first file: a wake word's detector must hear a room before it trusts itself.
 LEAD = 2.5

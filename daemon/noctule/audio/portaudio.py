@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noctule.errors import DeviceError
-from noctule.native_stderr import captured_stderr
+from noctule.core.errors import DeviceError
+from noctule.core.native_stderr import captured_stderr
 
 INSTALL = "apt-get install python3-pyaudio; from a checkout, then scripts/install again"
 

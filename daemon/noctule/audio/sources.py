@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noctule.audio.chunk import HOP, RATE, Chunk, EndOfSound, Framer, to_int16
-from noctule.clock import Clock, SystemClock
-from noctule.errors import DeviceError
-from noctule.wavefile import WavReader
+from noctule.audio.wavefile import WavReader
+from noctule.core.clock import Clock, SystemClock
+from noctule.core.errors import DeviceError
 
 
 class WavSource:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from noctule.audio import portaudio
 from noctule.audio.chunk import to_int16
-from noctule.clock import Clock, SystemClock
-from noctule.errors import BusyError, DeviceError
-from noctule.native_stderr import captured_stderr
-from noctule.resample import Resampler
-from noctule.wavefile import WavWriter
+from noctule.audio.resample import Resampler
+from noctule.audio.wavefile import WavWriter
+from noctule.core.clock import Clock, SystemClock
+from noctule.core.errors import BusyError, DeviceError
+from noctule.core.native_stderr import captured_stderr
 
 Samples = NDArray[np.float32]
 

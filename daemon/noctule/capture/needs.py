@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from noctule.errors import UnavailableError
+from noctule.core.errors import UnavailableError
 
 #: module -> what installs it
 _LIBRARIES = {"av": "av", "PIL": "pillow"}

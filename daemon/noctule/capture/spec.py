@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 #: kind -> (what it is, an example address)
 KINDS: dict[str, tuple[str, str]] = {

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
-from noctule.errors import NoctuleError
+from noctule.core.errors import NoctuleError
 
 #: verb -> its module; the order is the order of the help.
 VERBS = {

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 
 from noctule.cli.common import say
 from noctule.cli.speech_common import open_pair, speech_arguments
-from noctule.lm.realtime import judge
-from noctule.lm.speech_pair import measure
+from noctule.lm.speech.pair import measure
+from noctule.lm.speech.realtime import judge
 
 HELP = "measure a model on this board"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from noctule.cli.common import say
 from noctule.cli.eyes import daemon, eyes_arguments, own_eyes, picture_path
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 HELP = "record a clip, with seconds from before"
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"clips are written as .mp4, not {path.name}")
     service = daemon(options, options.source, timeout=options.after + 60)
     if service is not None:
-        from noctule.capture.files import write_file
+        from noctule.capture.files.files import write_file
 
         query = urllib.parse.urlencode(
             {"source": options.source, "before": options.before, "after": options.after, "send": "1"}

@@ -9,8 +9,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-from noctule.capture.door import KINDS
-from noctule.capture.process import child_environment, helper_command
+from noctule.capture.process.door import KINDS
+from noctule.capture.process.process import child_environment, helper_command
 from noctule.cli.common import say, socket_argument
 from noctule.config.schema import Api
 

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from noctule.doctor import FIX, Doctor
+    from noctule.cli.preflight import FIX, Doctor
 
     loaded = load(options)
     named = options.socket or os.environ.get("NOCTULE_SOCKET")

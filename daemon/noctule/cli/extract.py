@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from noctule.capture.needs import need_capture
 from noctule.cli.common import say
 from noctule.cli.eyes import Progress, bounded_memory, daemon, eyes_arguments, own_eyes
-from noctule.errors import InputError, NoctuleError
+from noctule.core.errors import InputError, NoctuleError
 
 if TYPE_CHECKING:
-    from noctule.capture.extract import Plan, Shot
+    from noctule.capture.files.extract import Plan, Shot
 
 HELP = "take pictures out of a video file or a live source"
 
@@ -45,8 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     need_capture()
-    from noctule.capture.encode import encode
-    from noctule.capture.files import FolderWriter, write_file
+    from noctule.capture.files.files import FolderWriter, write_file
+    from noctule.capture.picture.encode import encode
 
     plan = plan_of(options)
     if not 1 <= options.quality <= 100:
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """The plan that the command line asks for; one picture a second when it says nothing. Raises InputError."""
-    from noctule.capture.extract import Plan, parse_time
+    from noctule.capture.files.extract import Plan, parse_time
 
     shared: dict[str, Any] = {"threshold": options.threshold, "corrupt": options.corrupt, "limit": options.limit}
     if options.at is not None:
@@ -116,7 +116,7 @@ def _rate(text: str) -> Fraction:
 @contextlib.contextmanager
 def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[Iterator[Shot]]:
     """The shots of whatever the source is: a file, the daemon's source, or one of our own."""
-    from noctule.capture.extract import extract_file, extract_live, parse_time
+    from noctule.capture.files.extract import extract_file, extract_live, parse_time
     from noctule.capture.spec import parse_address
 
     spec = parse_address(options.source)
@@ -127,7 +127,7 @@ def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[I
     seconds = float(parse_time(options.seconds))
     service = daemon(options, options.source)
     if service is not None:
-        from noctule.capture.remote import extract_remote
+        from noctule.capture.files.remote import extract_remote
 
         yield extract_remote(service.open_stream, options.source, plan, seconds)
         return

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from noctule.capture.needs import need_capture
 from noctule.cli.common import client, config_arguments, load, socket_argument
-from noctule.errors import NoctuleError
+from noctule.core.errors import NoctuleError
 
 if TYPE_CHECKING:
     from noctule.api.client import Client
-    from noctule.capture.eyes import Eyes
+    from noctule.capture.all_sources import Eyes
 
 #: memory that reading a file may take (bytes); a crafted one could ask for any amount.
 _FILE_MEMORY = 280 << 20
@@ -47,7 +47,7 @@ def daemon(options: argparse.Namespace, name: str, timeout: float = 30.0) -> Cli
 def own_eyes(options: argparse.Namespace, name: str) -> Iterator[Eyes]:
     """Our own sources with threads running, `name` (a name or an address) among them."""
     need_capture()
-    from noctule.capture.eyes import Eyes
+    from noctule.capture.all_sources import Eyes
 
     config = load(options).config
     eyes = Eyes(config)
@@ -74,7 +74,7 @@ def bounded_memory() -> Iterator[None]:
 
 def picture_path(name: str, suffix: str) -> Path:
     """A name in the current folder for a picture of `name`, such as camera-20260131-120000.jpg."""
-    from noctule.capture.store import safe_name
+    from noctule.capture.files.store import safe_name
 
     return Path(f"{safe_name(name)}-{time.strftime('%Y%m%d-%H%M%S')}{suffix}")
 

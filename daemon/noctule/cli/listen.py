@@ -17,7 +17,7 @@ import numpy as np
 
 from noctule.audio.chunk import HOP, RATE, Pcm, to_int16
 from noctule.cli.common import config_arguments, load, say
-from noctule.errors import ConfigError
+from noctule.core.errors import ConfigError
 
 #: seconds of quiet before a file beyond the warm-up, and after it: a word at its very end is decided then.
 _SETTLED, _TAIL = 0.2, 0.5
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
 
         through.check(options)
         return through.run(options)
+    from noctule.audio.wavefile import WavReader
+    from noctule.voice.wakewords.in_service import find_wake_word
     from noctule.wake.detector import Detection, Detector
-    from noctule.wake_words import find_wake_word
-    from noctule.wavefile import WavReader
 
     if options.word:
         # Packages named on the command line need no valid configuration.

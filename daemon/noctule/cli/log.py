@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from noctule.cli.common import client, say, socket_argument
-from noctule.journal import LEVELS
+from noctule.service.journal import LEVELS
 
 HELP = "show or change the verbosity of the running service (log level debug)"
 

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from noctule.assistant.worker import LOAD_LIMIT
 from noctule.cli.common import client, say, size, socket_argument
-from noctule.workers import LOAD_LIMIT
 
 HELP = "show the language model in service, or exchange it (use NAME)"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from noctule.assistant.worker import LOAD_LIMIT
 from noctule.cli.common import client, say, socket_argument
-from noctule.workers import LOAD_LIMIT
 
 HELP = "read the configuration again and apply what can change live"
 

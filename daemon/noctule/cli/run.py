@@ -8,13 +8,13 @@ import os
 import sys
 
 from noctule.app import Service
+from noctule.assistant.model_manager import Needs
+from noctule.assistant.worker import Engine
 from noctule.cli.common import config_arguments, load
-from noctule.errors import ConfigError, NoctuleError
-from noctule.events import Bus
-from noctule.journal import Journal, notify
-from noctule.language import Needs
-from noctule.organs import Host, Organ, close_all
-from noctule.workers import Engine
+from noctule.core.errors import ConfigError, NoctuleError
+from noctule.core.events import Bus
+from noctule.service.component import Host, Organ, close_all
+from noctule.service.journal import Journal, notify
 
 HELP = "be the daemon (systemd does this)"
 
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def build(needs: Needs) -> Engine:
     """Load the language engine. Its libraries are imported in the worker's thread, while the socket answers."""
-    from noctule.mind import build_engine
+    from noctule.assistant.engine import build_engine
 
     return build_engine(needs)
 
@@ -45,11 +45,11 @@ def grow(host: Host) -> list[Organ]:
 def _grow_into(organs: list[Organ], host: Host) -> None:
     config = host.config()
     if config.wake.enabled and config.audio.source != "none":
-        from noctule.hearing import Hearing
+        from noctule.voice.pipeline import Hearing
 
         organs.append(Hearing(host))
     if config.capture.enabled:
-        from noctule.sight import Sight
+        from noctule.capture.component import Sight
 
         organs.append(Sight(host))
     if config.api.tcp:
@@ -57,11 +57,11 @@ def _grow_into(organs: list[Organ], host: Host) -> None:
 
         organs.append(TcpApi(host))
     if config.wyoming.listen:
-        from noctule.wyoming_server.organ import WyomingServer
+        from noctule.api.wyoming.server import WyomingServer
 
         organs.append(WyomingServer(host))
     if config.mqtt.host:
-        from noctule.mqtt.organ import MqttLink
+        from noctule.api.mqtt.link import MqttLink
 
         organs.append(MqttLink(host))
 

@@ -10,15 +10,15 @@ from time import monotonic
 
 import numpy as np
 
+from noctule.audio.wavefile import WavWriter
 from noctule.cli.common import client, load, say, socket_argument
 from noctule.cli.speech_common import open_pair, speech_arguments, warn
 from noctule.config.speech import Speech
-from noctule.errors import InputError
-from noctule.lm.codec import Samples
-from noctule.model_tts import open_speaker
-from noctule.voices import WYOMING
-from noctule.wavefile import WavWriter
-from noctule.wyoming_tts import WyomingSynthesizer
+from noctule.core.errors import InputError
+from noctule.lm.speech.codec import Samples
+from noctule.voice.engines import WYOMING
+from noctule.voice.tts.local import open_speaker
+from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 HELP = "speak a text aloud, or into a WAV file"
 

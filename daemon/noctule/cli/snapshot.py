@@ -8,7 +8,7 @@ from pathlib import Path
 
 from noctule.cli.common import say
 from noctule.cli.eyes import daemon, eyes_arguments, own_eyes, picture_path
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 HELP = "take a picture with a camera or of a display"
 
@@ -38,13 +38,13 @@ def run(options: argparse.Namespace) -> int:
         data, head = service.fetch_with_head(f"/snapshot/{name}?{urllib.parse.urlencode(query)}")
         size = head.get("X-Noctule-Size", "")
     else:
-        from noctule.capture.encode import encode
+        from noctule.capture.picture.encode import encode
 
         with own_eyes(options, options.source) as eyes:
             frame = eyes.snapshot(options.source, options.max_age)
             data = encode(frame, suffix, eyes.capture().quality)
             size = "{}x{}".format(*frame.upright_size)
-    from noctule.capture.files import write_file
+    from noctule.capture.files.files import write_file
 
     write_file(path, data)
     say(f"{path}: {size}, {len(data)} bytes")

@@ -8,7 +8,7 @@ from typing import Any
 
 from noctule.capture.needs import need_capture
 from noctule.cli.common import client, printable, say, socket_argument
-from noctule.errors import NoctuleError
+from noctule.core.errors import NoctuleError
 
 HELP = "list displays and cameras, and why one cannot be used"
 
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     need_capture()
-    from noctule.capture.discover import everything
+    from noctule.capture.process.discover import everything
 
     found = everything()
     configured = _configured(options)

@@ -7,12 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+from noctule.assistant.engine import find_model
 from noctule.cli.common import config_arguments, load
 from noctule.config import Config
-from noctule.errors import InputError
-from noctule.lm.speech_pair import SpeechPair, load_pair
-from noctule.mind import find_model
-from noctule.voices import package_of
+from noctule.core.errors import InputError
+from noctule.lm.speech.pair import SpeechPair, load_pair
+from noctule.voice.engines import package_of
 
 
 def speech_arguments(parser: argparse.ArgumentParser) -> None:

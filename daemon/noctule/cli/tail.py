@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from noctule.cli.common import client, printable, say, socket_argument
-from noctule.events import PRIVATE_FIELDS
+from noctule.core.events import PRIVATE_FIELDS
 
 HELP = "show what happens, as it happens"
 

@@ -18,16 +18,16 @@ from typing import Any
 from noctule.app import Service
 from noctule.audio.playlist import Playlist
 from noctule.audio.speaker import WavSpeaker
+from noctule.audio.wavefile import WavReader
+from noctule.capture.component import Sight
 from noctule.cli.common import load, printable, say
 from noctule.cli.run import build
-from noctule.errors import InputError
-from noctule.events import Bus, Event
-from noctule.hearing import Hearing
-from noctule.journal import Journal
-from noctule.organs import Host, Organ
-from noctule.session import ASLEEP
-from noctule.sight import Sight
-from noctule.wavefile import WavReader
+from noctule.core.errors import InputError
+from noctule.core.events import Bus, Event
+from noctule.service.component import Host, Organ
+from noctule.service.journal import Journal
+from noctule.voice.pipeline import Hearing
+from noctule.voice.session import ASLEEP
 
 #: what ends a turn; each has the ledger.
 _ENDS = ("turn", "failed", "cancelled", "unsure", "unrecognised")

@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from noctule.audio.chunk import RATE, to_int16
+from noctule.audio.wavefile import WavReader
 from noctule.cli.common import load, printable, say
 from noctule.cli.speech_common import open_pair, speech_arguments, warn
 from noctule.config import Config
 from noctule.config.speech import Speech
-from noctule.lm.codec import Samples
-from noctule.lm.duplex import Duplex
-from noctule.lm.speech_pair import SpeechPair, sampling
-from noctule.lm.stt import EndOfTurn
-from noctule.lm.stt_beam import transcriber
-from noctule.lm.voice import speaking_conditions
-from noctule.lm.words import Word
-from noctule.voices import WYOMING
-from noctule.wavefile import WavReader
-from noctule.wyoming_stt import BLOCK, WyomingRecogniser
+from noctule.lm.speech.codec import Samples
+from noctule.lm.speech.duplex import Duplex
+from noctule.lm.speech.pair import SpeechPair, sampling
+from noctule.lm.speech.speaker_voice import speaking_conditions
+from noctule.lm.speech.stt import EndOfTurn
+from noctule.lm.speech.stt_beam import transcriber
+from noctule.lm.speech.words import Word
+from noctule.voice.engines import WYOMING
+from noctule.voice.stt.wyoming import BLOCK, WyomingRecogniser
 
 HELP = "write down what is said in a WAV file"
 

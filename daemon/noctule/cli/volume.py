@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from noctule.actions.volume import STEP
+from noctule.assistant.actions.volume import STEP
 from noctule.cli.common import client, say, socket_argument
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 HELP = "show or change the loudspeaker's volume (40, up, down, off, on)"
 _WORDS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from noctule.api.client import Client
 from noctule.cli.common import client, say, socket_argument
-from noctule.errors import InputError, UnavailableError
+from noctule.core.errors import InputError, UnavailableError
 
 HELP = "tune wake words; keep and review clips of what woke them"
 

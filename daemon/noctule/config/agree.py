@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from noctule.config.schema import Config
-from noctule.errors import ConfigError
+from noctule.core.errors import ConfigError
 
 #: how audio.output begins when answers go into files.
 FILE = "file:"

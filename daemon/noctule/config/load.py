@@ -14,7 +14,7 @@ from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
 from noctule.config.scan import key_lines, split_name
 from noctule.config.schema import SECTIONS, TABLES, Config
-from noctule.errors import ConfigError
+from noctule.core.errors import ConfigError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.errors import ModelError
+from noctule.core.errors import ModelError
 
 
 class Automaton:

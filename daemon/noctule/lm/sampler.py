@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
 from noctule.lm.constraint import Mask
 from noctule.lm.sampling import AudioSampling, Sampling, TextSampling, settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 #: A temperature below this is greedy. Already here a token whose logit is 0.01 lower has a share of e^-100, and far
 #: below it 1 / temperature is no number any more.

@@ -27,9 +27,9 @@ from typing import Any
 
 import sentencepiece
 
-from noctule.errors import InputError, ModelError
+from noctule.core.errors import InputError, ModelError
+from noctule.inference.manifest import TokenizerInfo
 from noctule.lm.piece_table import PieceTable, PieceType, read_pieces, rewrite
-from noctule.manifest import TokenizerInfo
 
 #: U+2581, which stands for a space inside pieces.
 _SPACE = "\u2581"

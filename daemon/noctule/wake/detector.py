@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.errors import InputError
-
-from .features import CHANNELS, HOP, SAMPLE_RATE, FrontEnd
-from .model import WakeModel
-from .package import WakePackage
+from noctule.core.errors import InputError
+from noctule.wake.features import CHANNELS, HOP, SAMPLE_RATE, FrontEnd
+from noctule.wake.model import WakeModel
+from noctule.wake.package import WakePackage
 
 
 @dataclass(frozen=True)

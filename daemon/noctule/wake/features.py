@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.errors import ModelError
+from noctule.core.errors import ModelError
 
 SAMPLE_RATE = 16_000
 #: samples between two frames (10 ms).

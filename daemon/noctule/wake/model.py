@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.errors import ModelError
-from noctule.tflite import Model, Runner, load_model
-
-from .features import CHANNELS
+from noctule.core.errors import ModelError
+from noctule.inference.runtime import Model, Runner, load_model
+from noctule.wake.features import CHANNELS
 
 
 class WakeModel:

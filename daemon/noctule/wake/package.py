@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noctule.errors import ModelError
-from noctule.tflite_file import check_tflite
-
-from . import features
+from noctule.core.errors import ModelError
+from noctule.inference.tflite_file import check_tflite
+from noctule.wake import features
 
 #: first seconds after a reset that may never trigger: the noise estimate and the receptive field fill (FACTS §5).
 WARM_UP_SECONDS = 2.1

@@ -17,9 +17,9 @@ from typing import Any
 
 from aiohttp import web
 
-from noctule.api.capture import CaptureApi
-from noctule.api.http import Handler, HttpError, error_response
-from noctule.errors import DeviceError, NoctuleError
+from noctule.api.http.json import Handler, HttpError, error_response
+from noctule.api.routes.capture import CaptureApi
+from noctule.core.errors import DeviceError, NoctuleError
 
 _COOKIE = "noctule"
 _KINDS = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}

@@ -9,12 +9,12 @@ from typing import Any
 import av.packet
 from av.bitstream import BitStreamFilterContext
 
-from noctule.capture.avopen import MAX_BAD_PACKETS, decode_alone, decode_packet, explained, video_stream
-from noctule.capture.colour import planes_of, rotation_of, to_normal
-from noctule.capture.layout import check_size
+from noctule.capture.picture.colour import planes_of, rotation_of, to_normal
+from noctule.capture.picture.layout import check_size
+from noctule.capture.protocols.ffmpeg import MAX_BAD_PACKETS, decode_alone, decode_packet, explained, video_stream
 from noctule.capture.sources.base import Delivery, Packet, Picture, StreamInfo
 from noctule.capture.spec import CAMERAS, SourceSpec
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 #: a timestamp this far from now is on another clock.
 _PLAUSIBLE = 5.0

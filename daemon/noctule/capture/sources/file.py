@@ -6,11 +6,11 @@ import time
 from fractions import Fraction
 from typing import Any
 
-from noctule.capture.avopen import decode_alone, open_input, video_stream
+from noctule.capture.protocols.ffmpeg import decode_alone, open_input, video_stream
 from noctule.capture.sources.avsource import AvSource
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
-from noctule.errors import InputError
+from noctule.core.errors import InputError
 
 #: longest sleep before the loop hears from its owner again.
 _NAP = 0.25

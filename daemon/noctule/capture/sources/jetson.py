@@ -18,7 +18,7 @@ from gi.repository import Gst  # noqa: E402 - the versions must be named first
 
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo  # noqa: E402
 from noctule.capture.spec import SourceSpec  # noqa: E402
-from noctule.errors import DeviceError  # noqa: E402
+from noctule.core.errors import DeviceError  # noqa: E402
 
 _WAIT = 250_000_000  # ns
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import av.error
 
-from noctule.capture.avopen import open_input
+from noctule.capture.protocols.ffmpeg import open_input
 from noctule.capture.sources.avsource import AvSource
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 
 class KmsSource(AvSource):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from noctule.capture.avopen import open_input
+from noctule.capture.protocols.ffmpeg import open_input
 from noctule.capture.sources.avsource import AvSource
 from noctule.capture.sources.base import Delivery
 

@@ -16,7 +16,7 @@ from picamera2 import Picamera2
 
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 #: libcamera's colour spaces -> (matrix, full range)
 _COLOURS = {

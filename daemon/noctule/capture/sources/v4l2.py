@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from noctule.capture import v4l2info
-from noctule.capture.avopen import open_input
+from noctule.capture.protocols import v4l2 as v4l2info
+from noctule.capture.protocols.ffmpeg import open_input
 from noctule.capture.sources.avsource import AvSource
 from noctule.capture.spec import SourceSpec
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 
 class V4l2Source(AvSource):

@@ -10,12 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from noctule.capture.layout import check_size
+from noctule.capture.picture.layout import check_size
+from noctule.capture.protocols.wayland import Connection, sockets
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.sources.wlcopy import FORMATS, Copier, Offer, copier_of
 from noctule.capture.spec import SourceSpec
-from noctule.capture.wlwire import Connection, sockets
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 #: wl_output's event that tells how its pixels are turned
 _GEOMETRY = 0

@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from noctule.capture.wlwire import Connection
-from noctule.errors import DeviceError
+from noctule.capture.protocols.wayland import Connection
+from noctule.core.errors import DeviceError
 
 WLR_MANAGER = "zwlr_screencopy_manager_v1"
 EXT_MANAGER = "ext_image_copy_capture_manager_v1"

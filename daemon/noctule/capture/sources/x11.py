@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
-from noctule.capture.layout import Bytes2D, check_size
+from noctule.capture.picture.layout import Bytes2D, check_size
+from noctule.capture.protocols.x11 import X11Connection, explained
+from noctule.capture.protocols.x11_cursor import Pointer
 from noctule.capture.sources.base import Delivery, Picture, StreamInfo
 from noctule.capture.spec import SourceSpec
-from noctule.capture.x11cursor import Pointer
-from noctule.capture.x11probe import X11Connection, explained
-from noctule.errors import DeviceError
+from noctule.core.errors import DeviceError
 
 #: seconds in which the server must answer.
 _PATIENCE = 1.0

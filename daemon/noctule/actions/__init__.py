@@ -1,5 +1,0 @@
-"""What the assistant may do: declared in declared.py, carried out by the handlers beside it. L3."""
-
-from noctule.actions.registry import ActionRegistry, Argument, Call, Handler, Result, Spec, Value
-
-__all__ = ["ActionRegistry", "Argument", "Call", "Handler", "Result", "Spec", "Value"]

@@ -1,0 +1,88 @@
+"""What a Brain needs of a language model, and what it answers. L3; data only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from noctule.assistant.actions.registry import Call, Result
+from noctule.inference.manifest import Manifest
+from noctule.lm.text.chat import Message
+from noctule.lm.text.request import Chunk, Options
+
+
+class Pieces(Protocol):
+    """What of a tokenizer is needed."""
+
+    control: dict[str, int]
+    bos: int | None
+    eos: frozenset[int]
+
+    def encode(self, text: str, *, start: bool = True) -> list[int]:
+        """Ids without control pieces."""
+
+
+class TextModel(Protocol):
+    """What of `noctule.lm.text.model.TextLM` is needed."""
+
+    manifest: Manifest
+    tokenizer: Any
+
+    @property
+    def context(self) -> int:
+        """Most positions of a sequence."""
+
+    def generate(self, prompt: Sequence[int], options: Options, *, keep: int = 0) -> Iterator[Chunk]:
+        """Continue tokens."""
+
+    def chat(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+        """Answer a conversation."""
+
+
+@dataclass
+class Turn:
+    """One answered request. ok: the action, if any, succeeded; seconds: where the time went."""
+
+    reply: str
+    ok: bool = True
+    call: Call | None = None
+    command: str = ""
+    result: Result | None = None
+    #: probability the model gave to the action it chose, among those allowed; None without an action model
+    confidence: float | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    finish: str = "stop"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def count(self, chunk: Chunk) -> None:
+        """Add what a generation cost, from its last chunk."""
+        if chunk.finish is None or chunk.stats is None:
+            return
+        self.finish = chunk.finish
+        self.prompt_tokens = self.prompt_tokens or chunk.stats.prompt_tokens
+        self.completion_tokens += chunk.stats.completion_tokens
+        spent = chunk.stats.prefill_seconds + chunk.stats.decode_seconds
+        self.seconds["model"] = self.seconds.get("model", 0.0) + spent
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form for the API."""
+        return {
+            "reply": self.reply,
+            "ok": self.ok,
+            "call": None if self.call is None else self.call.as_dict(),
+            "command": self.command or None,
+            "data": None if self.result is None else dict(self.result.data),
+            "confidence": None if self.confidence is None else round(self.confidence, 4),
+            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            "finish": self.finish,
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What of the configuration an answer depends on. options: for models that answer freely."""
+
+    options: Options = field(default_factory=Options)

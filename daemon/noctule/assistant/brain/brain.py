@@ -1,0 +1,311 @@
+"""A request in, an answer out: what the language model is for. L3. docs/brain.md tells the format.
+
+    brain = Brain(lm, registry, commands, bus)
+    turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."
+
+A model that was built for actions (its manifest has `x_actions`) writes a call under the grammar of the declared
+actions; the action is then carried out, and the model chooses the reply, whose placeholders are filled with what
+really happened. When the action fails, its own sentence is the reply. The user's own commands are matched before
+the model is asked. Any other text model with a chat template simply answers.
+
+A Brain belongs to one thread at a time, the one that owns the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from noctule.assistant.actions.commands import UserCommands
+from noctule.assistant.actions.declared import REFUSALS
+from noctule.assistant.actions.format import CallFormat
+from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
+from noctule.assistant.brain.answer import Pieces, Settings, TextModel, Turn
+from noctule.assistant.brain.doubt import Doubt, read_doubt
+from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
+from noctule.assistant.brain.vote import Meaning, Taken, elect
+from noctule.assistant.brain.watch import FirstChoice
+from noctule.assistant.phrases.request import Request, read
+from noctule.core.clock import Clock, SystemClock
+from noctule.core.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
+from noctule.core.events import Bus
+from noctule.lm.grammar import Automaton, GrammarConstraint
+from noctule.lm.sampler import TextSampling
+from noctule.lm.text.chat import Message
+from noctule.lm.text.request import Options
+
+#: A call is never drawn by chance.
+_GREEDY = TextSampling(temperature=0.0)
+_NONE = "none"
+
+
+def _nothing(text: str) -> None:
+    """Nobody listens to the pieces of the reply."""
+
+
+class Brain:
+    """Answers requests with one model. settings: asked anew for each request, so that a reload counts."""
+
+    def __init__(
+        self,
+        lm: TextModel,
+        registry: ActionRegistry,
+        commands: UserCommands,
+        bus: Bus,
+        *,
+        settings: Callable[[], Settings] = Settings,
+        clock: Clock | None = None,
+    ) -> None:
+        self._lm = lm
+        self._registry = registry
+        self._commands = commands
+        self._bus = bus
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        actions = lm.manifest.raw.get("x_actions")
+        self.doubt = Doubt()
+        self._form: CallFormat | None = None
+        self.ngrams: Ngrams | None = None
+        if actions is not None:
+            self.doubt = read_doubt(str(lm.manifest.folder), actions)
+            self.ngrams = read_ngrams(lm.manifest, actions)
+            pieces: Pieces = lm.tokenizer
+            if pieces.bos is None or not pieces.eos:
+                raise ModelError(f"{lm.manifest.folder}: an action model needs a begin and an end token")
+            self._form = CallFormat(pieces.encode, pieces.control, pieces.bos, min(pieces.eos))
+
+    @property
+    def acts(self) -> bool:
+        """True when the model writes calls; False when it only talks."""
+        return self._form is not None
+
+    def ask(
+        self,
+        text: str,
+        *,
+        cancel: Callable[[], bool] = lambda: False,
+        on_delta: Callable[[str], None] = _nothing,
+        conversation: Sequence[Message] = (),
+        options: Options | None = None,
+    ) -> Turn:
+        """Answer `text`, which the API has bounded and cleaned (noctule.core.request_text).
+
+        cancel: asked once a token; on_delta: gets each further piece of the reply. conversation, options: for a
+        model that talks, the messages of which `text` is the last, and what it uses instead of the settings'; an
+        action model reads the request alone, and its calls are never drawn by chance. Raises CancelledError,
+        TooLargeError, ModelError; an action that fails is an answer, not an error.
+        """
+        began = self._clock.monotonic()
+        request = read(text)
+        command = self._commands.match(request)
+        if command is not None:
+            turn = self._command(command, request, cancel, on_delta)
+        elif self._form is None:
+            turn = self._talk(conversation or [Message("user", text)], options, cancel, on_delta)
+        elif not request.words:
+            turn = Turn(REFUSALS["unclear"], call=Call(_NONE))
+            on_delta(turn.reply)
+        else:
+            turn = self._act(self._form, request, cancel, on_delta)
+        turn.seconds["total"] = self._clock.monotonic() - began
+        return turn
+
+    # -- the three ways -----------------------------------------------------------------------------------------
+
+    def _command(
+        self, name: str, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
+    ) -> Turn:
+        turn = Turn("", command=name)
+        began = self._clock.monotonic()
+        try:
+            if not self._registry.family_allowed("command"):
+                raise UnavailableError("Your own commands are switched off.", "add 'command' to actions.allow")
+            turn.reply, turn.result = self._commands.run(name, lambda: not cancel())
+        except CancelledError:
+            raise
+        except NoctuleError as error:
+            turn.ok, turn.reply = False, error.message
+        turn.seconds["action"] = self._clock.monotonic() - began
+        self._tell("command", turn, error="" if turn.ok else turn.reply, arguments=name)
+        on_delta(turn.reply)
+        return turn
+
+    def _talk(
+        self,
+        messages: Sequence[Message],
+        options: Options | None,
+        cancel: Callable[[], bool],
+        on_delta: Callable[[str], None],
+    ) -> Turn:
+        turn = Turn("")
+        options = replace(options or self._settings().options, constraint=None, cancel=cancel)
+        for chunk in self._lm.chat(messages, options):
+            if chunk.text:
+                turn.reply += chunk.text
+                on_delta(chunk.text)
+            turn.count(chunk)
+        if turn.finish == "cancelled":
+            raise CancelledError("The answer was cancelled.")
+        return turn
+
+    def weigh(self, wordings: Sequence[tuple[str, float]], cancel: Callable[[], bool] = lambda: False) -> Taken:
+        """Which of several wordings of one request is taken, by what they would make this brain do; does none of it.
+
+        wordings: (text, share), at least one with text. A brain that only talks takes the likeliest. Raises
+        CancelledError, ModelError.
+        """
+        texts, shares = [text for text, _ in wordings], [share for _, share in wordings]
+        if self._form is None:
+            best = max((i for i, text in enumerate(texts) if text), key=lambda i: shares[i])
+            return Taken(best, None)
+        return elect(texts, shares, [self._meaning(self._form, text, cancel) for text in texts])
+
+    def _meaning(self, form: CallFormat, text: str, cancel: Callable[[], bool]) -> Meaning:
+        """What a request would make this brain do; what is too long to be asked means nothing."""
+        request = read(text)
+        command = self._commands.match(request)
+        if command is not None:
+            return Meaning(("command", command))
+        if not request.words:
+            return Meaning(None)
+        turn = Turn("")
+        try:
+            call = self._decide(form, request, turn, cancel)
+        except TooLargeError:
+            return Meaning(None)
+        if call.action == _NONE:
+            return Meaning(None)
+        arguments = sorted((name, read(value.text).plain) for name, value in call.arguments.items())
+        return Meaning((call.action, tuple(arguments)), turn.confidence or 0.0)
+
+    def _decide(self, form: CallFormat, request: Request, turn: Turn, cancel: Callable[[], bool]) -> Call:
+        """The call that the model writes for a request, `none` where it is in doubt."""
+        specs = self._registry.offered()
+        prompt = form.prompt(request)
+        # The longest reply is a dozen words; the call can be no longer than the grammar's longest path.
+        room = self._lm.context - len(prompt) - max(len(r.tokens) + 1 for s in specs for r in form.replies(s))
+        if room < 1:
+            raise TooLargeError(
+                f"The request is too long: {len(request.words)} words are {len(prompt)} tokens,"
+                f" and {self._lm.manifest.name} reads {self._lm.context}.",
+                "say it shorter",
+            )
+        automaton = form.calls(request, specs)
+        if automaton.check() > room:
+            raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
+        first = FirstChoice(self._opinion(form, request, specs), len(self.ngrams.members) if self.ngrams else 0)
+        tokens = self._generate(turn, prompt, automaton, cancel, first)
+        call = form.read_call(tokens, request, specs)
+        turn.confidence = first.probability
+        if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
+            return Call(_NONE)
+        return call
+
+    def _opinion(self, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
+        """Action token -> what the package's n-grams say for it; nothing without them."""
+        if self.ngrams is None:
+            return {}
+        said = self.ngrams.opinion(request.texts)
+        # An action that they were not taught is as unlikely as the unlikeliest.
+        lowest = min(said.values())
+        return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}
+
+    def _act(
+        self, form: CallFormat, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
+    ) -> Turn:
+        turn = Turn("")
+        turn.call = call = self._decide(form, request, turn, cancel)
+        self._carry_out(turn, call, request)
+        if not turn.ok:
+            on_delta(turn.reply)
+            return turn
+        spec = self._registry.spec(call.action)
+        written = form.write_call(call, spec)
+        self._reply(turn, form, spec, [*form.prompt(request), *written], cancel, on_delta)
+        return turn
+
+    def _carry_out(self, turn: Turn, call: Call, request: Request) -> None:
+        began = self._clock.monotonic()
+        try:
+            turn.result = self._registry.run(call, request)
+        except NoctuleError as error:
+            turn.ok, turn.reply = False, error.message
+        turn.seconds["action"] = self._clock.monotonic() - began
+        if call.action != _NONE:
+            self._tell(call.action, turn, error="" if turn.ok else turn.reply, arguments=call.render())
+
+    def _reply(
+        self,
+        turn: Turn,
+        form: CallFormat,
+        spec: Spec,
+        prompt: list[int],
+        cancel: Callable[[], bool],
+        on_delta: Callable[[str], None],
+    ) -> None:
+        """Let the model choose among the declared replies; say the chosen one, filled in."""
+        assert turn.call is not None
+        assert turn.result is not None
+        fields = {name: value.text for name, value in turn.call.arguments.items()} | dict(turn.result.fields)
+        replies = form.suitable(spec, turn.call)
+        reply = replies[0]
+        if len(replies) > 1:
+            heads = form.heads(replies)
+            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
+        turn.reply = fill(reply.template, fields)
+        on_delta(turn.reply)
+
+    # -- the model ----------------------------------------------------------------------------------------------
+
+    def _generate(
+        self, turn: Turn, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
+    ) -> list[int]:
+        constraint = GrammarConstraint(automaton)
+        self._run(turn, prompt, constraint, cancel, first)
+        return constraint.tokens
+
+    def _run(
+        self,
+        turn: Turn,
+        prompt: list[int],
+        constraint: GrammarConstraint,
+        cancel: Callable[[], bool],
+        first: FirstChoice,
+    ) -> None:
+        """Generate until the grammar is at its end. Anything else that ends it is an error."""
+        first.constraint = constraint
+        options = Options(
+            max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=first
+        )
+        finish = ""
+        for chunk in self._lm.generate(prompt, options):
+            turn.count(chunk)
+            finish = chunk.finish or finish
+        if finish == "cancelled":
+            raise CancelledError("The answer was cancelled.")
+        if not constraint.done():
+            raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
+
+    def _tell(self, action: str, turn: Turn, error: str, arguments: str) -> None:
+        seconds = round(turn.seconds["action"], 4)
+        if turn.ok:
+            self._bus.publish(
+                "action.done",
+                "brain",
+                f"Action {action} was taken",
+                action=action,
+                arguments=arguments,
+                seconds=seconds,
+            )
+        else:
+            # The sentence may quote the request (a timer's name), so it is a private field too.
+            self._bus.publish(
+                "action.failed",
+                "brain",
+                f"Action {action} failed",
+                4,
+                action=action,
+                arguments=arguments,
+                reply=error,
+                seconds=seconds,
+            )

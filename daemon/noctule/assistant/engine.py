@@ -1,0 +1,232 @@
+"""The language engine: finds the model named in the configuration, loads it, and answers with it. L4.
+
+What an answer is belongs to the `Brain`; here it gets its model, its actions and the configuration in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from noctule.assistant.actions.bind import Parts, build_registry
+from noctule.assistant.actions.commands import UserCommands
+from noctule.assistant.actions.devices import NoCapture, NoMicrophone
+from noctule.assistant.actions.status import BoardStatus
+from noctule.assistant.actions.volume import Mixer
+from noctule.assistant.brain import Brain, Settings
+from noctule.assistant.model_manager import Needs
+from noctule.assistant.worker import NAME, Ask, Engine
+from noctule.capture.component import Sight
+from noctule.config import Config
+from noctule.config.schema import Lm
+from noctule.core.errors import CancelledError, ModelError, TooLargeError, UnavailableError
+from noctule.core.events import Bus
+from noctule.inference.manifest import load_manifest
+from noctule.lm.sampler import Sampling, settings
+from noctule.lm.text.chat import Message
+from noctule.lm.text.model import TextLM
+from noctule.lm.text.request import Options
+from noctule.service.board import Board
+
+#: bytes that must stay free when two models are in memory at once.
+_SPARE = 48_000_000
+
+
+def find_model(name: str, folders: list[Path], key: str = "lm.model") -> Path:
+    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError, with
+    the setting `key` that names it."""
+    places = [Path(name)] if Path(name).is_absolute() else [folder / name for folder in folders]
+    for place in places:
+        if (place / "manifest.json").exists():
+            return place
+    where = ", ".join(str(place.parent) for place in places)
+    raise ModelError(f"There is no model {Path(name).name} in {where}.", f"see {key} and service.models")
+
+
+def cache_folder(config: Config, bus: Bus) -> Path | None:
+    """Where the runtime keeps unpacked weights, or None when that is switched off or impossible (which is said)."""
+    if not config.lm.weight_cache:
+        return None
+    folder = config.service.state_dir / "cache"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        bus.publish(
+            "lm.loaded", NAME, f"No weight cache: {folder} cannot be made ({error.strerror}); more memory is used", 4
+        )
+        return None
+    return folder
+
+
+def check_room(folder: Path, board: Board | None = None) -> None:
+    """TooLargeError unless a second model fits into memory beside the present one.
+
+    A model takes about twice its files: the unpacked weights, and while they are made the packed ones; then its
+    caches. What it really takes is known only when it is too late to ask.
+    """
+    files = load_manifest(folder, "text-lm").files
+    needed = 2 * sum(entry.bytes for entry in files.values()) + _SPARE
+    free = (board or Board()).available_bytes()
+    if free is not None and free < needed:
+        raise TooLargeError(
+            f"{folder.name} needs about {needed / 1e6:.0f} MB beside the model in service, and {free / 1e6:.0f} MB"
+            " can be had.",
+            "set lm.model and restart, which loads it alone",
+        )
+
+
+def load_lm(config: Config, bus: Bus, wanted: Lm | None = None) -> TextLM:
+    """Load, verify and warm up the wanted model, by default the configured one. Raises ModelError."""
+    lm = wanted or config.lm
+    cache_dir = cache_folder(config, bus)
+    model = TextLM.load(
+        find_model(lm.model, config.service.models),
+        threads=lm.threads,
+        cache_dir=cache_dir,
+        context=lm.context or None,
+    )
+    if cache_dir is not None and model.weight_cache is None:
+        bus.publish(
+            "lm.loaded", NAME, f"No weight cache: {cache_dir} is full or read-only; more memory is used", level=4
+        )
+    model.warm_up()
+    return model
+
+
+def sampling(model: Sampling, config: Config) -> Sampling:
+    """The model's own sampling, with what the configuration sets instead."""
+    lm = config.lm
+    own: dict[str, Any] = {}
+    if lm.temperature >= 0:
+        own["temperature"] = lm.temperature
+    if lm.top_k >= 0:
+        own["top_k"] = lm.top_k
+    return replace(model, **own)
+
+
+def facts(lm: TextLM, threads: int) -> Mapping[str, Any]:
+    """What `status` shows of a loaded model."""
+    manifest = lm.manifest
+    graph = manifest.files[manifest.graph.file] if manifest.graph is not None else None
+    return {
+        "model": manifest.name,
+        "version": manifest.version,
+        "folder": str(manifest.folder),
+        "sha256": graph.sha256 if graph is not None else None,
+        "bytes": graph.bytes if graph is not None else None,
+        "threads": threads,
+        "context": lm.context,
+        "smallest_context": lm.smallest_context,
+        "runtime": lm.runtime,
+    }
+
+
+class Mind:
+    """The engine of the language worker: a `Brain`, held to the request's time and to the configuration in force."""
+
+    def __init__(self, lm: TextLM, needs: Needs) -> None:
+        self._lm = lm
+        self._config = needs.config
+        self._about = facts(lm, (needs.lm or needs.config().lm).threads)
+        commands = UserCommands(lambda: self._config().commands)
+        from noctule.voice.pipeline import Hearing  # which imports this module, for its model finder
+
+        hearing = next((o for o in needs.organs if isinstance(o, Hearing)), None)
+        parts = Parts(
+            clock=needs.clock,
+            timers=needs.timers,
+            board=BoardStatus(needs.config().service.state_dir),
+            mixer=Mixer(lambda: self._config().actions.mixer),
+            commands=commands,
+            capture=next((o.pictures for o in needs.organs if isinstance(o, Sight)), NoCapture()),
+            microphone=hearing or NoMicrophone(),
+            stop=hearing.hush if hearing is not None else lambda: None,
+        )
+        self._registry = build_registry(parts, needs.config().actions.allow)
+        self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)
+
+    def _settings(self) -> Settings:
+        lm = self._config().lm
+        return Settings(Options(lm.max_tokens, sampling(self._lm.sampling, self._config()), lm.seed))
+
+    def _wanted(self, ask: Ask) -> Options:
+        """The settings in force, with what this request sets instead; the configuration bounds its length."""
+        options, own = self._settings().options, ask.options
+        return replace(
+            options,
+            max_tokens=min(options.max_tokens, own.get("max_tokens", options.max_tokens)),
+            sampling=settings(options.sampling or self._lm.sampling, own.get("sampling", {})),
+            seed=own.get("seed", options.seed),
+            stop=(*options.stop, *own.get("stop", ())),
+        )
+
+    def answer(self, ask: Ask) -> Mapping[str, Any]:
+        """The brain's turn. A free answer that its time cuts off is still an answer: finish is then "timeout"."""
+        config = self._config()
+        self._registry.allow(config.actions.allow)
+        self._lm.overflow = "slide" if config.lm.when_full == "slide" else "refuse"
+        said: list[str] = []
+
+        def on_delta(piece: str) -> None:
+            said.append(piece)
+            ask.emit(piece)
+
+        def gone() -> bool:
+            return not ask.going_on()
+
+        try:
+            text = ask.text
+            wordings: Sequence[tuple[str, float]] = ask.options.get("wordings", ())
+            if wordings:
+                taken = self._brain.weigh(wordings, gone)
+                if not ask.options["settle"](taken.index, taken.sure):
+                    return {"reply": "", "ok": False, "finish": "unsure"}
+                text = wordings[taken.index][0]
+            turn = self._brain.ask(
+                text,
+                cancel=gone,
+                on_delta=on_delta,
+                conversation=[Message(role, text) for role, text in ask.options.get("messages", ())],
+                options=self._wanted(ask),
+            )
+        except CancelledError:
+            if not ask.timed_out:
+                raise
+            if not said:
+                raise UnavailableError("There was no time left for an answer.", "see lm.timeout") from None
+            return {"reply": "".join(said), "ok": False, "finish": "timeout"}
+        return turn.as_dict()
+
+    def canary(self) -> None:
+        """One real step of the model."""
+        self._lm.canary()
+
+    def lean(self, on: bool) -> int:
+        """See TextLM."""
+        return self._lm.lean(on)
+
+    def about(self) -> Mapping[str, Any]:
+        """See `facts`."""
+        return self._about
+
+    def close(self) -> None:
+        """Free the model."""
+        self._lm.close()
+
+
+def build_engine(needs: Needs) -> Engine:
+    """Load what is wanted. Runs in the language worker's thread or its loader's; raises ModelError, TooLargeError."""
+    config = needs.config()
+    wanted = needs.lm or config.lm
+    if needs.beside:
+        check_room(find_model(wanted.model, config.service.models))
+    lm = load_lm(config, needs.bus, wanted)
+    engine = Mind(lm, needs)
+    about = engine.about()
+    needs.bus.publish(
+        "lm.loaded", NAME, f"Loaded {about['model']} {about['version']} with {about['runtime']}",
+        model=about["model"], sha256=about["sha256"], threads=about["threads"], context=about["context"],
+    )  # fmt: skip
+    return engine

@@ -1,0 +1,144 @@
+"""The eyes as an organ of the service: sources under the supervisor, API routes, status, and the page. L4."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from noctule.api.page import StatusPage
+from noctule.api.routes.capture import CaptureApi
+from noctule.capture.all_sources import Eyes, Pictures
+from noctule.capture.process.door import Door
+from noctule.config import Config
+from noctule.service.component import Host
+from noctule.service.governor import Step
+from noctule.service.supervisor import Job, Part
+
+#: asking libcamera which cameras there are may take this long (seconds).
+_SLOW_LOOK = 30.0
+#: seconds between beats of the page's thread.
+_BEAT = 1.0
+
+
+def _loop(run: Callable[[threading.Event, Callable[[], None]], None]) -> Callable[[Part, threading.Event], None]:
+    """A capture loop in the form that the supervisor runs."""
+    return lambda part, stop: run(stop, part.beat)
+
+
+class Sight:
+    """Everything about pictures that the service owns. See organs.Organ."""
+
+    name = "eyes"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        api = host.config().api
+        self._door = Door(api.socket.with_name("display.sock"), api.group)
+        self.eyes = Eyes(host.config(), self._publish, lambda: host.config().capture, self._door)
+        self.api = CaptureApi(self.eyes)
+        #: for the assistant's actions.
+        self.pictures = Pictures(self.eyes)
+        self._page_port = host.config().capture.page_port
+
+    def _publish(self, kind: str, message: str, level: int, fields: Mapping[str, Any]) -> None:
+        self._host.bus.publish(kind, "eyes", message, level, **fields)
+
+    def jobs(self) -> Sequence[Job]:
+        """A worker per source and per watched source, and one for the page. A source whose device is missing is a
+        working part: it waits, says so, and opens the device when it comes."""
+        self.eyes.store.clean()
+        stall = self._host.config().supervision.stall
+        found = [
+            Job(f"eyes:{name}", _loop(feed.run), max(stall, _SLOW_LOOK), feed.wake)
+            for name, feed in self.eyes.feeds.items()
+        ]
+        found += [Job(f"watch:{w.feed.spec.name}", _loop(w.run), stall) for w in self.eyes.watches]
+        found.append(Job("door", _loop(self._door.run), stall))
+        found.append(Job("pictures", _loop(self._sweep), stall))
+        if self._page_port:
+            found.append(Job("page", lambda part, stop: asyncio.run(self._serve_page(part, stop)), stall))
+        return found
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return self.api.routes()
+
+    def status(self) -> Mapping[str, Any]:
+        return {"sources": self.eyes.status(), "page_port": self._page_port}
+
+    def apply(self, config: Config) -> None:
+        """Live settings are asked for each time they are used."""
+
+    def steps(self) -> Sequence[Step]:
+        """What the governor may take."""
+        return [_Frames(self.eyes, lambda: self._host.config().governor.fps), _Background(self.eyes)]
+
+    def close(self) -> None:
+        self.api.close()
+        self._door.close()
+
+    def _sweep(self, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """Remove what is too old, every ten minutes; what is too much goes when something new comes."""
+        while not stop.is_set():
+            gone = self.eyes.store.sweep()
+            if gone:
+                self._publish("capture.swept", f"Removed {gone} old pictures", 6, {"count": gone})
+            for _ in range(1200):
+                beat()
+                if stop.wait(0.5):
+                    return
+
+    async def _serve_page(self, part: Part, stop: threading.Event) -> None:
+        """Serve the page on its own event loop: a browser that hangs must not slow the control socket."""
+        page = StatusPage(CaptureApi(self.eyes), self._host.status, self._page_port)
+        await page.start()
+        try:
+            page.write_address(self._host.config().api.socket.with_name("page.url"))
+            self._publish("page.open", f"The status page is on port {self._page_port} of this machine", 5, {})
+            while not stop.is_set():
+                part.beat()
+                await asyncio.sleep(min(_BEAT, part.max_age / 4))
+        finally:
+            await page.stop()
+
+
+class _Frames:
+    """Fewer pictures a second, of the sources that are open and of those that will be."""
+
+    name, relieves = "frames", frozenset({"heat", "power"})
+
+    def __init__(self, eyes: Eyes, fps: Callable[[], float]) -> None:
+        self._eyes, self._fps = eyes, fps
+
+    def take(self) -> str:
+        fps = self._fps()
+        if not self._eyes.slow(fps):
+            self._eyes.slow(0.0)
+            return ""
+        return f"sources give at most {fps:g} pictures a second"
+
+    def undo(self) -> str:
+        self._eyes.slow(0.0)
+        return "sources give all their pictures again"
+
+
+class _Background:
+    """Nothing that nobody asked for just now."""
+
+    name, relieves = "background", frozenset({"heat", "power", "memory"})
+
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
+
+    def take(self) -> str:
+        if not self._eyes.ease(True):
+            self._eyes.ease(False)
+            return ""
+        return "watching for motion and keeping video for clips pause"
+
+    def undo(self) -> str:
+        self._eyes.ease(False)
+        return "watching for motion and keeping video for clips go on"

@@ -1,0 +1,330 @@
+"""One source as the rest of Noctule sees it: who looks at it, its newest frame, and why there is none.
+
+    while not stop:  wait until somebody wants it -> start a capture process -> relay what it announces
+                     -> it ends, stalls or is not wanted any more -> kill it -> wait (see Patience) -> again
+
+A feed never gives out a picture that no source delivered, nor one older than asked for: it raises, and says why.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from noctule.capture.feed.report import news, report
+from noctule.capture.feed.subscription import Announced, Subscription
+from noctule.capture.picture.frame import Frame, Luma
+from noctule.capture.process.door import Door, HelperProcess
+from noctule.capture.process.launch import Launcher
+from noctule.capture.process.life import Patience, Session, deadline
+from noctule.capture.process.preroll import Preroll, TimedPacket
+from noctule.capture.process.process import CaptureProcess
+from noctule.capture.process.ring import RingReader
+from noctule.capture.sources.base import StreamInfo
+from noctule.capture.spec import SourceSpec
+from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
+from noctule.core.errors import DeviceError, NoctuleError, UnavailableError
+
+#: publish(kind, message, level, fields)
+Publish = Callable[[str, str, int, dict[str, Any]], None]
+
+
+class Feed:
+    """See the module. `run` is the loop, for a thread of the owner's; everything else may be called from any."""
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        publish: Publish | None = None,
+        patience: Patience | None = None,
+        python: str | None = None,
+        command: Sequence[str] = (),
+        door: Door | None = None,
+    ) -> None:
+        self.spec = spec
+        self.patience = self._starting = patience or Patience.of(spec)
+        self._publish = publish or (lambda *_: None)
+        self._launcher = Launcher(spec, python, command, door)
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._wake = threading.Event()
+        self._viewers: list[Subscription] = []
+        self._listeners: list[Callable[[StreamInfo, TimedPacket], None]] = []
+        self._latest: Announced | None = None
+        self._preroll = Preroll(spec.preroll)
+        self._process: CaptureProcess | HelperProcess | None = None
+        self._present: Session | None = None
+        self._last_wanted, self._pace = float("-inf"), 0.0
+        self._paused = self._missing = self._eased = False
+        self._marks: list[float] = []
+        self.state: str = CLOSED
+        self.error: NoctuleError | None = None
+        #: what `display` or `camera` stands for at the moment.
+        self.actual = spec
+        #: why it gave no pictures the last time, until it gives some again.
+        self.last_error = ""
+        self.about: dict[str, Any] = {}
+        self.frames = self.restarts = 0
+
+    # --- for viewers
+
+    def subscribe(self, depth: int = 2) -> Subscription:
+        """Open the source and queue up to `depth` of its frames for the caller. Close it when done."""
+        viewer = Subscription(self, depth)
+        with self._lock:
+            self._viewers.append(viewer)
+        self._wake.set()
+        return viewer
+
+    def unsubscribe(self, viewer: Subscription) -> None:
+        with self._lock:
+            if viewer in self._viewers:
+                self._viewers.remove(viewer)
+                self._last_wanted = time.monotonic()
+
+    def latest(self, max_age: float) -> Frame:
+        """The newest frame, if it is no older than `max_age` seconds; else an error that says why there is none."""
+        with self._lock:
+            announced = self._latest
+        frame = announced.take() if announced is not None and not self._paused else None
+        age = time.monotonic() - frame.captured if frame is not None else float("inf")
+        if frame is None or age > max_age:
+            raise self._why(age)
+        return frame
+
+    def fresh(self, max_age: float, timeout: float) -> Frame:
+        """As `latest`, but opens the source and waits up to `timeout` seconds for such a frame."""
+        called, tried = time.monotonic(), self.restarts
+        with self.subscribe(1) as viewer:
+            while True:
+                try:
+                    return self.latest(max_age)
+                except NoctuleError:
+                    left = self.until(called, timeout) - time.monotonic()
+                    if left <= 0 or self._paused or self.hopeless(tried):
+                        raise
+                    viewer.get(min(left, 0.25))
+
+    def until(self, called: float, timeout: float) -> float:
+        """When a wait for this source that began at `called` is over. See session.deadline."""
+        return deadline(self._present, called, timeout, self.patience)
+
+    def hopeless(self, restarts: int) -> bool:
+        """Nothing will come soon: what the source needs is missing, or it failed twice since it had been restarted
+        `restarts` times. (Once is no reason: an X server that just resets itself, a camera being let go.)"""
+        return self.state == LOST and (self._missing or self.restarts - restarts >= 2)
+
+    def _why(self, age: float) -> NoctuleError:
+        name = self.spec.name
+        with self._lock:
+            if self._paused:
+                return UnavailableError(f"{name} is paused", "resume it with `noctule resume`")
+            if self.error is not None:
+                return type(self.error)(f"{name} gives no picture: {self.error.message}", self.error.hint)
+            if age != float("inf"):
+                return DeviceError(f"{name} gives no new picture: the last one is {age:.1f} s old", "")
+            return DeviceError(f"{name} has not given a picture yet ({self.state})")
+
+    # --- for clips
+
+    def listen(self, listener: Callable[[StreamInfo, TimedPacket], None], since: float) -> None:
+        """Give `listener` the kept packets from the key frame at or before `since`, then each new one, in order."""
+        with self._lock:
+            if self._preroll.stream is not None and self.state == LIVE:
+                for timed in self._preroll.since(since):
+                    listener(self._preroll.stream, timed)
+            self._listeners.append(listener)
+            self._tell_process()
+        self._wake.set()
+
+    def unlisten(self, listener: Callable[[StreamInfo, TimedPacket], None]) -> None:
+        with self._lock:
+            self._listeners.remove(listener)
+            self._last_wanted = time.monotonic()
+            self._tell_process()
+
+    def _tell_process(self) -> None:
+        if self._process is not None:
+            self._process.tell({"t": "packets", "on": bool(self._listeners or self._keeps())})
+            self._process.tell({"t": "pace", "fps": self._pace})
+
+    def _keeps(self) -> bool:
+        return self.spec.preroll > 0 and not self._eased
+
+    # --- for the owner
+
+    def pause(self) -> None:
+        """Close the source at once and refuse to open it until `resume`."""
+        with self._lock:
+            self._paused, self._latest = True, None
+        self._wake.set()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._wake.set()
+
+    def slow(self, fps: float) -> None:
+        """Show at most `fps` pictures a second from now on; 0 for all that come."""
+        with self._lock:
+            self._pace = fps
+            self._tell_process()
+
+    def ease(self, on: bool) -> None:
+        """Keep no video for clips, which lets the source close when nobody looks; or keep it again."""
+        with self._lock:
+            self._eased = on
+            self._preroll.clear()
+            self._tell_process()
+        self._wake.set()
+
+    def status(self) -> dict[str, Any]:
+        """For `noctule status` and the status page."""
+        with self._lock:
+            return {
+                **report(self, self._latest, self._marks, self._process),
+                "preroll_s": round(self._preroll.kept, 1),
+                "viewers": len(self._viewers) + len(self._listeners),
+                "dropped": sum(v.dropped for v in self._viewers),
+                **({"lowered_fps": self._pace} if self._pace else {}),
+            }
+
+    def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
+        """The loop. Returns soon after `stop` is set (and `wake` called); leaves no process behind."""
+        backoff = self.patience.backoff
+        try:
+            while not stop.is_set():
+                beat()
+                if not self._wanted():
+                    self._become(PAUSED if self._paused else CLOSED, None)
+                    self._nap(0.5)
+                    continue
+                error, lived = self._session(stop, beat)
+                if error is None:
+                    continue
+                self.restarts += 1
+                self._become(LOST, error)
+                backoff = self.patience.backoff if lived else min(backoff * 2, self.patience.backoff_max)
+                self._wait_for_return(stop, beat, backoff * random.uniform(0.8, 1.2))
+        finally:
+            self._become(CLOSED, None)
+
+    def wake(self) -> None:
+        """Make `run` look at its stop event now."""
+        self._wake.set()
+
+    def _wanted(self) -> bool:
+        with self._lock:
+            if self._paused:
+                return False
+            if self._viewers or self._listeners or self._keeps():
+                return True
+            return time.monotonic() - self._last_wanted < self.patience.linger and self.state in (OPENING, LIVE)
+
+    def _nap(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _wait_for_return(self, stop: threading.Event, beat: Callable[[], None], pause: float) -> None:
+        """Until `pause` has passed, or something that was missing is back, or nobody wants it any more."""
+        until = time.monotonic() + pause
+        missing = self._launcher.absence()
+        while not stop.is_set() and self._wanted():
+            beat()
+            if missing is None and time.monotonic() >= until:
+                return
+            left = max(0.02, until - time.monotonic())
+            self._nap(min(self.patience.look, left) if missing is None else self.patience.look)
+            now_missing = self._launcher.absence()
+            if missing is not None and now_missing is None:
+                return
+            self._missing = now_missing is not None
+            if now_missing is not None:
+                self._become(LOST, now_missing)
+            missing = now_missing
+
+    def _become(self, state: str, error: NoctuleError | None) -> None:
+        """Enter a state; say so once, not again for the same reason."""
+        with self._changed:
+            before, old = self.state, self.error
+            self.state, self.error = state, error
+            if error is not None or state == LIVE:
+                self.last_error = error.message if error is not None else ""
+            if state != LIVE:
+                self.about = {}
+            if state in (CLOSED, PAUSED):
+                self._latest = None
+            self._changed.notify_all()
+        if (said := news(self.spec.name, before, state, old, error, self.about)) is not None:
+            self._publish(*said)
+
+    def _session(self, stop: threading.Event, beat: Callable[[], None]) -> tuple[NoctuleError | None, bool]:
+        """One life of a capture process: (why it ended or None when it was not wanted any more, frames came)."""
+        try:
+            actual, process = self._launcher.launch()
+        except NoctuleError as missing:
+            self._missing = True
+            return missing, False
+        except OSError as failed:
+            return DeviceError(f"no capture process could be started: {failed.strerror}"), False
+        self._missing = False
+        with self._changed:
+            self.actual = actual
+            if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
+                self.state = OPENING
+        session = Session(process, self, self._starting)
+        with self._lock:
+            self._process, self._present = process, session
+            self._tell_process()
+
+        def go_on() -> bool:
+            beat()
+            return not stop.is_set() and self._wanted()
+
+        error: NoctuleError | None = None
+        try:
+            error = session.run(go_on)
+            self._starting = self._starting.longer() if session.slow else self.patience
+            return error, session.live
+        finally:
+            with self._lock:
+                self._process, self._present, self._latest = None, None, None if self._paused else self._latest
+                self._preroll.clear()
+            # the service has a second and a half to stop: half of it is not for asking
+            process.end(patience=0.5 if error is None and not stop.is_set() else 0.0)
+
+    # --- what the session says (see session.Owner)
+
+    def opened(self, about: dict[str, Any]) -> None:
+        self.about = about
+
+    def troubled(self, error: NoctuleError) -> None:
+        self._missing = True
+        self._become(LOST, error)
+
+    def arrived(self, ring: RingReader, number: int, now: float, look: Luma | None) -> None:
+        with self._changed:
+            announced = Announced(ring, number, self.spec.name, self.frames, now, look)
+            self._latest = announced
+            self.frames += 1
+            self._marks = [*(t for t in self._marks[-240:] if t > now - 3.0), now]
+            viewers = list(self._viewers)
+        if self.state != LIVE:
+            self._missing = False
+            self._become(LIVE, None)
+        for viewer in viewers:
+            viewer.offer(announced)
+
+    def described(self, stream: StreamInfo) -> None:
+        with self._lock:
+            self._preroll.describe(stream)
+
+    def packet(self, timed: TimedPacket) -> None:
+        with self._lock:
+            stream = self._preroll.stream
+            if stream is not None:
+                self._preroll.add(timed)
+                for listener in self._listeners:
+                    listener(stream, timed)

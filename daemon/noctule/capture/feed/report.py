@@ -1,0 +1,66 @@
+"""What `noctule status`, `noctule sources` and the status page say of a source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from noctule.capture.feed.subscription import Announced
+from noctule.capture.process.door import HelperProcess
+from noctule.capture.process.process import CaptureProcess
+from noctule.capture.states import CLOSED, LIVE, LOST, PAUSED
+from noctule.core.errors import NoctuleError
+
+if TYPE_CHECKING:
+    from noctule.capture.feed.feed import Feed
+
+#: seconds over which pictures per second are counted.
+_SPAN = 2.0
+
+
+def report(
+    feed: Feed, latest: Announced | None, arrivals: Sequence[float], process: CaptureProcess | HelperProcess | None
+) -> dict[str, Any]:
+    """JSON-able facts. arrivals: monotonic seconds at which the last frames came."""
+    now = time.monotonic()
+    live = feed.state == "live"
+    return {
+        "name": feed.spec.name,
+        "kind": feed.actual.kind,
+        "address": feed.actual.label,
+        "state": feed.state,
+        "reason": feed.error.message if feed.error else "",
+        "hint": feed.error.hint if feed.error else "",
+        "last_error": feed.last_error,
+        "age_s": round(now - latest.at, 3) if latest else None,
+        "fps": round(sum(t > now - _SPAN for t in arrivals) / _SPAN, 1) if live else 0.0,
+        "frames": feed.frames,
+        "restarts": feed.restarts,
+        "torn": latest.ring.torn if latest else 0,
+        "masked": bool(feed.spec.masks),
+        "pid": process.pid if process else None,
+        "about": dict(feed.about),
+    }
+
+
+def news(
+    name: str,
+    before: str,
+    state: str,
+    old: NoctuleError | None,
+    error: NoctuleError | None,
+    about: dict[str, Any],
+) -> tuple[str, str, int, dict[str, Any]] | None:
+    """(kind, message, level, fields) of what is worth telling when a source goes from a state to another: each thing
+    once, not again for the same reason. about: what the source is."""
+    if state == LOST and error is not None and (old is None or old.message != error.message):
+        fields = {"source": name, "reason": error.message, "hint": error.hint}
+        return "capture.lost", f"{name} gives no pictures: {error.message}", 4, fields
+    if state == LIVE and before != LIVE:
+        return "capture.live", f"{name} gives pictures", 6, {"source": name, **about}
+    if state == PAUSED and before != PAUSED:
+        return "capture.paused", f"{name} is paused and its device closed", 5, {"source": name}
+    if state == CLOSED and before == LIVE:
+        return "capture.closed", f"{name} is closed: nobody looks", 6, {"source": name}
+    return None

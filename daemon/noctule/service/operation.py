@@ -1,0 +1,135 @@
+"""Changing a running service: reload the configuration, exchange the model, turn the verbosity up. L4."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from noctule.assistant.engine_slot import Facts
+from noctule.assistant.model_manager import BUILT_FROM, Language
+from noctule.assistant.worker import NAME as LM
+from noctule.config import Config, LoadedConfig
+from noctule.config.in_force import InForce
+from noctule.core.errors import NoctuleError
+from noctule.core.events import Bus
+from noctule.service.component import Follower, Organ
+from noctule.service.journal import LEVELS, Journal, notify, reloading
+from noctule.service.supervisor import DEGRADED, Policy, Supervisor
+
+T = TypeVar("T")
+
+
+class Operation:
+    """organs: those that are plugged in now; summary: the service in one line, for systemd; status: GET /status."""
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        load: Callable[[], LoadedConfig],
+        bus: Bus,
+        journal: Journal,
+        supervisor: Supervisor,
+        organs: Callable[[], Sequence[Organ]],
+        summary: Callable[[], str],
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self.inforce = InForce(loaded, load, bus)
+        self._bus, self._journal, self._supervisor = bus, journal, supervisor
+        self._organs, self._summary, self.status = organs, summary, status
+        self._lock: asyncio.Lock | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        #: set once by the service, which makes the two together
+        self.language: Language
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.inforce.config
+
+    # -- reload --------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again and apply what can change live. Raises ConfigError; the old one then stays.
+
+        Goes on when its caller is cancelled: a client that leaves must not leave half a reload behind.
+        """
+        return await self._whole(self._reload())
+
+    async def reload_quietly(self) -> None:
+        """As `reload`, for a signal; each mistake is in the journal already."""
+        with contextlib.suppress(NoctuleError):
+            await self.reload()
+
+    async def _reload(self) -> dict[str, Any]:
+        self._lock = self._lock or asyncio.Lock()
+        async with self._lock:
+            reloading()
+            try:
+                return await self.inforce.reload(self._apply)
+            finally:
+                notify(READY=1, STATUS=self._summary())
+
+    async def _apply(self, old: Config, new: Config) -> Mapping[str, str]:
+        """Put live settings in force, and give parts that are out of service another chance at once."""
+        self._journal.configure(new.service.verbosity, new.service.log_words)
+        rules = new.supervision
+        self._supervisor.policy = Policy(rules.restarts, rules.window, rules.retry)
+        for organ in self._organs():
+            organ.apply(new)
+        exchange: Awaitable[Facts] | None = None
+        failed: dict[str, str] = {}
+        changed = [f"lm.{key}" for key in BUILT_FROM if getattr(old.lm, key) != getattr(new.lm, key)] or ["lm.model"]
+        try:
+            outcome = self.language.follow(old, new)
+            exchange = asyncio.wrap_future(outcome) if outcome is not None else None
+        except NoctuleError as error:
+            failed = dict.fromkeys(changed, error.explain())
+        for part in self._supervisor.parts():
+            if part.state == DEGRADED:
+                if part.name == LM:
+                    self.inforce.built(LM)
+                self._supervisor.retry(part.name)
+        for organ in self._organs():
+            if isinstance(organ, Follower):
+                failed |= await asyncio.to_thread(organ.follow, old, new)
+        if exchange is not None:
+            try:
+                await exchange
+            except NoctuleError as error:
+                failed |= dict.fromkeys(changed, error.explain())
+        return failed
+
+    # -- by hand, until the next start ---------------------------------------------------------------------------
+
+    async def use_model(self, model: str) -> Facts:
+        """Serve with another model; "" for the configured one. Raises NoctuleError; the old one then serves on."""
+
+        async def use() -> Facts:
+            return await asyncio.wrap_future(self.language.use(model))
+
+        return await self._whole(use())
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`, which goes on to its end whatever becomes of the caller."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                task.exception()  # looked at: whoever asked may have left, and the journal has it
+
+        task.add_done_callback(ended)
+        return await asyncio.shield(task)
+
+    def set_verbosity(self, level: str) -> None:
+        """Least important messages shown, until the next reload or start."""
+        self._journal.configure(level, self.config.service.log_words)
+        self._bus.publish("log.level", "service", f"Messages of the level {level} are shown", 5, verbosity=level)
+
+    @property
+    def verbosity(self) -> str:
+        """The level in force."""
+        return next(name for name, level in LEVELS.items() if level == self._journal.level)

@@ -1,0 +1,295 @@
+"""One conversation turn after another: asleep, listening, thinking, speaking. L3; pure, driven by its callers.
+
+    asleep --wake word--> listening --end of speech--> thinking --first sound--> speaking --end--> asleep
+      |                       |  ^  nobody spoke: asleep   |          |
+      |                       |  +-- ask_again ------------+----------+
+      |                       +<------- wake word (barge-in) ---------+      stop word: asleep, from anywhere
+      +--announce--> speaking
+
+It knows neither microphones nor models: sound and detections come in by `hear`, the beginning of a command goes out
+by `on_open`, its end by `on_utterance`, and whoever recognises, thinks and speaks reports with `end_of_turn`,
+`speaking` and `done`. The sound itself is in the ring: who wants it while it is being spoken reads it there, after
+`on_sound`.
+Turns are numbered, so that a late report about a turn that was interrupted changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from noctule.audio.chunk import RATE, Chunk, Pcm
+from noctule.audio.endpointing import ENDED, NOTHING, TOO_LONG, Endpointer, EndpointSettings
+from noctule.audio.ring import SoundRing
+from noctule.core.events import Bus
+
+ASLEEP = "asleep"
+LISTENING = "listening"
+THINKING = "thinking"
+SPEAKING = "speaking"
+
+#: seconds after a detection in which the wake word itself may still be heard: detectors decide up to 0.2 s early.
+SETTLE = 0.35
+
+
+class Heard(Protocol):
+    """What the detector reports (see wake.detector.Detection)."""
+
+    @property
+    def word(self) -> str: ...
+    @property
+    def phrase(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def threshold(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A command begins. word, phrase: what woke it; first: number of its first sample in the ring, with the
+    pre-roll; woken: when the wake word was complete; again: it was not understood the first time; lead: seconds of
+    sound from `first` to `woken`."""
+
+    turn: int
+    word: str
+    phrase: str
+    first: int
+    woken: float
+    again: bool = False
+    lead: float = 0.0
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A finished command. samples: int16 mono 16 kHz with the pre-roll; times are monotonic seconds."""
+
+    turn: int
+    word: str
+    samples: Pcm
+    woken: float
+    ended: float
+    #: "ended" by silence, "end of turn" by the recogniser's own judgement, or "too long".
+    reason: str
+    #: when the last sound of speech was over; before `ended` by the silence that proved it.
+    spoke: float = 0.0
+    #: number of the sample in the ring that follows the command.
+    last: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / RATE
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """pre_roll: seconds kept from before the wake word was decided; stop_words: ids that end a turn; limit: seconds
+    of thinking after which nobody waits any more."""
+
+    pre_roll: float = 0.6
+    limit: float = 90.0
+    stop_words: frozenset[str] = frozenset()
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+
+
+class Session:
+    """on_utterance: takes a finished command; on_interrupt: a turn is over before its time, silence and cancel it;
+    on_open: a command begins; on_sound: the ring has more of it. All in the hearing thread (on_utterance also in that
+    of `end_of_turn`); none may block."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        ring: SoundRing,
+        on_utterance: Callable[[Utterance], None],
+        on_interrupt: Callable[[int], None],
+        settings: SessionSettings | None = None,
+        on_open: Callable[[Opening], None] = lambda opening: None,
+        on_sound: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._bus = bus
+        self._ring = ring
+        self._on_utterance = on_utterance
+        self._on_interrupt = on_interrupt
+        self._on_open, self._on_sound = on_open, on_sound
+        self.settings = settings or SessionSettings()
+        self._endpointer = Endpointer(self.settings.endpoint)
+        self._lock = threading.RLock()
+        self._state = ASLEEP
+        self._turn = 0
+        self._opening = Opening(0, "", "", 0, 0.0)
+        #: monotonic seconds up to which sound was heard, when thinking began, and when the command did.
+        self._now = self._ended = self._began = 0.0
+
+    @property
+    def state(self) -> str:
+        with self._lock:
+            return self._state
+
+    @property
+    def turn(self) -> int:
+        with self._lock:
+            return self._turn
+
+    # -- the hearing thread --------------------------------------------------------------------------------------
+
+    def hear(self, chunk: Chunk, detections: Iterable[Heard]) -> None:
+        """Sound, and the words detected in it. The ring must already hold the chunk."""
+        with self._lock:
+            self._now = chunk.time + len(chunk.samples) / RATE
+        for heard in detections:
+            self._detected(heard)
+        with self._lock:
+            turn = self._turn
+            if self._state != LISTENING:
+                self._endpointer.observe(chunk.samples)
+                late = self._state == THINKING and self._now - self._ended > self.settings.limit
+                state = ""
+            else:
+                late, state = False, self._endpointer.feed(chunk.samples)
+        if late:
+            # Whoever should have answered is stuck: say so, and take wake words as usual.
+            message = f"The turn failed: no answer came within {self.settings.limit:g} s"
+            self._sleep(turn, THINKING, "session.failed", message, 4)
+        elif state == NOTHING:
+            self._sleep(turn, LISTENING, "session.nothing", "Nobody spoke after the wake word")
+        elif state in (ENDED, TOO_LONG):
+            self._finish(turn, state)
+        elif state:
+            self._on_sound()
+
+    def _detected(self, heard: Heard) -> None:
+        facts = {"word": heard.word, "score": round(heard.score, 3), "threshold": heard.threshold}
+        stop = heard.word in self.settings.stop_words
+        with self._lock:
+            before, turn = self._state, self._turn
+            if stop and before == ASLEEP:
+                return  # nothing to stop
+            end = self._now
+            self._state = ASLEEP if stop else LISTENING
+            if not stop:
+                here = self._ring.end
+                first = max(0, here - int(self.settings.pre_roll * RATE))
+                lead = (here - first) / RATE
+                opening = self._begin(Opening(turn + 1, heard.word, heard.phrase, first, end, lead=lead), SETTLE)
+        if before != ASLEEP:
+            self._on_interrupt(turn)
+        if before in (THINKING, SPEAKING):
+            self._bus.publish(
+                "session.interrupted", "session", f'Interrupted by "{heard.phrase}"', 5, turn=turn, **facts
+            )
+        if stop:
+            self._bus.publish("session.stopped", "session", f'Stopped by "{heard.phrase}"', 5, turn=turn, **facts)
+            return
+        self._bus.publish(
+            "wake.heard",
+            "wake",
+            f'Heard "{heard.phrase}" ({heard.score:.2f})',
+            5,
+            turn=opening.turn,
+            captured=end,
+            **facts,
+        )
+        self._on_open(opening)
+
+    def _begin(self, opening: Opening, settle: float = 0.0) -> Opening:
+        """Listen to a new command. The lock is held."""
+        self._turn, self._opening, self._state = opening.turn, opening, LISTENING
+        self._began = self._now
+        self._endpointer.begin(settle)
+        return opening
+
+    def _finish(self, turn: int, reason: str) -> bool:
+        with self._lock:
+            if turn != self._turn or self._state != LISTENING:
+                return False
+            opening, last = self._opening, self._ring.end
+            samples, lost = self._ring.read(opening.first, last)
+            self._state, self._ended = THINKING, self._now
+            spoke = min(self._now, self._began + self._endpointer.speech_end)
+            utterance = Utterance(turn, opening.word, samples, opening.woken, self._now, reason, spoke, last)
+        self._bus.publish(
+            "session.utterance",
+            "session",
+            f"A command of {utterance.seconds:.1f} s was heard",
+            turn=utterance.turn,
+            seconds=round(utterance.seconds, 2),
+            lost_seconds=round(lost / RATE, 2),
+            reason=reason,
+        )
+        self._on_utterance(utterance)
+        return True
+
+    def _sleep(self, turn: int, state: str, kind: str, message: str, level: int = 6) -> None:
+        """End a turn from `state`, unless it has gone on meanwhile."""
+        if self._move(turn, (state,), ASLEEP):
+            self._on_interrupt(turn)
+            self._bus.publish(kind, "session", message, level, turn=turn)
+
+    def broken(self) -> None:
+        """The sound broke off (its device was closed): a command in the middle of it is no command."""
+        message = "The turn failed: the sound broke off in the middle of a command"
+        self._sleep(self.turn, LISTENING, "session.failed", message, 4)
+
+    # -- whoever recognises, thinks and speaks -------------------------------------------------------------------
+
+    def listening(self, turn: int) -> bool:
+        """Whether this turn's command is still being spoken."""
+        with self._lock:
+            return turn == self._turn and self._state == LISTENING
+
+    def end_of_turn(self, turn: int) -> bool:
+        """The recogniser says that the speaker has finished; False when that was known, or the turn is over."""
+        return self._finish(turn, "end of turn")
+
+    def ask_again(self, turn: int) -> bool:
+        """The command was not understood: listen to it once more, without a wake word. False when it is over."""
+        with self._lock:
+            if turn != self._turn or self._state not in (THINKING, SPEAKING):
+                return False
+            before = self._opening
+            opening = self._begin(Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True))
+        self._on_open(opening)
+        return True
+
+    def announce(self) -> int | None:
+        """Begin to speak without having been asked, as for a timer; the turn's number, None while another runs."""
+        with self._lock:
+            if self._state != ASLEEP:
+                return None
+            self._turn += 1
+            self._state = SPEAKING
+            return self._turn
+
+    def speaking(self, turn: int) -> bool:
+        """The answer's first sound is about to be played; False when the turn was interrupted meanwhile."""
+        return self._move(turn, (THINKING, SPEAKING), SPEAKING)
+
+    def done(self, turn: int) -> bool:
+        """The turn is over; False when it already was."""
+        return self._move(turn, (LISTENING, THINKING, SPEAKING), ASLEEP)
+
+    def reset(self) -> None:
+        """Drop whatever is going on, as muting must: nothing that was heard is kept."""
+        with self._lock:
+            before, turn = self._state, self._turn
+            self._state = ASLEEP
+            self._turn += 1
+            self._endpointer = Endpointer(self.settings.endpoint)
+        self._ring.clear()
+        if before != ASLEEP:
+            self._on_interrupt(turn)
+
+    def _move(self, turn: int, allowed: tuple[str, ...], state: str) -> bool:
+        with self._lock:
+            if turn != self._turn or self._state not in allowed:
+                return False
+            self._state = state
+            return True
+
+    def report(self) -> dict[str, Any]:
+        """For `status`."""
+        with self._lock:
+            return {"state": self._state, "turns": self._turn, "noise_floor_db": round(self._endpointer.floor, 1)}

@@ -1,0 +1,47 @@
+"""Speech to text as a turn sees it: one command at a time, heard while it is being spoken. L3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from noctule.audio.chunk import Pcm
+from noctule.lm.speech.stt import EndOfTurn, Reading
+from noctule.lm.speech.words import Word
+
+
+class Listening(Protocol):
+    """One command being recognised. guess: the likeliest further words, which may be taken back; readings: after
+    `finish`, what may have been said; both empty where there is one reading only."""
+
+    @property
+    def guess(self) -> Sequence[Word]: ...
+
+    @property
+    def readings(self) -> Sequence[Reading]: ...
+
+    def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
+        """Int16 mono 16 kHz → what was completed by it. Raises NoctuleError."""
+
+    def finish(self, quiet: float) -> Sequence[Word | EndOfTurn]:
+        """What is still to come; quiet: seconds of silence at the end of what was fed. Raises NoctuleError."""
+
+    def cancel(self) -> None:
+        """Nobody wants the rest; may be called twice."""
+
+
+class Recogniser(Protocol):
+    """Speech to text."""
+
+    #: a command that is less sure is asked for again, 0 for never.
+    confidence: float
+
+    @property
+    def name(self) -> str:
+        """For `status`."""
+
+    def begin(self) -> Listening:
+        """A new command; the last one is over. Raises NoctuleError."""
+
+    def close(self) -> None:
+        """Free the model."""

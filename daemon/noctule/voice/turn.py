@@ -1,0 +1,295 @@
+"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. L3; one thread.
+
+    wake word -> words appear -> end of the turn -> brain -> answer, spoken while it is being written
+
+The sound is read from the ring, so nothing is lost while the thread is busy, up to the ring's length. The turn ends
+by the recogniser's own judgement or by silence, whichever comes first. A command of which the recogniser is not sure
+is asked for once more instead of being acted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from noctule.audio.chunk import RATE
+from noctule.audio.ring import SoundRing
+from noctule.core.clock import Clock
+from noctule.core.errors import BusyError, CancelledError, NoctuleError
+from noctule.core.events import Bus
+from noctule.lm.speech.stt import EndOfTurn, Reading
+from noctule.lm.speech.words import Word
+from noctule.voice.latency import Ledger
+from noctule.voice.session import Opening, Session, Utterance
+from noctule.voice.speech_handle import Saying
+from noctule.voice.speech_worker import Mouth
+from noctule.voice.stt.base import Recogniser
+from noctule.voice.transcript import Command, Spoken, Wording
+
+NAME = "turns"
+#: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
+REMOTE = 130.0
+#: seconds of a wait for sound, and of a look at an answer on its way.
+NAP = 0.05
+#: samples given to the recogniser at once: a backlog is worked off in steps between which interruptions are seen.
+BLOCK = RATE // 2
+
+SORRY = "Sorry, I did not catch that."
+GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
+
+
+class Answering(Protocol):
+    """The language worker, seen from here."""
+
+    def __call__(
+        self, spoken: Spoken, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
+    ) -> Mapping[str, Any]:
+        """Answer a request, with `emit` for its pieces as they come; the mapping has "reply", which is empty when
+        `spoken.settle` said no. Raises NoctuleError."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a turn needs of whoever runs it. ended: the finished command of a turn, None while it is being spoken;
+    interrupted: whether a turn is over before its time; wait: for more sound, or news, up to so many seconds."""
+
+    bus: Bus
+    clock: Clock
+    ring: SoundRing
+    session: Session
+    answer: Answering
+    recogniser: Recogniser | None
+    voice: Mouth | None
+    least: float
+    beat: Callable[[], None]
+    expect: Callable[[float], None]
+    ended: Callable[[int], Utterance | None]
+    interrupted: Callable[[int], bool]
+    wait: Callable[[float], None]
+
+
+class Turn:
+    """opening: what began it; noticed: when, on the monotonic clock."""
+
+    def __init__(self, desk: Desk, opening: Opening, noticed: float) -> None:
+        self._desk, self._opening = desk, opening
+        self._ledger = Ledger(opening.woken, noticed)
+        self._facts: dict[str, Any] = {}
+        #: whether the words were told; how sure it was of words that were not sure enough.
+        self._told = False
+        self._unsure: float | None = None
+        #: the command as it was last shown.
+        self._shown = ""
+        #: the command's sound, once it has ended; how the turn ended, and where its time went.
+        self.utterance: Utterance | None = None
+        self.outcome: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """To its end, whatever that is. Only a mistake of ours is raised, after it was told."""
+        opening = self._opening
+        try:
+            self._steps()
+        except CancelledError as error:
+            self._end("session.cancelled", f"The turn was given up: {error}")
+        except NoctuleError as error:
+            self._end("session.failed", f"The turn failed: {error}", 4, code=error.code, hint=error.hint)
+        except Exception as error:
+            what = f"The turn failed: the recogniser broke ({type(error).__name__}) and is restarted"
+            self._end("session.failed", what, 3, code="bug")
+            raise
+        finally:
+            self._desk.session.done(opening.turn)
+
+    def _end(self, kind: str, message: str, level: int = 6, **fields: Any) -> None:
+        """The last event of a turn, with its ledger."""
+        self._ledger.mark("total", self._desk.clock.monotonic())
+        times = self._ledger.entries()
+        self.outcome = {"turn": self._opening.turn, "outcome": kind.partition(".")[2], **times}
+        self._desk.bus.publish(kind, NAME, message, level, turn=self._opening.turn, **fields, **times)
+
+    def _check(self) -> None:
+        if self._desk.interrupted(self._opening.turn):
+            raise CancelledError("a later wake word or stop word interrupted it")
+
+    def _steps(self) -> None:
+        desk = self._desk
+        found = self._hear()
+        if found is None:
+            return  # the session has said why
+        command, readings = found
+        assert self.utterance is not None
+        facts: dict[str, Any] = {"seconds": round(self.utterance.seconds, 2), "reason": self.utterance.reason}
+        self._facts = facts
+        if desk.recogniser is None:
+            message = "A command was heard, but no recogniser is at work (speech.stt), so nobody understood it"
+            self._end("session.unrecognised", message, 4, **facts)
+            return
+        wordings = command.wordings(readings)
+        if not wordings[0].text:
+            self._end("session.unrecognised", "The recogniser found no words", **facts)
+            return
+        if len(wordings) == 1 and not self._settle(wordings[0], wordings[0].confidence):
+            self._ask_again(self._begin_to_speak())
+        else:
+            self._respond(wordings)
+
+    def _settle(self, wording: Wording, sure: float | None) -> bool:
+        """Tell the words that are taken; whether they are sure enough. Perhaps in the brain's thread."""
+        desk, facts = self._desk, self._facts
+        if sure is not None:
+            facts["confidence"] = round(sure, 3)
+        message = f"{len(wording.text.split())} words were recognised"
+        desk.bus.publish("session.words", NAME, message, turn=self._opening.turn, words=wording.text, **facts)
+        self._told = True
+        if sure is None or sure >= desk.least:
+            return True
+        self._unsure = sure
+        return False
+
+    # -- hearing -------------------------------------------------------------------------------------------------
+
+    def _hear(self) -> tuple[Command, Sequence[Reading]] | None:
+        """Recognise the command while it is being spoken; None when it was broken off."""
+        desk, opening = self._desk, self._opening
+        command = Command("" if opening.again else opening.phrase, opening.lead)
+        desk.expect(REMOTE)
+        listening = desk.recogniser.begin() if desk.recogniser is not None else None
+        try:
+            position, utterance = opening.first, None
+            while utterance is None or position < utterance.last:
+                desk.beat()
+                utterance = utterance or desk.ended(opening.turn)
+                last = utterance.last if utterance is not None else desk.ring.end
+                if desk.interrupted(opening.turn):
+                    return None
+                if last <= position:
+                    if last < opening.first:
+                        return None  # the source was opened anew: its numbers begin again
+                    desk.wait(NAP)
+                    continue
+                samples, lost = desk.ring.read(position, min(last, position + BLOCK))
+                position += lost + len(samples)
+                if listening is not None:
+                    self._take(command, listening.feed(samples), listening.guess)
+            self.utterance = utterance
+            self._ledger.spoke = utterance.spoke
+            self._ledger.mark("ended", utterance.ended)
+            if listening is not None:
+                desk.expect(REMOTE)
+                self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
+                desk.beat()
+            self._check()
+            return command, listening.readings if listening is not None else ()
+        finally:
+            if listening is not None:
+                listening.cancel()
+
+    def _take(self, command: Command, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
+        over = False
+        for item in heard:
+            over = over or isinstance(item, EndOfTurn)
+            if command.add(item):
+                self._show(command)
+        ahead = command.ahead(guess)
+        self._show(ahead)
+        if over and ahead.words:  # what is left of the wake word is no command yet
+            self._desk.session.end_of_turn(self._opening.turn)
+
+    def _show(self, command: Command) -> None:
+        """Tell how far the command is, when that is news: its last words may be taken back, but fewer are no news."""
+        desk, text = self._desk, command.text
+        if not text or f"{self._shown} ".startswith(f"{text} "):
+            return
+        self._shown = text
+        self._ledger.mark("words", desk.clock.monotonic(), again=True)
+        last = command.words[-1]
+        facts = {} if last.confidence is None else {"confidence": round(last.confidence, 3)}
+        desk.bus.publish(
+            "speech.words", NAME, "A word was heard", 7,
+            turn=self._opening.turn, words=last.text, text=text, count=len(command.words), **facts,
+        )  # fmt: skip
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def _respond(self, wordings: tuple[Wording, ...]) -> None:
+        desk, turn = self._desk, self._opening.turn
+        saying = self._begin_to_speak()
+
+        def emit(piece: str) -> None:
+            self._ledger.mark("token", desk.clock.monotonic())
+            if saying is not None:
+                saying.put(piece)
+
+        def settle(index: int, sure: float | None) -> bool:
+            # a brain that only talks cannot tell: then it is the recogniser's own judgement
+            return self._settle(wordings[index], wordings[index].confidence if sure is None else sure)
+
+        try:
+            result = desk.answer(Spoken(wordings, settle), emit, lambda: desk.interrupted(turn), desk.beat)
+            self._check()
+            reply = str(result["reply"])
+            if "token" not in self._ledger.marks and reply:
+                emit(reply)
+        except BaseException:
+            if not self._told:
+                self._settle(wordings[0], wordings[0].confidence)
+            if saying is not None:
+                saying.cancel()
+            raise
+        if self._unsure is not None:
+            self._ask_again(saying)
+            return
+        spoken = saying is not None and self._spoken(saying) and bool(reply)
+        self._check()
+        self._end("session.turn", "A turn is complete", reply=reply, spoken=spoken)
+
+    def _begin_to_speak(self) -> Saying | None:
+        voice = self._desk.voice
+        if voice is None or not voice.speaks:
+            return None
+        try:
+            return voice.begin(self._first_sound)
+        except BusyError as error:
+            self._not_spoken(error)
+            return None
+
+    def _first_sound(self) -> bool:
+        """Called in the voice's thread."""
+        self._ledger.mark("sound", self._desk.clock.monotonic())
+        return self._desk.session.speaking(self._opening.turn)
+
+    def _spoken(self, saying: Saying) -> bool:
+        """Wait until the answer is spoken; whether it was, to its end. A voice that fails is told, not raised."""
+        saying.close()
+        try:
+            while (played := saying.wait(NAP)) is None:
+                self._desk.beat()
+                if self._desk.interrupted(self._opening.turn):
+                    saying.cancel()
+        except NoctuleError as error:
+            self._not_spoken(error)
+            return False
+        return played
+
+    def _not_spoken(self, error: NoctuleError) -> None:
+        message = f"The answer was not spoken: {error}"
+        self._desk.bus.publish("voice.failed", NAME, message, 6, turn=self._opening.turn, code=error.code)
+
+    def _ask_again(self, saying: Saying | None) -> None:
+        """Once; then give up politely."""
+        desk, opening, sure = self._desk, self._opening, self._unsure or 0.0
+        text, spoken = GIVEN_UP if opening.again else SORRY, False
+        if saying is not None:
+            saying.put(text)
+            spoken = self._spoken(saying)
+        self._check()
+        end = "given up" if opening.again else "asking again"
+        self._end(
+            "session.unsure",
+            f"Not sure enough of the words ({sure:.2f}, at least {desk.least:.2f}): {end}",
+            5,
+            reply=text, spoken=spoken, confidence=round(sure, 3), threshold=round(desk.least, 3), again=opening.again,
+        )  # fmt: skip
+        if not opening.again:
+            desk.session.ask_again(opening.turn)

@@ -1,1 +1,0 @@
-"""What `scripts/build_deb` and `scripts/requirements.py` are made of: locked wheels, and a Debian package of them."""
