@@ -17,6 +17,7 @@ from noctule.audio.chunk import RATE
 from noctule.config import Config
 from noctule.core.errors import InputError, ModelError, NoctuleError, UnavailableError
 from noctule.core.events import Bus
+from noctule.inference.find import places
 from noctule.voice.wakewords.memory import EarMemory
 from noctule.wake.detector import Detector
 from noctule.wake.package import WakePackage, load_package
@@ -31,11 +32,11 @@ HISS = 8.0
 
 def find_wake_word(name: str, folders: Sequence[Path]) -> WakePackage:
     """A package by name in the model folders, or by path. Raises ModelError."""
-    places = [Path(name)] if "/" in name else [folder / name for folder in folders]
-    for place in places:
+    looked = places(name, folders)
+    for place in looked:
         if place.exists():
             return load_package(place)
-    where = ", ".join(str(place.parent) for place in places)
+    where = ", ".join(str(place.parent) for place in looked)
     raise ModelError(f"There is no wake word {Path(name).name} in {where}.", "see wake.words and service.models")
 
 
