@@ -1,4 +1,4 @@
-"""Addresses that servers listen on, and the rule that nobody outside this machine is let in by accident. L4."""
+"""Addresses that servers listen on, and the rule that nobody outside this machine is let in by accident."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Brain needs of a language model, and what it answers. L3; data only."""
+"""What a Brain needs of a language model, and what it answers. Data only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request in, an answer out: what the language model is for. L3. docs/brain.md tells the format.
+"""A request in, an answer out: what the language model is for. docs/brain.md tells the format.
 
     brain = Brain(lm, registry, commands, bus)
     turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."

@@ -1,4 +1,4 @@
-"""The text language model: prompt in, streamed text out. L2.
+"""The text language model: prompt in, streamed text out.
 
     lm = TextLM.load("models/noctule-tiny", threads=2)
     for chunk in lm.chat([Message("user", "what time is it")], Options(max_tokens=64)):
@@ -96,9 +96,8 @@ class TextLM:
 
     @property
     def runtime(self) -> str:
-        """Name and version of the runtime the graph runs on."""
-        runtime = self._package.model.runtime
-        return f"{runtime.name} {runtime.version}"
+        """Name and version of the runtime the graph runs on, and what should be known of it."""
+        return self._package.model.runtime.title
 
     @property
     def weight_cache(self) -> Path | None:
