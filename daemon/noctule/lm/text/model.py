@@ -114,9 +114,8 @@ class TextLM:
             raise ModelError(
                 f"{self.manifest.folder}: the package has no chat template", "it can only continue plain text"
             )
-        refuse_huge(
-            self.context * self.tokenizer.longest, self.overflow, sum(len(message.text) for message in messages)
-        )
+        characters = sum(len(message.text) for message in messages)
+        refuse_huge(self.context, self.tokenizer.longest, self.overflow, characters)
         prompt = chat_prompt(template, self.tokenizer, messages)
         return self._submit(prompt, kept_tokens(template, self.tokenizer, messages), True, options)
 
