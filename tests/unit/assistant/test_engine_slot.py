@@ -82,9 +82,8 @@ def test_an_engine_that_is_built_when_the_service_stops_is_closed() -> None:
 
 def test_an_engine_that_waited_when_the_service_stops_is_closed_once() -> None:
     slow = Slow()
-    slot = slot_of(slow)
     woken = threading.Event()
-    slot.wake = woken.set
+    slot = EngineSlot(slow, Bus(), ManualClock(), wake=woken.set)
     slow.may.set()
     outcome = slot.exchange(part())
     assert woken.wait(WAIT)
