@@ -50,10 +50,15 @@ class Node:
         return {key: self._under(key, value) for key, value in self.value.items()}
 
     def get(self, key: str, default: Any = None) -> Node:
-        """The value under a key; `default` where the key is missing."""
+        """The value under a key; `default` where there is none, or null."""
         if not isinstance(self.value, dict):
             self.fail("an object")
-        return self._under(key, self.value.get(key, default))
+        value = self.value.get(key)
+        return self._under(key, default if value is None else value)
+
+    def values(self) -> dict[str, Any]:
+        """The object as it is, for whoever checks it by himself."""
+        return {key: node.value for key, node in self.table().items()}
 
     def only(self, allowed: Iterable[str]) -> None:
         """Refuse keys that are not known; those that begin with x_ are somebody's own."""
