@@ -109,14 +109,12 @@ class Doctor:
     def _runtime(self) -> Iterator[Finding]:
         from noctule.inference.probe import probe_runtime
 
-        yield Finding(
-            "version", OK, f"noctule {__version__}, Python {platform.python_version()}, {platform.machine()}"
-        )
+        here = f"noctule {__version__}, Python {platform.python_version()}, {platform.machine()}"
+        yield Finding("version", OK, here)
         probe = probe_runtime()
-        hint = "" if probe.ok else "pip install ai-edge-litert into the service's environment; see README"
-        if probe.ok and probe.caveat:
-            hint = "requirements/ names the release that was proven; the .deb and scripts/install bring it"
-        yield Finding("runtime", (NOTE if probe.caveat else OK) if probe.ok else FIX, probe.sentence, hint)
+        state = FIX if not probe.ok else NOTE if probe.caveat else OK
+        hint = "" if state == OK else "install the release that requirements/ names: scripts/install and the .deb do"
+        yield Finding("runtime", state, probe.sentence, hint)
 
     def _configuration(self) -> Iterator[Finding]:
         files = ", ".join(str(path) for path in self._loaded.files) or "no file: every setting has its default"

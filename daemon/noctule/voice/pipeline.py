@@ -180,6 +180,11 @@ class VoicePipeline:
     def close(self) -> None:
         self.turns.interrupt(self.session.turn)
 
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is closed."""
+        return self.ears.muted
+
     def mute(self, muted: bool) -> None:
         """For the assistant's own action."""
         self.mute_by_hand(muted, "asked by voice or text")

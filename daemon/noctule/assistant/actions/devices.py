@@ -16,6 +16,9 @@ from noctule.core.errors import UnavailableError
 
 #: Seconds of a clip when none are said.
 CLIP_SECONDS = 10.0
+_NO_MICROPHONE = "No microphone is configured, so none is listening."
+_HEARD_AGAIN = "To be heard again, type noctule mute off."
+_SEE_AUDIO = "see [audio] in the configuration"
 
 
 @runtime_checkable
@@ -32,6 +35,10 @@ class CaptureProvider(Protocol):
 @runtime_checkable
 class MicrophoneSwitch(Protocol):
     """Opens and closes the ears."""
+
+    @property
+    def muted(self) -> bool:
+        """Whether it is closed."""
 
     def mute(self, muted: bool) -> None:
         """Close (True) or open (False) the microphone."""
@@ -60,11 +67,14 @@ class NoCapture:
 class NoMicrophone:
     """No microphone is configured."""
 
+    @property
+    def muted(self) -> bool:
+        """Refuse."""
+        raise UnavailableError(_NO_MICROPHONE, _SEE_AUDIO)
+
     def mute(self, muted: bool) -> None:
         """Refuse."""
-        raise UnavailableError(
-            "No microphone is configured, so none is listening.", "see [audio] in the configuration"
-        )
+        raise UnavailableError(_NO_MICROPHONE, _SEE_AUDIO)
 
 
 def bind_devices(registry: ActionRegistry, capture: CaptureProvider, microphone: MicrophoneSwitch) -> None:
@@ -82,9 +92,14 @@ def bind_devices(registry: ActionRegistry, capture: CaptureProvider, microphone:
 
     def mute(call: Call, request: Request) -> Result:
         microphone.mute(call.action == "mute")
-        return Result()
+        return Result(then=_HEARD_AGAIN if call.action == "mute" else "")
+
+    def state() -> str:
+        return "The microphone is off." if microphone.muted else "The microphone is on."
 
     registry.bind("snapshot", snapshot)
     registry.bind("clip", clip)
     registry.bind("mute", mute)
     registry.bind("unmute", mute)
+    registry.tell("mute", state)
+    registry.tell("unmute", state)

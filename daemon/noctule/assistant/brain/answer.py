@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -97,3 +97,9 @@ def tell(bus: Bus, action: str, turn: Answer, arguments: str) -> None:
     else:
         # The sentence may quote the request (a timer's name), so it is a private field too.
         bus.publish("action.failed", "brain", f"Action {action} failed", 4, reply=turn.reply, **fields)
+
+
+def refused(sentence: str, on_delta: Callable[[str], None]) -> Answer:
+    """Nothing was done, and this is said."""
+    on_delta(sentence)
+    return Answer(sentence, call=Call("none"))

@@ -20,8 +20,9 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, tell
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, refused, tell
 from noctule.assistant.brain.doubt import Doubt, read_doubt
+from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objection, set_right
 from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
@@ -103,8 +104,9 @@ class Brain:
         elif self._form is None:
             turn = self._talk(conversation or [Message("user", text)], options, cancel, on_delta)
         elif not request.words:
-            turn = Answer(REFUSALS["unclear"], call=Call(_NONE))
-            on_delta(turn.reply)
+            turn = refused(REFUSALS["unclear"], on_delta)
+        elif is_quoted(conversation[-1].text if conversation else text):
+            turn = refused(QUOTED, on_delta)
         else:
             turn = self._act(self._form, request, cancel, on_delta)
         turn.seconds["total"] = self._clock.monotonic() - began
@@ -197,6 +199,11 @@ class Brain:
         tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
+        call = set_right(call, request)
+        turn.reply = objection(call, request)
+        if turn.reply:
+            turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
+            return Call(_NONE)
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             return Call(_NONE)
         return call
@@ -215,6 +222,9 @@ class Brain:
     ) -> Answer:
         turn = Answer("")
         turn.call = call = self._decide(form, request, turn, cancel)
+        if turn.reply:
+            on_delta(turn.reply)
+            return turn
         self._carry_out(turn, call, request)
         if not turn.ok:
             on_delta(turn.reply)
@@ -252,7 +262,7 @@ class Brain:
         if len(replies) > 1:
             heads = form.heads(replies)
             reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
-        turn.reply = fill(reply.template, fields)
+        turn.reply = " ".join(filter(None, (fill(reply.template, fields), turn.result.then)))
         on_delta(turn.reply)
 
     # -- the model ----------------------------------------------------------------------------------------------
