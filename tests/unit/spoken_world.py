@@ -26,8 +26,8 @@ from noctule.voice.session import Session, SessionSettings
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.transcript import Spoken
 from noctule.voice.turn_worker import TurnWorker
+from waiting import WAIT
 
-WAIT = 10.0
 LOUD, QUIET = 3000, 40
 
 
@@ -261,10 +261,3 @@ class Room:
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
-
-
-def wait_for(events: Subscription, kind: str) -> Event:
-    while (event := events.get(WAIT)) is not None:
-        if event.kind == kind:
-            return event
-    raise AssertionError(f"no {kind} within {WAIT:g} s")

@@ -13,8 +13,7 @@ from noctule.core.clock import ManualClock
 from noctule.core.errors import UnavailableError
 from noctule.core.events import Bus
 from noctule.service.part import Part
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 class Engine:

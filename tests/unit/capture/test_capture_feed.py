@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, file_feed, number_in, plain_video, running, until
+from capture_world import QUICK, file_feed, number_in, plain_video, running
 from noctule.capture.feed.feed import CLOSED, LIVE, LOST, PAUSED, Feed
 from noctule.capture.files.extract import Plan, extract_live
 from noctule.capture.picture.colour import rgb
@@ -23,6 +23,7 @@ from noctule.capture.process.life import Patience
 from noctule.capture.process.process import CaptureProcess
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError, UnavailableError
+from waiting import WAIT, until
 
 
 def pid_of(feed: Feed) -> int:
