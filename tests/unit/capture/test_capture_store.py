@@ -14,9 +14,10 @@ from noctule.capture.files.files import DiskFullError, atomic_file, write_file
 from noctule.capture.files.store import Store, StoreLimits, safe_name
 from noctule.capture.picture.layout import FORMATS, plane_shapes
 from noctule.capture.picture.masks import paint, stored_rectangle
-from noctule.capture.spec import SourceSpec, hide_secret, parse_address, parse_masks
+from noctule.capture.spec import SourceSpec, parse_address, parse_masks
 from noctule.config.schema import Config, SourceConfig
 from noctule.core.errors import ConfigError, DeviceError, InputError, UnavailableError
+from noctule.core.secrets import hide_address
 
 PLENTY = 10 << 30
 
@@ -174,7 +175,7 @@ def test_addresses(text: str, kind: str, address: str) -> None:
 
 def test_a_plain_word_is_a_name_and_secrets_are_never_shown() -> None:
     assert parse_address("garden") is None
-    assert hide_secret("rtsp://joe:secret@cam/live?pw=x") == "rtsp://cam/live"
+    assert hide_address("rtsp://joe:secret@cam/live?pw=x") == "rtsp://cam/live"
     spec = parse_address("http://joe:secret@cam:8080/live")
     assert spec is not None
     assert "secret" not in spec.label + spec.name
