@@ -63,6 +63,11 @@ def remark(text: str) -> None:
         print(f"note: {printable(text)}", file=sys.stderr, flush=True)
 
 
+def warn(sentence: str) -> None:
+    """One line beside the result: what of the input is not as it should be."""
+    print(f"noctule: warning: {printable(sentence)}", file=sys.stderr)
+
+
 def check_output(path: Path, *suffixes: str) -> None:
     """The rule for every file a command writes: its folder is there, and its format is that of its name.
 

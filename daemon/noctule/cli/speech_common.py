@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from noctule.assistant.engine import find_model
 from noctule.cli.common import config_arguments, load
+from noctule.cli.common import warn as warn
 from noctule.config import Config
 from noctule.core.errors import InputError
 from noctule.lm.speech.pair import SpeechPair, load_pair
@@ -66,7 +66,3 @@ def cache_dir(config: Config) -> Path | None:
         warn(f"no weight cache: {users} cannot be made ({e.strerror}); more memory is used")
         return None
     return users
-
-
-def warn(sentence: str) -> None:
-    print(f"noctule: warning: {sentence}", file=sys.stderr)

@@ -25,7 +25,8 @@ from noctule.api.http.json import json_errors
 from noctule.assistant.worker import Ask
 from noctule.audio.chunk import RATE
 from noctule.audio.sources import PcmSource, WavSource
-from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.audio.wav_writer import WavWriter
+from noctule.audio.wavefile import WavReader
 from noctule.cli import run_command
 from noctule.cli.status import _ears as ears_words
 from noctule.config import Config

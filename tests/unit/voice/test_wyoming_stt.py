@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.cli import run_command
 from noctule.core.errors import InputError, UnavailableError
 from noctule.lm.speech.words import Word

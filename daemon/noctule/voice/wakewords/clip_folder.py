@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from noctule.audio.chunk import RATE, Pcm
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.core.errors import InputError
 
 LABELS = {"yes": "positives", "no": "negatives"}

@@ -1,0 +1,71 @@
+"""Write WAV files that are whole or not there. L1."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noctule.core.errors import InputError
+
+Samples = NDArray[np.float32]
+
+_PCM = 1
+_STREAMED = 0xFFFFFFFF
+
+
+class WavWriter:
+    """Writes 16-bit mono PCM. The file gets its name only when it is whole; an error leaves nothing."""
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = path, sample_rate
+        self.frames = 0
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(21, "Is a directory")
+            self._file = self._temporary.open("xb")
+        except OSError as e:
+            raise InputError(f"{path} cannot be written: {e.strerror or e}") from None
+        self._file.write(self._header())
+
+    def _header(self) -> bytes:
+        size = min(self.frames * 2, _STREAMED - 36)
+        rate = self.sample_rate
+        riff = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
+        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16)
+        return riff + form + struct.pack("<4sI", b"data", size)
+
+    def write(self, samples: Samples) -> None:
+        """Samples [n] in [-1, 1]; what lies outside is clipped, as a loudspeaker would."""
+        self._file.write((np.clip(samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
+        self.frames += len(samples)
+
+    def commit(self) -> None:
+        """Complete the header and give the file its name."""
+        self._file.seek(0)
+        self._file.write(self._header())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+    def __enter__(self) -> WavWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()
