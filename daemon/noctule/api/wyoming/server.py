@@ -23,7 +23,7 @@ from noctule.core.errors import BusyError, NoctuleError, UnavailableError
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
-from noctule.wake.package import WakePackage
+from noctule.wake.package import WakePackage, distinct
 
 _ABOUT = {"attribution": {"name": "Noctule", "url": ""}, "installed": True, "version": __version__}
 
@@ -123,7 +123,7 @@ class WyomingServer:
         config = self._host.config()
         if not config.wake.enabled:
             raise UnavailableError("Wake words are switched off.", "wake.enabled")
-        return [find_wake_word(word, config.service.models) for word in config.wake.words]
+        return distinct([find_wake_word(word, config.service.models) for word in config.wake.words])
 
     def _listening(self) -> WakeListening:
         return WakeListening(self._packages())

@@ -33,8 +33,14 @@ def find_wake_word(name: str, folders: Sequence[Path]) -> WakePackage:
     """A package by name in the model folders, or by path. Raises ModelError."""
     places = [Path(name)] if "/" in name else [folder / name for folder in folders]
     for place in places:
-        if place.exists():
-            return load_package(place)
+        # a folder of its own, or as communities publish them: NAME.json beside NAME.tflite
+        for file in (place, place.with_name(f"{place.name}.json")):
+            if file.exists():
+                return load_package(file)
+        if place.with_name(f"{place.name}.tflite").exists():
+            raise ModelError(
+                f"{place}.tflite has no {place.name}.json beside it.", "both files are published together"
+            )
     where = ", ".join(str(place.parent) for place in places)
     raise ModelError(f"There is no wake word {Path(name).name} in {where}.", "see wake.words and service.models")
 
