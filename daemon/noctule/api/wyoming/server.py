@@ -126,7 +126,10 @@ class WyomingServer:
         return distinct([find_wake_word(word, config.service.models) for word in config.wake.words])
 
     def _listening(self) -> WakeListening:
-        return WakeListening(self._packages())
+        return WakeListening(self._packages(), self._warn)
+
+    def _warn(self, sentence: str) -> None:
+        self._host.bus.publish("api.refused", self.name, sentence, 4)
 
     def _info(self) -> Mapping[str, Any]:
         """The answer to `describe`: programs and models as wyoming.info declares them."""
