@@ -72,9 +72,9 @@ class WyomingListening:
         client = AsyncClient.from_uri(self._uri)
         await client.connect()
         self._client = client
-        await client.write_event(Transcribe(language=language or None).event())
-        await client.write_event(AudioStart(rate=RATE, width=2, channels=1).event())
         self._event = asyncio.ensure_future(client.read_event())
+        await self._write(Transcribe(language=language or None).event())
+        await self._write(AudioStart(rate=RATE, width=2, channels=1).event())
 
     def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
         """Send what was heard; the words come all at once, at the end."""
