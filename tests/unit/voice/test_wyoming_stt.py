@@ -36,10 +36,9 @@ class Handler(AsyncEventHandler):
             HEARD["audio"] = b""
             if HEARD.get("early"):
                 await self.write_event(Error(text="no licence.").event())
-                return False
         elif AudioChunk.is_type(event.type):
             HEARD["audio"] += AudioChunk.from_event(event).audio  # type: ignore[operator]
-        elif AudioStop.is_type(event.type):
+        elif AudioStop.is_type(event.type) and not HEARD.get("early"):
             if HEARD.get("rude"):
                 return False
             if HEARD.get("mute"):

@@ -108,16 +108,18 @@ class WyomingListening:
         raise ConnectionError("it closed the connection without a transcript")
 
     async def _write(self, event: Any) -> None:
-        """Send an event, and see what came back meanwhile: an engine that refuses says why before it leaves."""
+        """Send an event, once what came back meanwhile was seen: an engine that refuses says why before it leaves, and
+        a write to one that has left loses what it said."""
+        for _ in range(4):  # turns of the loop: it is read, wakes the reader, is taken apart
+            await asyncio.sleep(0)
+        self._refused()
         try:
             await self._client.write_event(event)
-            await asyncio.sleep(0)
         except OSError:
             if self._event is not None:
                 await asyncio.wait({self._event}, timeout=1.0)
             self._refused()
             raise
-        self._refused()
 
     async def _next(self) -> Any:
         """The next event, None at the end. Raises what the engine says is wrong."""
