@@ -16,6 +16,7 @@ from typing import Any
 
 from noctule import __version__
 from noctule.api.control import Control, ControlServer
+from noctule.api.routes.absent import routes as absent
 from noctule.api.routes.operate import routes as operating
 from noctule.api.routes.timers import routes as timer_routes
 from noctule.assistant.model_manager import Build, ModelManager, Needs
@@ -138,6 +139,7 @@ class Service:
             self.config.supervision.stall,
             self._changed,
         )
+        has = [route for organ in self.organs for route in organ.routes()]
         control = Control(
             self._bus,
             self._clock,
@@ -150,7 +152,8 @@ class Service:
             extra=[
                 *operating(self.operation),
                 *timer_routes(self.timers),
-                *(route for organ in self.organs for route in organ.routes()),
+                *has,
+                *absent(has),
             ],
             words=lambda: self.config.service.log_words,
         )

@@ -48,6 +48,10 @@ def _grow_into(organs: list[Component], host: Host) -> None:
         from noctule.voice.pipeline import VoicePipeline
 
         organs.append(VoicePipeline(host))
+    elif config.audio.output != "off":
+        from noctule.voice.loudspeaker_only import LoudspeakerOnly
+
+        organs.append(LoudspeakerOnly(host))
     if config.capture.enabled:
         from noctule.capture.component import CaptureComponent
 

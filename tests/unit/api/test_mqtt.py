@@ -238,7 +238,9 @@ def test_a_board_is_driven_with_the_verbs_of_the_control_socket(board: Board, br
         return broker.next("noctule/board/reply", lambda value: value.get("verb") == verb)
 
     def script() -> None:
-        assert broker.next("homeassistant/notify/noctule_board/say/config")["command_topic"] == "noctule/board/do/say"
+        assert broker.next("homeassistant/notify/noctule_board/ask/config")["command_topic"] == "noctule/board/ask"
+        assert broker.next("homeassistant/notify/noctule_board/say/config") == "", "it has no voice"
+        assert broker.next("homeassistant/button/noctule_board/mute/config") == "", "it has no ears"
         assert broker.next("noctule/board/availability") == "online"
         timers = do("timer", "90")["timers"]
         assert (timers[0]["number"], timers[0]["duration_s"]) == (1, 90.0)
@@ -249,7 +251,7 @@ def test_a_board_is_driven_with_the_verbs_of_the_control_socket(board: Board, br
         assert do("reload")["files"] == [str(board.file)]
         for verb, payload, words in (
             ("dance", "", "no verb 'dance'"), ("timer", "soon", "'soon' is no number"),
-            ("timer", "x" * (MAX_ASK + 1), "larger than"), ("say", "hello", "Not Found"),
+            ("timer", "x" * (MAX_ASK + 1), "larger than"), ("say", "hello", "No loudspeaker is used here"),
         ):  # fmt: skip
             assert words in do(verb, payload)["error"]["message"]
         assert board.client().get("/status")["mqtt"]["done"] == 5

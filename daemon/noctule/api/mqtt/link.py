@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from noctule.api.http.json import error_body
-from noctule.api.mqtt.topics import Topics, discovery, facts, node_id, public
+from noctule.api.mqtt.topics import OPTIONAL, Topics, discovery, facts, node_id, public
 from noctule.api.mqtt.verbs import Commands
 from noctule.assistant.worker import Ask
 from noctule.config import Config
@@ -162,10 +162,12 @@ class MqttLink:
             client.subscribe(self.topics.of("ask"), qos=1)
             client.subscribe(self.topics.of("do/+"), qos=1)
         if mqtt.discovery:
-            for place, config in discovery(self.topics, status, mqtt.commands).items():
+            offered = discovery(self.topics, status, mqtt.commands)
+            for place in dict.fromkeys((*offered, *OPTIONAL)):
                 component, _, thing = place.partition("/")
                 topic = f"{mqtt.discovery}/{component}/noctule_{self.topics.node}/{thing}/config"
-                client.publish(topic, json.dumps(config), qos=1, retain=True)
+                # an empty one takes back what an earlier configuration offered
+                client.publish(topic, json.dumps(offered[place]) if place in offered else b"", qos=1, retain=True)
         client.publish(self.topics.of("availability"), "online", qos=1, retain=True)
         self._connected = self._stale = True
 

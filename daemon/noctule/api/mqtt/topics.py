@@ -38,6 +38,10 @@ def node_id(name: str) -> str:
     return id_of(name)
 
 
+#: what `discovery` may offer: places where an earlier offer is taken back when the board has it no more.
+OPTIONAL = ("notify/ask", "notify/say", "button/mute", "button/unmute", "sensor/temperature", "sensor/memory")
+
+
 def facts(status: Mapping[str, Any]) -> dict[str, Any]:
     """The part of GET /status that others watch. What the board does not know is null."""
     memory = status["memory"]["resident_bytes"]
@@ -60,7 +64,7 @@ def public(event: Event, words: bool) -> dict[str, Any]:
 
 
 def discovery(topics: Topics, status: Mapping[str, Any], commands: bool) -> dict[str, dict[str, Any]]:
-    """Home Assistant's MQTT discovery: "COMPONENT/OBJECT" -> configuration. Sensors the board lacks are left out."""
+    """Home Assistant's MQTT discovery: "COMPONENT/OBJECT" -> configuration. What the board lacks is left out."""
     device = {"identifiers": [f"noctule_{topics.node}"], "name": f"Noctule {topics.name or topics.node}",
               "manufacturer": "Noctule", "sw_version": status["version"]}  # fmt: skip
     common = {"availability_topic": topics.of("availability"), "device": device}
@@ -82,9 +86,13 @@ def discovery(topics: Topics, status: Mapping[str, Any], commands: bool) -> dict
         found["sensor/temperature"] = {**state, "name": "Temperature", "device_class": "temperature",
                                        "unit_of_measurement": "°C", "state_class": "measurement",
                                        "value_template": "{{ value_json.temperature_c }}"}  # fmt: skip
-    if commands:
+    ears = status.get("ears")
+    voice = (ears or status.get("speaker") or {}).get("voice")
+    if commands and status["lm"].get("enabled", True):
         found["notify/ask"] = {**common, "name": "Ask", "command_topic": topics.of("ask")}
+    if commands and voice is not None:
         found["notify/say"] = {**common, "name": "Say", "command_topic": topics.of("do/say")}
+    if commands and ears is not None:
         found["button/mute"] = {**common, "name": "Mute", "command_topic": topics.of("do/mute"), "payload_press": ""}
         found["button/unmute"] = {**common, "name": "Unmute", "command_topic": topics.of("do/unmute"),
                                   "payload_press": ""}  # fmt: skip

@@ -108,8 +108,8 @@ class WyomingListening:
         raise ConnectionError("it closed the connection without a transcript")
 
     async def _write(self, event: Any) -> None:
-        """Send an event, once what came back meanwhile was seen: an engine that refuses says why before it leaves, and
-        a write to one that has left loses what it said."""
+        """Send an event, once what came back meanwhile was seen: an engine that refuses says why before it leaves,
+        and a write to one that has left loses what it said."""
         for _ in range(4):  # turns of the loop: it is read, wakes the reader, is taken apart
             await asyncio.sleep(0)
         self._refused()
