@@ -1,4 +1,4 @@
-"""Write WAV files that are whole or not there. L1."""
+"""WAV files that are written block by block."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from noctule.audio.wavefile import Samples
 from noctule.core.errors import InputError
 
-Samples = NDArray[np.float32]
-
+#: WAVE_FORMAT_PCM
 _PCM = 1
-_STREAMED = 0xFFFFFFFF
+#: most bytes that a RIFF header can count
+_MOST = 0xFFFFFFFF
 
 
 class WavWriter:
@@ -35,7 +35,7 @@ class WavWriter:
         self._file.write(self._header())
 
     def _header(self) -> bytes:
-        size = min(self.frames * 2, _STREAMED - 36)
+        size = min(self.frames * 2, _MOST - 36)
         rate = self.sample_rate
         riff = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
         form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16)

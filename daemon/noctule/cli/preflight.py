@@ -145,7 +145,7 @@ class Doctor:
             yield Finding("sandbox", FIX, text, hint)
 
     def _models(self) -> Iterator[Finding]:
-        from noctule.assistant.engine import find_model
+        from noctule.inference.find import find_model
         from noctule.inference.manifest import load_manifest
 
         if not self.config.lm.enabled:

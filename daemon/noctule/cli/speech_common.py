@@ -6,11 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
-from noctule.assistant.engine import find_model
 from noctule.cli.common import config_arguments, load
 from noctule.cli.common import warn as warn
 from noctule.config import Config
 from noctule.core.errors import InputError
+from noctule.inference.find import find_model
 from noctule.lm.speech.pair import SpeechPair, load_pair
 from noctule.voice.engines import package_of
 

@@ -15,16 +15,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from noctule.app import Service
+from noctule.app import Plugged, Service, assembled, build_engine
 from noctule.audio.playlist import Playlist
 from noctule.audio.speaker import WavSpeaker
 from noctule.audio.wavefile import STDIN, WavReader
 from noctule.capture.component import CaptureComponent
 from noctule.cli.common import check_folder, load, printable, say, warn
-from noctule.cli.run import build
 from noctule.core.errors import InputError
 from noctule.core.events import Bus, Event
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
 from noctule.service.journal import Journal
 from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.session import ASLEEP
@@ -49,11 +48,14 @@ class Through:
         self._hearing: VoicePipeline | None = None
         self._grown = threading.Event()
 
-    def grow(self, host: Host) -> list[Component]:
+    def senses(self, host: Host) -> list[Plugged]:
         source = Playlist(self._files, self._idle, self._begin, warn=warn)
         self._hearing = VoicePipeline(host, source)
         self._grown.set()
-        return [self._hearing, *([CaptureComponent(host)] if host.config().capture.enabled else [])]
+        senses = [Plugged(self._hearing)]
+        if host.config().capture.enabled:
+            senses.append(Plugged(CaptureComponent(host)))
+        return senses
 
     def _idle(self) -> bool:
         hearing = self._hearing
@@ -148,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
         through, bus = Through(files, folder, options.json), Bus()
         bus.add_sink(through)
         loaded = load(options)
-        service = Service(loaded, lambda: loaded, build, bus, Journal(nowhere), grow=through.grow)
+        service = Service(loaded, lambda: loaded, bus, Journal(nowhere), assembled(build_engine, through.senses))
         through.watch(service)
         asyncio.run(service.run())
     if not options.json:

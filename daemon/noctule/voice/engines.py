@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from noctule.assistant.engine import cache_folder, find_model
 from noctule.audio.speaker import Loudspeaker, PortAudioSpeaker, WavSpeaker
 from noctule.config import Config
 from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.core.errors import ConfigError, ModelError, NoctuleError
 from noctule.core.events import Bus
+from noctule.inference.find import cache_folder, find_model
 from noctule.inference.manifest import load_manifest
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
 from noctule.voice.speech_handle import Synthesizer
@@ -60,11 +60,15 @@ def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
     speech, folders = config.speech, config.service.models
     name = package_of(speech, side)
     codec = speech.codec if getattr(speech, side) == MODEL else ""
+
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", side, sentence, 4)
+
     pair = load_pair(
         find_model(name, folders, f"speech.{side}"),
         find_model(codec, folders, "speech.codec") if codec else None,
         threads=speech.threads,
-        cache_dir=cache_folder(config, bus),
+        cache_dir=cache_folder(config.service.state_dir, config.lm.weight_cache, say),
         policy=speech.realtime,
         readings=speech.readings,
     )

@@ -10,15 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from aiohttp import web
-
 from noctule.config import Config
 from noctule.core.errors import NoctuleError, UnavailableError
 from noctule.core.events import Event
 from noctule.service.component import Host
 from noctule.service.supervisor import Job
 from noctule.voice.engines import SpeechEngines, loudspeaker
-from noctule.voice.pipeline import timer_sentence
 from noctule.voice.speech_handle import Synthesis, Synthesizer
 from noctule.voice.speech_worker import SpeechWorker
 
@@ -77,18 +74,13 @@ class LoudspeakerOnly:
             return
         with contextlib.suppress(NoctuleError):
             saying = self._voice.begin() if self._voice.speaks else self._voice.ring()
-            saying.put(timer_sentence(event) if self._voice.speaks else "")
+            saying.put(str(event.fields["reply"]) if self._voice.speaks else "")
             saying.close()
 
     # -- component -----------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         return [self._voice.job]
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        from noctule.api.routes.voice import say_route
-
-        return [say_route(self.say)]
 
     def status(self) -> Mapping[str, Any]:
         return {"voice": self._voice.report(), "missing": dict(self._engines.troubles)}

@@ -15,8 +15,8 @@ from api_world import ApiWorld
 from model_world import RealWorld, package
 
 from noctule.api.routes.openai_request import MAX_MESSAGES, parse
-from noctule.assistant.worker import Ask
 from noctule.core.errors import BusyError, InputError, TooLargeError
+from noctule.service.request import Ask
 
 WAIT = 15.0
 HELLO: Any = [{"role": "user", "content": "hello there"}]

@@ -20,10 +20,11 @@ from noctule.api.client import Client
 from noctule.api.mqtt.link import MAX_ASK, MqttLink
 from noctule.api.mqtt.topics import Topics, discovery, node_id, public
 from noctule.api.mqtt.verbs import QUEUE, Commands, carry_out, read
-from noctule.assistant.worker import Ask
+from noctule.app import Plugged
 from noctule.core.errors import BusyError, ConfigError, InputError
 from noctule.core.events import Event
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
+from noctule.service.request import Ask
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto here (apt install mosquitto)")
@@ -89,11 +90,11 @@ class Board(World):
             f'[supervision]\nretry = 0.1\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nname = "Board"\n{more}\n'
         )
         self.organs: list[MqttLink] = []
-        self.grow = self.make
+        self.senses = self.make
 
-    def make(self, host: Host) -> list[Component]:
+    def make(self, host: Host) -> list[Plugged]:
         self.organs.append(MqttLink(host))
-        return [self.organs[-1]]
+        return [Plugged(self.organs[-1])]
 
 
 @pytest.fixture
@@ -176,8 +177,10 @@ def test_another_board_of_the_same_name_is_told_as_that(board: Board, broker: Br
         rival.loop_start()
         while "called Board too" not in " ".join(event.message for event in board.events):
             threading.Event().wait(0.02)
-        rival.disconnect()
         rival.loop_stop()
+        rival.disconnect()
+        while rival.socket() is not None and rival.loop(0.05) == 0:
+            pass
 
     board.run(script)
 

@@ -27,10 +27,11 @@ from noctule.api.wyoming import server as organ_module
 from noctule.api.wyoming.connection import Offer
 from noctule.api.wyoming.server import WyomingServer
 from noctule.api.wyoming.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, WireMessage, read
+from noctule.app import Plugged
 from noctule.assistant.actions.declared import REFUSALS
-from noctule.assistant.worker import Ask
 from noctule.core.errors import BusyError, ConfigError, InputError
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
+from noctule.service.request import Ask
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop, in Python 3.11 and 3.12
@@ -53,12 +54,12 @@ class Home(World):
 
     def place(self, listen: str, more: str = "") -> None:
         self.configure(f'[wyoming]\nlisten = "{listen}"\n{more}\n[wake]\nwords = ["{NABU}"]\n')
-        self.grow = self.make
+        self.senses = self.make
         self.organs: list[WyomingServer] = []
 
-    def make(self, host: Host) -> list[Component]:
+    def make(self, host: Host) -> list[Plugged]:
         self.organs.append(WyomingServer(host))
-        return [self.organs[-1]]
+        return [Plugged(self.organs[-1])]
 
     @property
     def uri(self) -> str:

@@ -9,8 +9,8 @@ import pytest
 from app_world import World, world
 
 from noctule.api.mqtt.topics import Topics, discovery
+from noctule.app import build_components
 from noctule.audio.wavefile import WavReader
-from noctule.cli.run import grow
 from noctule.core.errors import UnavailableError
 
 __all__ = ["world"]  # the fixture
@@ -20,7 +20,7 @@ MODELS = Path(__file__).resolve().parents[3] / "models"
 
 def board(world: World, more: str) -> None:
     world.configure(f'models = ["{MODELS}"]\n[capture]\nenabled = false\n[lm]\nenabled = false\n{more}')
-    world.grow = grow
+    world.senses = build_components
 
 
 def offered(status: Any) -> set[str]:

@@ -14,17 +14,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from noctule.api.http.json import error_body
 from noctule.api.mqtt.topics import OPTIONAL, Topics, discovery, facts, node_id, public
 from noctule.api.mqtt.verbs import Commands
-from noctule.assistant.worker import Ask
 from noctule.config import Config
 from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError, NoctuleError, UnavailableError
 from noctule.core.events import Subscription
 from noctule.service.component import Host
 from noctule.service.journal import credential
+from noctule.service.request import Ask
 from noctule.service.supervisor import Job, Part
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def load() -> Any:
 
 
 class MqttLink:
-    """See organs.Organ. Raises ConfigError for a prefix that is no topic."""
+    """A component. Raises ConfigError for a prefix that is no topic."""
 
     name = "mqtt"
 
@@ -242,14 +240,11 @@ class MqttLink:
         client.publish(self.topics.of(leaf), json.dumps(value, ensure_ascii=False, default=str), retain=retain)
         self._counts["published"] += 1
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         # Beyond the keepalive's pings nothing need happen for a while; each turn of the loop is a beat.
         return [Job(self.name, self._run, 15.0)]
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return []
 
     def status(self) -> Mapping[str, Any]:
         mqtt = self._host.config().mqtt

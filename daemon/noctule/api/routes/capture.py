@@ -88,8 +88,10 @@ class CaptureApi:
         feed = self.eyes.feed(request.match_info["source"])
 
         def take() -> tuple[Frame, bytes]:
+            from noctule.capture.picture.encode import jpeg
+
             frame = feed.latest(max_age)
-            return frame, frame.jpeg(settings.quality)
+            return frame, jpeg(frame, settings.quality)
 
         frame, data = await self._work(take)
         return web.Response(body=data, content_type="image/jpeg", headers=_head(frame))

@@ -23,7 +23,7 @@ def routes(timers: Timers) -> list[web.RouteDef]:
     """Bound to one set. Each answers {"timers": […]}, the timers that run then."""
 
     def answer() -> web.Response:
-        return web.json_response({"timers": timers.report()})
+        return web.json_response({"timers": timers.status()})
 
     async def show(request: web.Request) -> web.StreamResponse:
         return answer()

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from noctule import __version__
 from noctule.api.ask import Control
 from noctule.api.http import address, unix_socket
@@ -28,12 +26,8 @@ from noctule.wake.package import WakePackage, distinct
 _ABOUT = {"attribution": {"name": "Noctule", "url": ""}, "installed": True, "version": __version__}
 
 
-async def _no_reload() -> Mapping[str, Any]:
-    raise UnavailableError("The configuration is reloaded through the control socket.", "noctule reload")
-
-
 class WyomingServer:
-    """See organs.Organ. Raises ConfigError for an address that must not be used."""
+    """A component. Raises ConfigError for an address that must not be used."""
 
     name = "wyoming"
 
@@ -42,13 +36,7 @@ class WyomingServer:
         self._host = host
         self.place = address.wyoming_address(config.wyoming.listen, config.wyoming.lan)
         self._most = config.wyoming.max_clients
-        self._offer = Offer(
-            Control(
-                host.bus, host.clock, host.status, _no_reload, host.submit, host.clean,
-                lambda: host.config().lm.timeout, lambda: host.config().lm.max_prompt,
-            ),
-            self._info, self._listening, self._answered,
-        )  # fmt: skip
+        self._offer = Offer(Control.of(host), self._info, self._listening, self._answered)
         self._looped = LoopThread(self.name, self._open, self._close)
         self._listener: asyncio.Server | None = None
         self._inode = 0
@@ -149,13 +137,10 @@ class WyomingServer:
             about["wake"] = [{**_ABOUT, "name": "noctule", "description": "Noctule", "models": words}]
         return about
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         return [self._looped.job]
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return []
 
     def status(self) -> Mapping[str, Any]:
         lan = not isinstance(self.place, str) and not self.place.loopback

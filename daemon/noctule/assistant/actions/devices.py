@@ -7,7 +7,7 @@ while none is configured and say so.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from noctule.assistant.actions.registry import ActionRegistry, Call, Result
 from noctule.assistant.phrases.numbers import say_duration
@@ -18,6 +18,7 @@ from noctule.core.errors import UnavailableError
 CLIP_SECONDS = 10.0
 
 
+@runtime_checkable
 class CaptureProvider(Protocol):
     """Takes pictures. source: "camera" or "display". Errors are NoctuleErrors with a sentence to answer with."""
 
@@ -28,11 +29,20 @@ class CaptureProvider(Protocol):
         """Save a clip; where it is and how many seconds it really has."""
 
 
+@runtime_checkable
 class MicrophoneSwitch(Protocol):
     """Opens and closes the ears."""
 
     def mute(self, muted: bool) -> None:
         """Close (True) or open (False) the microphone."""
+
+
+@runtime_checkable
+class Quiet(Protocol):
+    """Speaks, and can be silenced."""
+
+    def hush(self) -> None:
+        """End what is being said."""
 
 
 class NoCapture:

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from noctule.capture.feed.report import news, report
+from noctule.capture.feed.audience import Audience, Listener
+from noctule.capture.feed.report import FeedFacts, news, report
 from noctule.capture.feed.subscription import Announced, Viewer
 from noctule.capture.picture.frame import Frame, Luma
 from noctule.capture.process.door import HelperDoor, HelperProcess
@@ -51,13 +52,12 @@ class Feed:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
-        self._viewers: list[Viewer] = []
-        self._listeners: list[Callable[[StreamInfo, TimedPacket], None]] = []
+        self._audience = Audience()
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
         self._present: ProcessLife | None = None
-        self._last_wanted, self._pace = float("-inf"), 0.0
+        self._pace = 0.0
         self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
         self.state: str = CLOSED
@@ -73,17 +73,9 @@ class Feed:
 
     def subscribe(self, depth: int = 2) -> Viewer:
         """Open the source and queue up to `depth` of its frames for the caller. Close it when done."""
-        viewer = Viewer(self, depth)
-        with self._lock:
-            self._viewers.append(viewer)
+        viewer = self._audience.view(depth)
         self._wake.set()
         return viewer
-
-    def unsubscribe(self, viewer: Viewer) -> None:
-        with self._lock:
-            if viewer in self._viewers:
-                self._viewers.remove(viewer)
-                self._last_wanted = time.monotonic()
 
     def latest(self, max_age: float) -> Frame:
         """The newest frame, if it is no older than `max_age` seconds; else an error that says why there is none."""
@@ -130,25 +122,24 @@ class Feed:
 
     # --- for clips
 
-    def listen(self, listener: Callable[[StreamInfo, TimedPacket], None], since: float) -> None:
+    def listen(self, listener: Listener, since: float) -> None:
         """Give `listener` the kept packets from the key frame at or before `since`, then each new one, in order."""
         with self._lock:
             if self._preroll.stream is not None and self.state == LIVE:
                 for timed in self._preroll.since(since):
                     listener(self._preroll.stream, timed)
-            self._listeners.append(listener)
+            self._audience.listen(listener)
             self._tell_process()
         self._wake.set()
 
-    def unlisten(self, listener: Callable[[StreamInfo, TimedPacket], None]) -> None:
+    def unlisten(self, listener: Listener) -> None:
         with self._lock:
-            self._listeners.remove(listener)
-            self._last_wanted = time.monotonic()
+            self._audience.unlisten(listener)
             self._tell_process()
 
     def _tell_process(self) -> None:
         if self._process is not None:
-            self._process.tell({"t": "packets", "on": bool(self._listeners or self._keeps())})
+            self._process.tell({"t": "packets", "on": self._audience.records or self._keeps()})
             self._process.tell({"t": "pace", "fps": self._pace})
 
     def _keeps(self) -> bool:
@@ -183,11 +174,14 @@ class Feed:
     def status(self) -> dict[str, Any]:
         """For `noctule status` and the status page."""
         with self._lock:
+            facts = FeedFacts(
+                self.spec.name, self.actual.kind, self.actual.label, self.state, self.error, self.last_error,
+                self.frames, self.restarts, bool(self.spec.masks), self.about,
+            )  # fmt: skip
             return {
-                **report(self, self._latest, self._marks, self._process),
+                **report(facts, self._latest, self._marks, self._process),
                 "preroll_s": round(self._preroll.kept, 1),
-                "viewers": len(self._viewers) + len(self._listeners),
-                "dropped": sum(v.dropped for v in self._viewers),
+                **self._audience.report(),
                 **({"lowered_fps": self._pace} if self._pace else {}),
             }
 
@@ -219,9 +213,9 @@ class Feed:
         with self._lock:
             if self._paused:
                 return False
-            if self._viewers or self._listeners or self._keeps():
+            if self._audience.present or self._keeps():
                 return True
-            return time.monotonic() - self._last_wanted < self.patience.linger and self.state in (OPENING, LIVE)
+            return time.monotonic() - self._audience.left < self.patience.linger and self.state in (OPENING, LIVE)
 
     def _nap(self, seconds: float) -> None:
         self._wake.wait(seconds)
@@ -310,12 +304,10 @@ class Feed:
             self._latest = announced
             self.frames += 1
             self._marks = [*(t for t in self._marks[-240:] if t > now - 3.0), now]
-            viewers = list(self._viewers)
         if self.state != LIVE:
             self._missing = False
             self._become(LIVE, None)
-        for viewer in viewers:
-            viewer.offer(announced)
+        self._audience.show(announced)
 
     def described(self, stream: StreamInfo) -> None:
         with self._lock:
@@ -326,5 +318,4 @@ class Feed:
             stream = self._preroll.stream
             if stream is not None:
                 self._preroll.add(timed)
-                for listener in self._listeners:
-                    listener(stream, timed)
+                self._audience.tell(stream, timed)

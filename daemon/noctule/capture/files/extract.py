@@ -1,7 +1,7 @@
 """Real pictures out of files and live sources, chosen by a `Plan`. The Python API of `noctule extract`.
 
 for shot in extract_file("a.mp4", Plan("at", times=(Fraction(125, 2),))):
-    shot.frame.rgb()        # uint8 [height, width, 3]
+    colour.rgb(shot.frame)  # uint8 [height, width, 3]
 """
 
 from __future__ import annotations

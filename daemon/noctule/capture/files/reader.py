@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import stat
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ import av.error
 import numpy as np
 
 from noctule.capture.files.decoded import Decoded
-from noctule.capture.files.timeline import Timeline
+from noctule.capture.files.timeline import Timeline, size_of
 from noctule.capture.picture.layout import check_size
 from noctule.capture.picture.select import Pick, every, on_screen
 from noctule.capture.protocols.ffmpeg import (
@@ -48,7 +47,7 @@ class VideoFile:
         self._path = "/dev/stdin" if str(path) == "-" else str(path)
         self.name = "the standard input" if self._path == "/dev/stdin" else self._path
         #: bytes there were at the opening: a file that still grows is read up to here. None for a pipe.
-        self.size = _size(self._path)
+        self.size = size_of(self._path)
         self._open()
         self.timeline = Timeline(self._container, self._stream, self.name, rate)
         self._zero = self._start()
@@ -289,15 +288,6 @@ class VideoFile:
             return container
         video = Fraction(self._stream.start_time) * self._stream.time_base
         return video if abs(video - container) <= Fraction(2, _AV_TIME) else container
-
-
-def _size(path: str) -> int | None:
-    """Bytes of a plain file; None for a pipe, a terminal, and what is not there, which opening it will tell."""
-    try:
-        about = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
 def every_in_file(file: VideoFile, step: Fraction) -> Iterator[Pick[Decoded]]:

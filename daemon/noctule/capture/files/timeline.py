@@ -7,7 +7,9 @@ assumed or mended stands in `notes`, for people.
 
 from __future__ import annotations
 
+import stat
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 #: libavformat/avformat.h: the format has no times; the format's clock may jump.
@@ -77,3 +79,12 @@ class Timeline:
     def _tell(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+def size_of(path: str) -> int | None:
+    """Bytes of a plain file; None for a pipe, a terminal, and what is not there, which opening it will tell."""
+    try:
+        about = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None
