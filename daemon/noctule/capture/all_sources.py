@@ -39,7 +39,7 @@ def specs_of(config: Config) -> dict[str, tuple[SourceSpec, SourceConfig]]:
         except NoctuleError as error:
             problems.append(f"sources.{name}: {error.explain()}")
     if problems:
-        raise ConfigError(problems, "the configuration was not applied")
+        raise ConfigError(problems)
     return found
 
 

@@ -22,13 +22,13 @@ from app_world import WAIT, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noctule.api.http.address import Address, wyoming_address
 from noctule.api.wyoming import server as organ_module
 from noctule.api.wyoming.connection import Offer
 from noctule.api.wyoming.server import WyomingServer
 from noctule.api.wyoming.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, WireMessage, read
 from noctule.app import Plugged
 from noctule.assistant.actions.declared import REFUSALS
+from noctule.config.address import Address, wyoming_address
 from noctule.core.errors import BusyError, ConfigError, InputError
 from noctule.service.component import Host
 from noctule.service.request import Ask

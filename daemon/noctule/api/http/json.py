@@ -154,7 +154,7 @@ async def json_body(
     keys: name -> accepted types (bool is not an int here); needed: names that must be there.
     """
     try:
-        body = json.loads((await request.read()).decode("utf-8"))
+        body = json.loads((await request.read()).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError("The body is not UTF-8 text.", "send a JSON object") from None
     except json.JSONDecodeError as error:

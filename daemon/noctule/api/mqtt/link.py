@@ -18,7 +18,7 @@ from noctule.api.http.json import error_body
 from noctule.api.mqtt.topics import OPTIONAL, Topics, discovery, facts, node_id, public
 from noctule.api.mqtt.verbs import Commands
 from noctule.config import Config
-from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError, NoctuleError, UnavailableError
+from noctule.core.errors import BusyError, DeviceError, InputError, NoctuleError, UnavailableError
 from noctule.core.events import Subscription
 from noctule.service.component import Host
 from noctule.service.journal import credential
@@ -53,9 +53,6 @@ class MqttLink:
 
     def __init__(self, host: Host) -> None:
         mqtt = host.config().mqtt
-        for key, value in (("prefix", mqtt.prefix), ("discovery", mqtt.discovery)):
-            if any(char in "+#\0 " for char in value) or value.startswith(("/", "$")) or value.endswith("/"):
-                raise ConfigError([f'mqtt.{key}: "{value[:60]}" is no beginning of a topic'], "docs/api.md")
         self._host = host
         name = mqtt.name or socket.gethostname()
         self.topics = Topics(mqtt.prefix, node_id(name), name)
@@ -184,7 +181,7 @@ class MqttLink:
         try:
             if len(message.payload) > MAX_ASK:
                 raise InputError(f"The request is larger than {MAX_ASK} bytes.")
-            text = message.payload.decode("utf-8", "replace")
+            text = message.payload.decode("utf-8-sig", "replace")
             if len(self._asks) >= ASK_QUEUE:
                 raise BusyError(f"{ASK_QUEUE} requests from MQTT are waiting already.", "try again soon")
             limit, clock = self._host.config().lm.timeout, self._host.clock

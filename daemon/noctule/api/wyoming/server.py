@@ -17,6 +17,7 @@ from noctule.api.wyoming.connection import Connection, Offer
 from noctule.api.wyoming.listening import WakeListening
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage
 from noctule.config import Config
+from noctule.config.address import wyoming_address
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
@@ -34,7 +35,7 @@ class WyomingServer:
     def __init__(self, host: Host) -> None:
         config = host.config()
         self._host = host
-        self.place = address.wyoming_address(config.wyoming.listen, config.wyoming.lan)
+        self.place = wyoming_address(config.wyoming.listen, config.wyoming.lan)
         self._most = config.wyoming.max_clients
         self._offer = Offer(Control.of(host), self._info, self._listening, self._answered)
         self._looped = LoopThread(self.name, self._open, self._close)
