@@ -1,4 +1,4 @@
-"""A request put to the language worker, and its answer passed on as it comes. L4; common to every API."""
+"""A request put to the language worker, and its answer passed on as it comes. Common to every API."""
 
 from __future__ import annotations
 

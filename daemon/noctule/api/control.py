@@ -1,4 +1,4 @@
-"""The control API: HTTP with JSON on a Unix socket, for the noctule command and programs of this board. L4.
+"""The control API: HTTP with JSON on a Unix socket, for the noctule command and programs of this board.
 
     GET  /health   {"ok": true} while the event loop turns
     GET  /status   everything `noctule status` shows

@@ -1,4 +1,4 @@
-"""What of the configuration opens the service to programs besides the control socket, in words, for `doctor`. L4."""
+"""What of the configuration opens the service to programs besides the control socket, in words, for `doctor`."""
 
 from __future__ import annotations
 

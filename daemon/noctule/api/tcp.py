@@ -1,4 +1,4 @@
-"""The port for programs that cannot open a Unix socket: /v1, /metrics, /status, /health, each with a token. L4.
+"""The port for programs that cannot open a Unix socket: /v1, /metrics, /status, /health, each with a token.
 
 Off unless `api.tcp` is set. What changes the service or hands out sound and pictures stays on the control socket.
 """

@@ -1,4 +1,4 @@
-"""The language engine: finds the model named in the configuration, loads it, and answers with it. L4.
+"""The language engine: finds the model named in the configuration, loads it, and answers with it.
 
 What an answer is belongs to the `Brain`; here it gets its model, its actions and the configuration in force.
 """

@@ -1,4 +1,4 @@
-"""The place that the language engine has in its worker: filled, exchanged, emptied while nobody asks. L3.
+"""The place that the language engine has in its worker: filled, exchanged, emptied while nobody asks.
 
     load       nothing is there: build what is wanted, in the worker's thread
     exchange   the next engine is built in a thread of its own while the present one goes on serving; it takes the

@@ -1,4 +1,4 @@
-"""The service's language model: which one is wanted, and how a change of mind reaches the worker that has it. L4.
+"""The service's language model: which one is wanted, and how a change of mind reaches the worker that has it.
 
 What is wanted is the section [lm] of the configuration in force, with a model chosen by hand above it
 (`noctule model use`) and the governor's limits below it. A change is put to the worker as an exchange: the new engine

@@ -1,4 +1,4 @@
-"""Timers that fire. L3.
+"""Timers that fire.
 
 A timer runs on the monotonic clock, so that NTP, a user or daylight saving cannot move it. The set of timers is
 kept in one small file, replaced atomically at every change. After a restart of the service within the same boot the

@@ -1,4 +1,4 @@
-"""The language worker: one thread that owns the language model and answers requests one after another. L3.
+"""The language worker: one thread that owns the language model and answers requests one after another.
 
 Requests wait in a bounded queue; beyond it they are refused at once and counted. A request ends early when its
 client goes away, when its time is over, or when the service stops, each within one token. Between requests the

@@ -1,4 +1,4 @@
-"""Raw PCM of any rate, width and channel count, in pieces of any length, as float32 blocks or 16 kHz int16. L1.
+"""Raw PCM of any rate, width and channel count, in pieces of any length, as float32 blocks or 16 kHz int16.
 
 Pieces need not end where a sample does: what is over waits for the next.
 """

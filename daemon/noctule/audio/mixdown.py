@@ -1,4 +1,4 @@
-"""Several channels to one, by what is in them. L1.
+"""Several channels to one, by what is in them.
 
 The mean is right for a room heard by two microphones and wrong where one channel is the other upside down (a balanced
 cable on a stereo plug): then nothing is left. So the mean is held against the loudest channel, and where it has lost

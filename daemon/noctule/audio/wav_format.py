@@ -1,4 +1,4 @@
-"""What the samples of a WAV file look like, and whether they were clipped. L1."""
+"""What the samples of a WAV file look like, and whether they were clipped."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
+from noctule.audio.chunk import Pcm
 from noctule.audio.wavefile import Samples
 from noctule.core.errors import InputError
 
@@ -17,6 +18,18 @@ from noctule.core.errors import InputError
 _PCM = 1
 #: most bytes that a RIFF header can count
 _MOST = 0xFFFFFFFF
+
+
+def header(frames: int, rate: int) -> bytes:
+    """The 44 bytes before `frames` 16-bit mono samples at `rate` a second."""
+    size = min(frames * 2, _MOST - 36)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+
+
+def wav_bytes(samples: Pcm, rate: int) -> bytes:
+    """int16 mono samples [n] as a WAV file in memory."""
+    return header(len(samples), rate) + samples.astype("<i2").tobytes()
 
 
 class WavWriter:
@@ -32,14 +45,7 @@ class WavWriter:
             self._file = self._temporary.open("xb")
         except OSError as e:
             raise InputError(f"{path} cannot be written: {e.strerror or e}") from None
-        self._file.write(self._header())
-
-    def _header(self) -> bytes:
-        size = min(self.frames * 2, _MOST - 36)
-        rate = self.sample_rate
-        riff = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
-        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16)
-        return riff + form + struct.pack("<4sI", b"data", size)
+        self._file.write(header(self.frames, self.sample_rate))
 
     def write(self, samples: Samples) -> None:
         """Samples [n] in [-1, 1]; what lies outside is clipped, as a loudspeaker would."""
@@ -49,7 +55,7 @@ class WavWriter:
     def commit(self) -> None:
         """Complete the header and give the file its name."""
         self._file.seek(0)
-        self._file.write(self._header())
+        self._file.write(header(self.frames, self.sample_rate))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

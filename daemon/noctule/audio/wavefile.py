@@ -1,4 +1,4 @@
-"""Read WAV files block by block, in bounded memory. L1.
+"""Read WAV files block by block, in bounded memory.
 
 Formats: RIFF/WAVE as in Microsoft's "Multiple Channel Audio Data and WAVE Files", and RF64 (EBU Tech 3306)
 for files beyond 4 GiB; integer PCM of 8, 16, 24 and 32 bits and IEEE float of 32 and 64. Python's own `wave`

@@ -1,4 +1,4 @@
-"""The verbs of the noctule command. L5. A file for each verb; this one finds it and says its errors in one line.
+"""The verbs of the noctule command. A file for each verb; this one finds it and says its errors in one line.
 
 A verb's module has `HELP` (one line), `arguments(parser)` and `run(options) -> exit status`. To add a verb, write the
 module and name it in `VERBS`.

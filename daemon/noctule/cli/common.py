@@ -1,4 +1,4 @@
-"""What several verbs share: options, the client, and words for numbers. L5."""
+"""What several verbs share: options, the client, and words for numbers."""
 
 from __future__ import annotations
 

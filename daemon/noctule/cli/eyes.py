@@ -1,4 +1,4 @@
-"""What the verbs about pictures share: the running daemon's sources, or our own when there is none. L5."""
+"""What the verbs about pictures share: the running daemon's sources, or our own when there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preflight: is everything this board needs there, and if not, what to type. L5.
+"""Preflight: is everything this board needs there, and if not, what to type.
 
 Each check gives a `Finding`: ok, note (worth knowing, works without it) or fix (something does not work). A check
 never raises: what it meets becomes its sentence. A running service is asked about its own microphone, for a device
@@ -114,7 +114,9 @@ class Doctor:
         )
         probe = probe_runtime()
         hint = "" if probe.ok else "pip install ai-edge-litert into the service's environment; see README"
-        yield Finding("runtime", OK if probe.ok else FIX, probe.sentence, hint)
+        if probe.ok and probe.caveat:
+            hint = "requirements/ names the release that was proven; the .deb and scripts/install bring it"
+        yield Finding("runtime", (NOTE if probe.caveat else OK) if probe.ok else FIX, probe.sentence, hint)
 
     def _configuration(self) -> Iterator[Finding]:
         files = ", ".join(str(path) for path in self._loaded.files) or "no file: every setting has its default"

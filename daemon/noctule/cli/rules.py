@@ -1,4 +1,4 @@
-"""The one set of rules for a configuration: `config check`, `run`, a reload and `doctor` hold it against them. L5.
+"""The one set of rules for a configuration: `config check`, `run`, a reload and `doctor` hold it against them.
 
 `load_config` has the rules of settings by themselves; here are those that need to know what the settings mean.
 `refusals` are what the service does not start with; `absences` are things that are named and not there, with which it

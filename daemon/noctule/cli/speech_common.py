@@ -1,4 +1,4 @@
-"""What the speech verbs share: options, packages by name or path, and where unpacked weights go. L5."""
+"""What the speech verbs share: options, packages by name or path, and where unpacked weights go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`noctule listen --through FILE.wav…`: recordings through the whole loop, each stage with its time. L5.
+"""`noctule listen --through FILE.wav…`: recordings through the whole loop, each stage with its time.
 
 A daemon of its own is built from the configuration, without its doors to the network: wake word, recogniser, brain,
 actions and voice are the real ones, a running daemon is left alone. Timers set here end with it.

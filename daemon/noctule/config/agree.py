@@ -1,4 +1,4 @@
-"""Settings that are right one by one but contradict each other. L1."""
+"""Settings that are right one by one but contradict each other."""
 
 from __future__ import annotations
 

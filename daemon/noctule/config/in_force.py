@@ -1,4 +1,4 @@
-"""The configuration in force, and what of the one in the files waits for a restart. L4."""
+"""The configuration in force, and what of the one in the files waits for a restart."""
 
 from __future__ import annotations
 

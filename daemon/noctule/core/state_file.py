@@ -1,4 +1,4 @@
-"""One small file of lasting state: whole or not at all, whatever moment the power is cut. L1.
+"""One small file of lasting state: whole or not at all, whatever moment the power is cut.
 
     write   a hidden file beside it, fsync, rename over it, fsync of the folder: a reader sees the old or the new
     read    what is no JSON object is set aside as NAME.corrupt-TIME, said, and treated as missing

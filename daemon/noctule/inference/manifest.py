@@ -1,4 +1,4 @@
-"""Model packages: a folder with `manifest.json` and the files it vouches for. L1.
+"""Model packages: a folder with `manifest.json` and the files it vouches for.
 
 `load_manifest(folder, kind)` verifies everything that can be verified without running the graph: the schema
 below, each file's size and sha256, and that the folder holds what the kind needs. The graph's real signatures

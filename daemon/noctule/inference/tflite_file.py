@@ -1,4 +1,4 @@
-"""Looks at a .tflite file before a runtime does. L1; pure, imports no runtime.
+"""Looks at a .tflite file before a runtime does. Pure, imports no runtime.
 
 The runtimes map the file and trust it: a file cut short loads in both and is then read past its end. So the
 frame is checked here: the flatbuffer's identifier, and that its root table, subgraphs and every constant's bytes

@@ -1,4 +1,4 @@
-"""From logits to one token: pure numpy, seeded. L2; knows nothing of text, audio or models.
+"""From logits to one token: pure numpy, seeded. Knows nothing of text, audio or models.
 
 The law. For logits x[V], temperature T > 0, in this order:
   1. repetition penalty r: each distinct id of the history has x := x / r if x > 0, else x * r

@@ -1,4 +1,4 @@
-"""One Noctule at a time. L3.
+"""One Noctule at a time.
 
 A second daemon would fight over the microphone and the control socket, so `noctule run` holds an exclusive
 flock(2) on a file beside the socket for as long as it lives. The kernel drops the lock with the process, so a

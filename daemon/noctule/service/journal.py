@@ -1,4 +1,4 @@
-"""The journal and systemd. L1; the only file that talks to either.
+"""The journal and systemd. The only file that talks to either.
 
 `Journal` is a sink for the event bus: under systemd an event becomes a journal entry with named fields, its kind's
 MESSAGE_ID and a priority; on a terminal the same event is one plain line. Fields named in `events.PRIVATE_FIELDS`, a

@@ -1,4 +1,4 @@
-"""Changing a running service: reload the configuration, exchange the model, turn the verbosity up. L4."""
+"""Changing a running service: reload the configuration, exchange the model, turn the verbosity up."""
 
 from __future__ import annotations
 

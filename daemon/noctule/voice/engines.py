@@ -1,4 +1,4 @@
-"""Who listens and who speaks: builds recogniser, voice and loudspeaker from [speech] and [audio]. L4.
+"""Who listens and who speaks: builds recogniser, voice and loudspeaker from [speech] and [audio].
 
 A package that is named but absent, or unfit, is told in one sentence and done without: commands are then heard but
 not understood, answers written but not spoken. Nothing else is put in its place.

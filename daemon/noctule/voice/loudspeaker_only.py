@@ -1,4 +1,4 @@
-"""A board with a loudspeaker and no ears: it says what it is told to, and rings for its timers. L3.
+"""A board with a loudspeaker and no ears: it says what it is told to, and rings for its timers.
 
 The voice's model is loaded with the first text, not before: most boards without a microphone never speak.
 """

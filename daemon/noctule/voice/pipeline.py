@@ -1,4 +1,4 @@
-"""The organ of hearing: builds microphone, wake words, session and turns from the configuration. L4."""
+"""The organ of hearing: builds microphone, wake words, session and turns from the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The voice: one thread that turns the words of an answer into sound while they are still being written. L3.
+"""The voice: one thread that turns the words of an answer into sound while they are still being written.
 
     saying = mouth.begin(started)      # any thread; `started()` is called before the first sound and may forbid it
     saying.put("It is "); saying.put("noon."); saying.close()

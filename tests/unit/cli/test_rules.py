@@ -85,9 +85,8 @@ ABSENT = [
         "takes the place of the built-in request",
     ),
     (
-        '[commands.x]\nphrases = ["Lights on"]\nrun = ["true"]\n'
-        '[commands.y]\nphrases = ["lights on please"]\nrun = ["true"]',
-        '5: commands.y.phrases: "lights on please" takes the place of the command x',
+        '[commands.x]\nphrases = ["lamp on"]\nrun = ["a"]\n[commands.y]\nphrases = ["lamp on please"]\nrun = ["a"]',
+        '5: commands.y.phrases: "lamp on please" takes the place of the command x',
     ),
     ('[commands.x]\nphrases = ["?!"]\nrun = ["true"]', '"?!" is no phrase that can be said'),
     ('[sources.a]\nkind = "file"\naddress = "/no/such.mp4"', "sources.a.address: there is no file /no/such.mp4"),

@@ -1,4 +1,4 @@
-"""Binding the addresses of the configuration (config/address.py). L4."""
+"""Binding the addresses of the configuration, which config/address.py reads."""
 
 from __future__ import annotations
 

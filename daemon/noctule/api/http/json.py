@@ -1,4 +1,4 @@
-"""JSON over HTTP, with every failure said as `{"error": {"code", "message", "hint"}}`. L4.
+"""JSON over HTTP, with every failure said as `{"error": {"code", "message", "hint"}}`.
 
 What is common to the control API and the ones for other programs: strict bodies, errors in one shape, streams of
 JSON lines, and a `web.RequestHandler` that answers even unparsable requests in that shape.

@@ -1,4 +1,4 @@
-"""The connection to the broker, in a supervised thread. L4.
+"""The connection to the broker, in a supervised thread.
 
 A broker that is away is a degraded part, tried again by the supervisor; nothing else waits for it. Events and
 requests that wait are bounded.

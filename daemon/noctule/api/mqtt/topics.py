@@ -1,4 +1,4 @@
-"""What is said over MQTT: topics, the state, and Home Assistant's discovery. L4; pure.
+"""What is said over MQTT: topics, the state, and Home Assistant's discovery. Pure.
 
 PREFIX/NODE/availability   "online", "offline"; retained, the latter also as the last will
 PREFIX/NODE/holder         which process the board is, so that a second board of one name is noticed; retained

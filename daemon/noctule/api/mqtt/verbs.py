@@ -1,4 +1,4 @@
-"""Commands over MQTT: the verbs of the control socket, put to it by a thread of their own. L4.
+"""Commands over MQTT: the verbs of the control socket, put to it by a thread of their own.
 
 PREFIX/NODE/do/VERB    payload: nothing, a plain text (what most verbs need one of), or a JSON object
 

@@ -1,4 +1,4 @@
-"""The status page, on a port of this machine alone. L4.
+"""The status page, on a port of this machine alone.
 
 Anyone with an account here could open the port, and any web page could try to make a browser do so. So every request
 needs the token (once in the address, then in a cookie that only this page gets), the name of this machine in its Host

@@ -1,4 +1,4 @@
-"""What this board does not have: its routes answer with the reason, not with "Not Found". L4."""
+"""What this board does not have: its routes answer with the reason, not with "Not Found"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures over HTTP. L4.
+"""Pictures over HTTP.
 
     GET  /sources                            every source: state, age, pictures per second, drops, last error
     GET  /snapshot/SOURCE?max_age=&format=   a picture of the present (opens the source); 503 with the reason if none

@@ -1,4 +1,4 @@
-"""/v1/chat/completions and /v1/models, as OpenAI's clients know them. L4. docs/api.md has the details.
+"""/v1/chat/completions and /v1/models, as OpenAI's clients know them. docs/api.md has the details.
 
 A model that talks gets the whole conversation. An action model gets the last user message, takes its own action on
 this board, and answers in words; what it took is reported under `x_noctule` and never as a `tool_calls` that the

@@ -1,4 +1,4 @@
-"""What a body of /v1/chat/completions asks for, held against what this service can do. L4; pure.
+"""What a body of /v1/chat/completions asks for, held against what this service can do. Pure.
 
 What cannot be done and would change the answer is refused by name; what would only have made the answer nicer for
 others' servers (store, user, …) is taken and reported as ignored.

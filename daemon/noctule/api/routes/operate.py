@@ -1,4 +1,4 @@
-"""The control socket's routes for whoever runs the service. What they change lasts until the next start. L4.
+"""The control socket's routes for whoever runs the service. What they change lasts until the next start.
 
 GET  /model                      the language model in service
 POST /model {"use": NAME}        serve with another one; "" for the configured one

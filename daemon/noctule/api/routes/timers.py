@@ -1,4 +1,4 @@
-"""The control socket's routes of timers. L4.
+"""The control socket's routes of timers.
 
 GET  /timers            the running timers, the next to fire first
 POST /timers            {"seconds": …, "name": …}: set one

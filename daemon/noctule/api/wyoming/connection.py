@@ -1,4 +1,4 @@
-"""One client of the Wyoming server. L4.
+"""One client of the Wyoming server.
 
 Events are read one after the other; a request is answered in a task beside the reading, so that a client which goes
 away ends it. What is malformed gets an `error` event and the end of its own connection, nobody else's.

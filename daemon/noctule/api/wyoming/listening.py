@@ -1,4 +1,4 @@
-"""A wake word in sound that a Wyoming client sends: detect, audio-start, audio-chunk …, audio-stop. L4."""
+"""A wake word in sound that a Wyoming client sends: detect, audio-start, audio-chunk …, audio-stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Wyoming server as the service knows it: its address, its clients, what it offers. L4."""
+"""The Wyoming server as the service knows it: its address, its clients, what it offers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Wyoming protocol's events as bytes, within bounds. L4.
+"""The Wyoming protocol's events as bytes, within bounds.
 
     {"type": "transcript", "data": {…}, "data_length": N, "payload_length": M}\\n   N bytes of JSON   M bytes
 

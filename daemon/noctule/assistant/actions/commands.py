@@ -1,4 +1,4 @@
-"""The user's own commands: a phrase said, a program run. L3.
+"""The user's own commands: a phrase said, a program run.
 
 Phrases are compared word by word after the same reading that every request gets; nothing of the request reaches the
 program, so there is nothing to quote or escape. They come before the language model.

@@ -1,4 +1,4 @@
-"""snapshot, clip, mute, unmute: what the eyes and ears do when asked. L3.
+"""snapshot, clip, mute, unmute: what the eyes and ears do when asked.
 
 Eyes and ears are other parts; here are only the two protocols they are asked through, and the parts that stand in
 while none is configured and say so.

@@ -1,4 +1,4 @@
-"""What an action is, and the registry that knows which ones this board offers. L3.
+"""What an action is, and the registry that knows which ones this board offers.
 
 A `Spec` declares an action: its name, its arguments with their kinds and bounds, and the replies it may be answered
 with. A handler carries it out. The grammar (see brain.py) is made of the specs that have a handler and are allowed,

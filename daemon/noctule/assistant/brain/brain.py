@@ -1,4 +1,4 @@
-"""A request in, an answer out: what the language model is for. L3. docs/brain.md tells the format.
+"""A request in, an answer out: what the language model is for. docs/brain.md tells the format.
 
     brain = Brain(lm, registry, commands, bus)
     turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."
@@ -20,7 +20,7 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, tell
 from noctule.assistant.brain.doubt import Doubt, read_doubt
 from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
@@ -126,7 +126,7 @@ class Brain:
         except NoctuleError as error:
             turn.ok, turn.reply = False, error.message
         turn.seconds["action"] = self._clock.monotonic() - began
-        self._tell("command", turn, error="" if turn.ok else turn.reply, arguments=name)
+        tell(self._bus, "command", turn, name)
         on_delta(turn.reply)
         return turn
 
@@ -232,7 +232,7 @@ class Brain:
             turn.ok, turn.reply = False, error.message
         turn.seconds["action"] = self._clock.monotonic() - began
         if call.action != _NONE:
-            self._tell(call.action, turn, error="" if turn.ok else turn.reply, arguments=call.render())
+            tell(self._bus, call.action, turn, call.render())
 
     def _reply(
         self,
@@ -285,27 +285,3 @@ class Brain:
             raise CancelledError("The answer was cancelled.")
         if not constraint.done():
             raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
-
-    def _tell(self, action: str, turn: Answer, error: str, arguments: str) -> None:
-        seconds = round(turn.seconds["action"], 4)
-        if turn.ok:
-            self._bus.publish(
-                "action.done",
-                "brain",
-                f"Action {action} was taken",
-                action=action,
-                arguments=arguments,
-                seconds=seconds,
-            )
-        else:
-            # The sentence may quote the request (a timer's name), so it is a private field too.
-            self._bus.publish(
-                "action.failed",
-                "brain",
-                f"Action {action} failed",
-                4,
-                action=action,
-                arguments=arguments,
-                reply=error,
-                seconds=seconds,
-            )

@@ -11,7 +11,7 @@ from noctule.capture.feed.subscription import Announced
 from noctule.capture.process.door import HelperProcess
 from noctule.capture.process.process import CaptureProcess
 from noctule.capture.states import CLOSED, LIVE, LOST, PAUSED
-from noctule.core.errors import NoctuleError
+from noctule.core.errors import DeviceError, NoctuleError, UnavailableError
 
 #: seconds over which pictures per second are counted.
 _SPAN = 2.0
@@ -31,6 +31,7 @@ class FeedFacts:
     restarts: int
     masked: bool
     about: dict[str, Any]
+    paused: bool = False
 
 
 def report(
@@ -58,6 +59,17 @@ def report(
         "pid": process.pid if process else None,
         "about": dict(feed.about),
     }
+
+
+def absence(feed: FeedFacts, age: float) -> NoctuleError:
+    """Why there is no picture. age: of the newest one, in seconds; infinite for none."""
+    if feed.paused:
+        return UnavailableError(f"{feed.name} is paused", "resume it with `noctule resume`")
+    if feed.error is not None:
+        return type(feed.error)(f"{feed.name} gives no picture: {feed.error.message}", feed.error.hint)
+    if age != float("inf"):
+        return DeviceError(f"{feed.name} gives no new picture: the last one is {age:.1f} s old", "")
+    return DeviceError(f"{feed.name} has not given a picture yet ({feed.state})")
 
 
 def news(

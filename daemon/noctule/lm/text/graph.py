@@ -1,4 +1,4 @@
-"""Tokens in, logits out, over a KV cache that stays where it is. L2; knows nothing of text or sampling.
+"""Tokens in, logits out, over a KV cache that stays where it is. Knows nothing of text or sampling.
 
 A `TextGraph` holds one sequence. Position p is written once, by `prefill` or `decode`, and may be written again:
 what lies at and beyond the position being written is never read (masked by position in the graph), so going back

@@ -1,4 +1,4 @@
-"""Opens a text-lm package: manifest, tokenizer and graph, each checked against the others. L2.
+"""Opens a text-lm package: manifest, tokenizer and graph, each checked against the others.
 
 Beyond what `load_manifest` verifies: the graph's real signatures are the manifest's; the tokenizer has no more
 pieces than the graph has logits; and the graph answers the manifest's golden tokens with the golden logits, once

@@ -1,4 +1,4 @@
-"""What recognisers write where nobody spoke. L3.
+"""What recognisers write where nobody spoke.
 
 Whisper and its kin describe sounds ("[BLANK_AUDIO]", "(music)", "*coughs*", "♪") and, in silence, fall back on what
 ends the subtitles they were trained on ("Thank you."). A description is never a word; a phrase of subtitles is none

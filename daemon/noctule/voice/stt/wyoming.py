@@ -1,4 +1,4 @@
-"""Speech to text by somebody else's recogniser, over the Wyoming protocol (rhasspy/wyoming). L3; one thread.
+"""Speech to text by somebody else's recogniser, over the Wyoming protocol (rhasspy/wyoming). One thread.
 
 Each command is one connection: transcribe, audio-start and audio-chunk… go out while it is being spoken, audio-stop
 at its end, and a transcript comes back. Noctule's own model is the default; this is for owners of another engine.

@@ -1,4 +1,4 @@
-"""Text to speech by somebody else's engine, over the Wyoming protocol (rhasspy/wyoming). L3; used by one thread.
+"""Text to speech by somebody else's engine, over the Wyoming protocol (rhasspy/wyoming). Used by one thread.
 
 Each sentence is one request on one connection: synthesize goes out, audio-start, audio-chunk… and audio-stop come
 back. A sentence is asked for as soon as it is whole: an answer is spoken while its rest is being written.

@@ -1,4 +1,4 @@
-"""Clips of what woke it, for its owner to review: the false ones retrain the wake word, the true ones too. L3.
+"""Clips of what woke it, for its owner to review: the false ones retrain the wake word, the true ones too.
 
 A clip is a WAV file `TIME-WORD-SCORE.wav`. New ones lie in the folder itself; labelled ones in `positives/` and
 `negatives/`, which `scripts/build_wake_word.py --recordings … --negatives …` takes as they are. A quota and an age

@@ -1,4 +1,4 @@
-"""The wake words in service: which are wanted, how they are loaded and tried, how others take their place. L4.
+"""The wake words in service: which are wanted, how they are loaded and tried, how others take their place.
 
 Wanted is `wake.words` of the configuration in force, with words chosen by hand above it (`noctule wake use`). Other
 words are verified, loaded and tried beside those that listen, which go on listening; then the ears change over
