@@ -12,6 +12,7 @@ from aiohttp import web
 
 from noctule.api.ask import Control
 from noctule.api.control import ControlServer
+from noctule.api.routes.absent import routes as absent_routes
 from noctule.api.routes.operate import routes as operate_routes
 from noctule.api.routes.timers import routes as timer_routes
 from noctule.assistant.engine_protocol import Engine
@@ -65,11 +66,8 @@ def assembled(build: Build, senses: Senses = no_components) -> Assemble:
         plugged = senses(replace(host, submit=manager.submit))
         components += [manager, *(one.component for one in plugged)]
         control = Control.of(replace(host, submit=manager.submit), operation.reload)
-        routes = [
-            *operate_routes(operation, manager),
-            *timer_routes(timers),
-            *(route for one in plugged for route in one.routes),
-        ]
+        has = [route for one in plugged for route in one.routes]
+        routes = [*operate_routes(operation, manager), *timer_routes(timers), *has, *absent_routes(has)]
         front = ControlServer(control, config.api, routes, [one.close for one in plugged])
         return Assembly(components, front)
 
@@ -100,6 +98,8 @@ def _plug_in(plugged: list[Plugged], host: Host) -> None:
     config = host.config()
     if config.wake.enabled and config.audio.source != "none":
         plugged.append(voice(host))
+    elif config.audio.output != "off":
+        plugged.append(loudspeaker_only(host))
     if config.capture.enabled:
         plugged += capture(host)
     if config.api.tcp:
@@ -123,6 +123,15 @@ def voice(host: Host) -> Plugged:
 
     pipeline = VoicePipeline(host)
     return Plugged(pipeline, routes(pipeline))
+
+
+def loudspeaker_only(host: Host) -> Plugged:
+    """A voice without ears."""
+    from noctule.api.routes.voice import say_route
+    from noctule.voice.loudspeaker_only import LoudspeakerOnly
+
+    speaker = LoudspeakerOnly(host)
+    return Plugged(speaker, [say_route(speaker.say)])
 
 
 def capture(host: Host) -> list[Plugged]:

@@ -50,7 +50,10 @@ def routes(control: Control) -> list[web.RouteDef]:
         others = {
             f"{route.method} {route.resource.canonical}"
             for route in request.app.router.routes()
-            if route.resource is not None and route.method != "HEAD" and route.resource.canonical not in told
+            if route.resource is not None
+            and route.method != "HEAD"
+            and route.resource.canonical not in told
+            and not getattr(route.handler, "absent", False)
         }
         lines = [line.strip() for line in told.splitlines()]
         return web.json_response({"help": [*lines, *sorted(others, key=lambda line: line.split()[::-1])]})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from noctule.api.http.address import LAN_WARNING, parse, wyoming_address
+from noctule.api.http.address import LAN_WARNING
 from noctule.config import Config
+from noctule.config.address import parse, wyoming_address
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 

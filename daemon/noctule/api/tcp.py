@@ -11,11 +11,12 @@ from typing import Any
 from aiohttp import web
 
 from noctule.api.ask import Control
-from noctule.api.http.address import LAN_WARNING, bind, parse
+from noctule.api.http.address import LAN_WARNING, bind
 from noctule.api.http.server import ApiServer, ServerLimits
 from noctule.api.http.token import check_bearer, load_token
 from noctule.api.routes import metrics, openai
 from noctule.config import Config
+from noctule.config.address import parse
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job

@@ -8,7 +8,8 @@ import os
 import sys
 
 from noctule.app import Service, assembled, build_components, build_engine
-from noctule.cli.common import config_arguments, load
+from noctule.cli.common import config_arguments
+from noctule.cli.rules import load_checked
 from noctule.core.errors import ConfigError, NoctuleError
 from noctule.core.events import Bus
 from noctule.service.journal import Journal, notify
@@ -25,9 +26,10 @@ def run(options: argparse.Namespace) -> int:
     bus = Bus()
     bus.add_sink(journal)
     try:
-        loaded = load(options)
+        loaded = load_checked(options)
         journal.configure(loaded.config.service.verbosity, loaded.config.service.log_words)
-        service = Service(loaded, lambda: load(options), bus, journal, assembled(build_engine, build_components))
+        put_together = assembled(build_engine, build_components)
+        service = Service(loaded, lambda: load_checked(options), bus, journal, put_together)
         asyncio.run(service.run())
     except NoctuleError as error:
         return _refused(error, bus, journal)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from noctule.cli.common import config_arguments, load
+from noctule.cli.common import warn as warn
 from noctule.config import Config
 from noctule.core.errors import InputError
 from noctule.inference.find import find_model
@@ -66,7 +66,3 @@ def cache_dir(config: Config) -> Path | None:
         warn(f"no weight cache: {users} cannot be made ({e.strerror}); more memory is used")
         return None
     return users
-
-
-def warn(sentence: str) -> None:
-    print(f"noctule: warning: {sentence}", file=sys.stderr)

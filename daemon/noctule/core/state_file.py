@@ -83,7 +83,7 @@ class StateFile:
             text = self._text()
             if text is None:
                 return None
-            data = json.loads(text.decode("utf-8"))
+            data = json.loads(text.decode("utf-8-sig"))
             if not isinstance(data, dict):
                 raise ValueError("not an object")
             return parse(data)

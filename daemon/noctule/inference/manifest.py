@@ -45,6 +45,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.core.errors import ModelError
+from noctule.core.file_kind import kind_of
 from noctule.inference.manifest_schema import (
     MANIFEST,
     ChatTemplate,
@@ -134,11 +135,12 @@ def _read_json(folder: Path, path: Path) -> Any:
         size = path.stat().st_size
         if size == 0 or size > _MANIFEST_LIMIT:
             raise ModelError(f"{path}: expected a manifest of 1 to {_MANIFEST_LIMIT} bytes, found {size}")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ModelError(f"{path}: missing, so the folder is no model package") from None
     except UnicodeDecodeError:
-        raise ModelError(f"{path}: is not UTF-8 text") from None
+        kind = kind_of(path)
+        raise ModelError(f"{path}: is {kind.what if kind else 'not UTF-8 text'}", kind.hint if kind else "") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -146,6 +148,9 @@ def _read_json(folder: Path, path: Path) -> Any:
     except RecursionError:
         raise ModelError(f"{path}: is nested too deeply to be a manifest") from None
     except ValueError as error:
+        kind = kind_of(path)
+        if kind is not None and kind.name != "json":
+            raise ModelError(f"{path}: is {kind.what}; a manifest was expected", kind.hint) from None
         raise ModelError(f"{path}: is not JSON: {error}") from None
 
 

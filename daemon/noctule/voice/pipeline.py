@@ -52,7 +52,7 @@ def sound_source(config: Config) -> SoundSource:
 
 def stop_words(config: Config) -> frozenset[str]:
     """The ids of those wake words that only end a turn."""
-    return frozenset(Path(word).name for word in config.wake.stop_words)
+    return frozenset(Path(word).name.removesuffix(".json").removesuffix(".tflite") for word in config.wake.stop_words)
 
 
 class VoicePipeline:

@@ -196,6 +196,7 @@ class SpeechWorker:
             return self._finish(saying, part)
         if self._synthesizer is None:
             raise UnavailableError("No voice is configured (speech.tts), so nothing can be spoken.")
+        part.expect(LOAD_LIMIT)  # one that is loaded with its first text
         synthesis = self._synthesizer.begin()
         try:
             return self._stream(saying, synthesis, part)

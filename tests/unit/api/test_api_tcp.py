@@ -13,11 +13,12 @@ import openai
 import pytest
 from app_world import World
 
-from noctule.api.http.address import Address, bind, parse
+from noctule.api.http.address import bind
 from noctule.api.http.token import CREDENTIAL, load_token
 from noctule.api.tcp import TcpApi
 from noctule.app import Plugged, build_components
 from noctule.config import Config
+from noctule.config.address import Address, parse
 from noctule.core.clock import SystemClock
 from noctule.core.errors import ConfigError, DeviceError, NoctuleError
 from noctule.core.events import Bus

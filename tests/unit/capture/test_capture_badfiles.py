@@ -98,7 +98,7 @@ SENTENCES: list[tuple[Callable[[Path], Path], str]] = [
     (empty, "{} is empty"),
     (text, "{} is not a video, or is damaged beyond reading"),
     (noise, "{} is not a video, or is damaged beyond reading"),
-    (no_moov, "{} is not a video, or is damaged beyond reading"),
+    (no_moov, "{} was not finished: the recording ended before its index was written"),
     (audio, "{} has no video, it holds audio"),
     (cover, "{} has no video (only a cover picture)"),
     (bomb, "{} has pictures that are damaged or beyond the limit of 36 megapixels"),

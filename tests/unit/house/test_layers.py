@@ -37,6 +37,7 @@ HEAVY = {
     f"noctule.capture.{name}"
     for name in (
         "protocols.ffmpeg", "picture.colour", "picture.encode", "files.extract", "process.packets", "files.reader",
+        "files.decoded",
         "files.remote", "sources.avsource", "sources.kms", "sources.v4l2", "sources.network", "sources.file",
         "sources.picamera2", "sources.jetson",
     )

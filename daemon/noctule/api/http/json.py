@@ -158,7 +158,7 @@ async def json_body(
     keys that are known and of no use, so that no hint names them.
     """
     try:
-        body = json.loads((await request.read()).decode("utf-8"))
+        body = json.loads((await request.read()).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError("The body is not UTF-8 text.", "send a JSON object") from None
     except json.JSONDecodeError as error:

@@ -12,6 +12,8 @@ POST /say           {"text": …}: speak it in the room; answers {"spoken": fals
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -72,13 +74,8 @@ def routes(hearing: VoicePipeline) -> list[web.RouteDef]:
     async def utterance(request: web.Request) -> web.StreamResponse:
         return web.Response(body=wav_bytes(hearing.last_utterance().samples, RATE), content_type="audio/wav")
 
-    async def say(request: web.Request) -> web.StreamResponse:
-        body = await json_body(request, {"text": (str,)}, ("text",))
-        spoken = await asyncio.wrap_future(hearing.say(body["text"]))
-        return web.json_response({"spoken": spoken})
-
     return [
-        web.post("/say", say),
+        say_route(hearing.say),
         web.post("/mute", mute),
         web.get("/wake", wake),
         web.post("/wake", tune),
@@ -86,6 +83,16 @@ def routes(hearing: VoicePipeline) -> list[web.RouteDef]:
         web.post("/wake/clips/{name}", label),
         web.get("/utterance", utterance),
     ]
+
+
+def say_route(say: Callable[[str], Future[bool]]) -> web.RouteDef:
+    """POST /say, by whoever has the loudspeaker."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = await json_body(request, {"text": (str,)}, ("text",))
+        return web.json_response({"spoken": await asyncio.wrap_future(say(body["text"]))})
+
+    return web.post("/say", handler)
 
 
 def _names(given: list[Any]) -> list[str]:

@@ -17,11 +17,12 @@ from noctule.api.wyoming.connection import Connection, Offer
 from noctule.api.wyoming.listening import WakeListening
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage
 from noctule.config import Config
+from noctule.config.address import wyoming_address
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
-from noctule.wake.package import WakePackage
+from noctule.wake.package import WakePackage, distinct
 
 _ABOUT = {"attribution": {"name": "Noctule", "url": ""}, "installed": True, "version": __version__}
 
@@ -34,7 +35,7 @@ class WyomingServer:
     def __init__(self, host: Host) -> None:
         config = host.config()
         self._host = host
-        self.place = address.wyoming_address(config.wyoming.listen, config.wyoming.lan)
+        self.place = wyoming_address(config.wyoming.listen, config.wyoming.lan)
         self._most = config.wyoming.max_clients
         self._offer = Offer(Control.of(host), self._info, self._listening, self._answered)
         self._looped = LoopThread(self.name, self._open, self._close)
@@ -111,10 +112,13 @@ class WyomingServer:
         config = self._host.config()
         if not config.wake.enabled:
             raise UnavailableError("Wake words are switched off.", "wake.enabled")
-        return [find_wake_word(word, config.service.models) for word in config.wake.words]
+        return distinct([find_wake_word(word, config.service.models) for word in config.wake.words])
 
     def _listening(self) -> WakeListening:
-        return WakeListening(self._packages())
+        return WakeListening(self._packages(), self._warn)
+
+    def _warn(self, sentence: str) -> None:
+        self._host.bus.publish("api.refused", self.name, sentence, 4)
 
     def _info(self) -> Mapping[str, Any]:
         """The answer to `describe`: programs and models as wyoming.info declares them."""

@@ -40,7 +40,7 @@ class UserCommands:
         said = _trim(request.texts)
         for name, command in self._commands().items():
             for phrase in command.phrases:
-                words = _trim(read(phrase).texts)
+                words = normal_form(phrase)
                 if words and words == said:
                     return name
         return None
@@ -60,6 +60,11 @@ class UserCommands:
             said = " ".join(output.text.split())[:_QUOTE]
             raise UnavailableError(f"The command {name} {how}{': ' + said if said else '.'}")
         return command.reply, Result({}, {"command": name, "exit": output.code, "output": output.text})
+
+
+def normal_form(phrase: str) -> tuple[str, ...]:
+    """The words by which phrases are compared; empty for one that cannot be said."""
+    return _trim(read(phrase).texts)
 
 
 def _trim(words: Sequence[str]) -> tuple[str, ...]:

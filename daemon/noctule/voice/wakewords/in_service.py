@@ -33,9 +33,16 @@ HISS = 8.0
 def find_wake_word(name: str, folders: Sequence[Path]) -> WakePackage:
     """A package by name in the model folders, or by path. Raises ModelError."""
     looked = places(name, folders)
-    for place in looked:
-        if place.exists():
-            return load_package(place)
+    here = [Path(name)] if "/" in name else []
+    for place in (*here, *looked):
+        # a folder of its own, or as communities publish them: NAME.json beside NAME.tflite
+        for file in (place, place.with_name(f"{place.name}.json")):
+            if file.exists():
+                return load_package(file)
+        if place.with_name(f"{place.name}.tflite").exists():
+            raise ModelError(
+                f"{place}.tflite has no {place.name}.json beside it.", "both files are published together"
+            )
     where = ", ".join(str(place.parent) for place in looked)
     raise ModelError(f"There is no wake word {Path(name).name} in {where}.", "see wake.words and service.models")
 
