@@ -23,11 +23,11 @@ from noctule.api.mqtt.link import MqttLink
 from noctule.api.routes.capture import CaptureApi
 from noctule.api.routes.operate import routes as operating
 from noctule.api.routes.voice import routes as hearing_routes
-from noctule.api.wyoming.wire import MAX_LINE, Message, read
+from noctule.api.wyoming.wire import MAX_LINE, WireMessage, read
 from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.worker import Ask
-from noctule.capture.all_sources import Eyes
-from noctule.config.schema import Config, Source
+from noctule.capture.all_sources import Sources
+from noctule.config.schema import Config, SourceConfig
 from noctule.core.clock import SystemClock
 from noctule.core.errors import InputError, UnavailableError
 from noctule.core.events import Bus
@@ -86,9 +86,9 @@ class Everything(ApiWorld):
     async def _start(self) -> None:
         self.status = status
         folder = self.path.parent
-        config = Config(sources={"cam": Source(kind="file", address=str(folder / "none.mp4"))})
+        config = Config(sources={"cam": SourceConfig(kind="file", address=str(folder / "none.mp4"))})
         config.capture.folder, config.capture.timeout = folder / "pictures", 0.5
-        self.eyes = CaptureApi(Eyes(config))
+        self.eyes = CaptureApi(Sources(config))
         extra = [
             *operating(FakeService(), Mixer(lambda: "", find=lambda name: None)),
             *hearing_routes(FakeHearing(folder / "clips")),  # type: ignore[arg-type]
@@ -209,12 +209,12 @@ def test_any_json_in_any_body(api: Everything, data: st.DataObject, path: str) -
 
 # -- Wyoming ---------------------------------------------------------------------------------------------------------
 
-TRANSCRIPT = Message("transcript", {"text": "hi", "language": "en"}).encode()
-SOUND = Message("audio-chunk", {"rate": 16000, "width": 2, "channels": 1}, bytes(64)).encode()
+TRANSCRIPT = WireMessage("transcript", {"text": "hi", "language": "en"}).encode()
+SOUND = WireMessage("audio-chunk", {"rate": 16000, "width": 2, "channels": 1}, bytes(64)).encode()
 
 
-def wyoming(data: bytes) -> list[Message]:
-    async def run() -> list[Message]:
+def wyoming(data: bytes) -> list[WireMessage]:
+    async def run() -> list[WireMessage]:
         reader = asyncio.StreamReader(limit=MAX_LINE)
         reader.feed_data(data)
         reader.feed_eof()

@@ -23,7 +23,7 @@ from noctule.config import Config
 from noctule.core.clock import SystemClock
 from noctule.core.errors import ConfigError, DeviceError, NoctuleError
 from noctule.core.events import Bus
-from noctule.service.component import Host, Organ
+from noctule.service.component import Host, Component
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class Port:
         world.grow = self.grow
         self.world = world
 
-    def grow(self, host: Host) -> list[Organ]:
+    def grow(self, host: Host) -> list[Component]:
         self.organs.append(TcpApi(host))
         return [self.organs[-1]]
 

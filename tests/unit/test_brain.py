@@ -24,7 +24,7 @@ from noctule.core.clock import ManualClock
 from noctule.core.errors import CancelledError, ModelError, TooLargeError
 from noctule.core.events import Bus, Event
 from noctule.lm.text.chat import Message
-from noctule.lm.text.request import Chunk, Options, Stats
+from noctule.lm.text.request import TextChunk, Options, Stats
 
 CONTROL = {piece: 10 + at for at, piece in enumerate(control_pieces(SPECS))}
 BYTES = 10 + len(CONTROL)
@@ -70,7 +70,7 @@ class Model:
             tokens += [CONTROL[word]] if word in CONTROL else self.tokenizer.encode(word)
         return tokens
 
-    def generate(self, prompt: Sequence[int], options: Options, *, keep: int = 0) -> Iterator[Chunk]:
+    def generate(self, prompt: Sequence[int], options: Options, *, keep: int = 0) -> Iterator[TextChunk]:
         self.prompts.append(list(prompt))
         self.options.append(options)
         script = self.scripts.pop(0)
@@ -79,7 +79,7 @@ class Model:
         assert constraint is not None
         while not constraint.done():
             if options.cancelled():
-                yield Chunk("", "cancelled", Stats(len(prompt), 0, made))
+                yield TextChunk("", "cancelled", Stats(len(prompt), 0, made))
                 return
             logits = np.zeros(BYTES + 257, np.float32)
             if made < len(script):
@@ -91,16 +91,16 @@ class Model:
             token = int(mask[np.argmax(logits[mask])])
             constraint.advance(token)
             made += 1
-        yield Chunk("", "stop", Stats(len(prompt), 0, made, prefill_seconds=0.25, decode_seconds=0.5))
+        yield TextChunk("", "stop", Stats(len(prompt), 0, made, prefill_seconds=0.25, decode_seconds=0.5))
 
-    def chat(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+    def chat(self, messages: Sequence[Message], options: Options) -> Iterator[TextChunk]:
         assert options.cancel is not None
         for text in ("You said: ", messages[0].text):
             if options.cancelled():
-                yield Chunk("", "cancelled", Stats())
+                yield TextChunk("", "cancelled", Stats())
                 return
-            yield Chunk(text)
-        yield Chunk("", "length", Stats(3, 0, 2))
+            yield TextChunk(text)
+        yield TextChunk("", "length", Stats(3, 0, 2))
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_cancel(make: Make) -> None:
 
 def test_a_model_that_stops_in_the_middle(make: Make) -> None:
     model = Model("<time>")
-    model.generate = lambda prompt, options, *, keep=0: iter([Chunk("", "length", Stats())])  # type: ignore[method-assign]
+    model.generate = lambda prompt, options, *, keep=0: iter([TextChunk("", "length", Stats())])  # type: ignore[method-assign]
     with pytest.raises(ModelError, match=r"middle of a call \(length\)"):
         make(model).ask("what time is it")
 

@@ -24,11 +24,11 @@ from noctule.api.client import Client
 from noctule.api.http.json import json_errors
 from noctule.api.page import StatusPage
 from noctule.api.routes.capture import CaptureApi
-from noctule.capture.all_sources import Eyes
-from noctule.capture.feed.broadcast import Broadcast, Part
+from noctule.capture.all_sources import Sources
+from noctule.capture.feed.broadcast import Broadcast, StreamPart
 from noctule.capture.files.remote import parts
 from noctule.cli import run_command
-from noctule.config.schema import Config, Source
+from noctule.config.schema import Config, SourceConfig
 from noctule.core.errors import DeviceError, InputError, UnavailableError
 
 
@@ -39,15 +39,15 @@ class World:
         self.folder = folder
         config = Config(
             sources={
-                "camera": Source(kind="file", address=str(plain_video())),
-                "gone": Source(kind="file", address=str(folder / "gone.mp4")),
-                "kept": Source(kind="file", address=str(plain_video()), preroll=3.0),
+                "camera": SourceConfig(kind="file", address=str(plain_video())),
+                "gone": SourceConfig(kind="file", address=str(folder / "gone.mp4")),
+                "kept": SourceConfig(kind="file", address=str(plain_video()), preroll=3.0),
             }
         )
         config.capture.folder, config.capture.min_free_mb = folder / "pictures", 0
         config.capture.timeout, config.capture.linger, config.capture.stall = 5.0, 0.3, 2.0
         self.said: list[tuple[str, str]] = []
-        self.eyes = Eyes(config, lambda kind, message, level, fields: self.said.append((kind, message)))
+        self.eyes = Sources(config, lambda kind, message, level, fields: self.said.append((kind, message)))
         self.eyes.start()
         self.socket = folder / "control.sock"
         self.failures: list[BaseException] = []
@@ -251,7 +251,7 @@ def test_a_stream_part_that_is_too_large_or_missing_ends_it() -> None:
 
 
 def test_a_broadcast_ends_in_words_when_nothing_comes(world: World) -> None:
-    got: list[Part] = []
+    got: list[StreamPart] = []
     broadcast = Broadcast(world.eyes.feed("gone"), 80, 1.0, 2.0)
     broadcast.join(got.append)
     assert broadcast.wait(WAIT)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noctule.capture.files.files import FolderWriter, FullError
+from noctule.capture.files.files import FolderWriter, DiskFullError
 from noctule.capture.files.reader import VideoFile
 from noctule.capture.picture.colour import yuv_to_rgb
 from noctule.capture.picture.encode import png
@@ -64,7 +64,7 @@ def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.Mon
         writer.write("a", b"a")
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_bytes", full)
-            with pytest.raises(FullError, match="has no room for b: the disk is full"):
+            with pytest.raises(DiskFullError, match="has no room for b: the disk is full"):
                 writer.write("b", b"b")
     assert shown(tmp_path) == ["a"]
     assert hidden(tmp_path) == []

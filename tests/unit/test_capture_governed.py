@@ -19,16 +19,16 @@ from app_world import World, world
 from board_world import FakeBoard
 
 from capture_world import WAIT, number_in, plain_video, running, until, video
-from noctule.capture.component import Sight
+from noctule.capture.component import CaptureComponent
 from noctule.capture.feed.feed import Feed
 from noctule.capture.feed.watch import Watch
 from noctule.capture.process import wire
-from noctule.capture.process.child import Runner
+from noctule.capture.process.child import CaptureLoop
 from noctule.capture.process.life import Patience
-from noctule.capture.sources.base import Delivery, Picture, StreamInfo
+from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE
-from noctule.service.component import Host, Organ
+from noctule.service.component import Host, Component
 
 __all__ = ["world"]  # the fixture
 #: closes soon when nobody looks; a busy machine may take its time with everything else.
@@ -83,7 +83,7 @@ class Clockwork:
         self.reads += 1
         time.sleep(0.001)
         plane = np.zeros((8, 32), np.uint8)
-        return Delivery([Picture("bgr0", 8, 8, [plane], Fraction(self.reads), time.monotonic())])
+        return Delivery([RawPicture("bgr0", 8, 8, [plane], Fraction(self.reads), time.monotonic())])
 
     def stream(self) -> StreamInfo | None:
         return None
@@ -95,7 +95,7 @@ class Clockwork:
 @contextmanager
 def runner_of(source: Any) -> Iterator[tuple[socket.socket, wire.Receiver]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    runner = Runner(theirs, source, SourceSpec("s", "x11"))
+    runner = CaptureLoop(theirs, source, SourceSpec("s", "x11"))
     thread = threading.Thread(target=runner.run, daemon=True)
     thread.start()
     try:
@@ -206,8 +206,8 @@ def test_the_governor_slows_and_eases_the_sources_of_a_running_service(world: Wo
     fake = FakeBoard(world.folder / "board")
     world.board = fake.board
 
-    def grow(host: Host) -> list[Organ]:
-        return [Sight(host)]
+    def grow(host: Host) -> list[Component]:
+        return [CaptureComponent(host)]
 
     world.grow = grow
     world.configure(
@@ -236,8 +236,8 @@ def test_the_governor_slows_and_eases_the_sources_of_a_running_service(world: Wo
 
 
 def test_there_is_nothing_to_give_where_nothing_runs(world: World) -> None:
-    def grow(host: Host) -> list[Organ]:
-        sight = Sight(host)
+    def grow(host: Host) -> list[Component]:
+        sight = CaptureComponent(host)
         assert [step.take() for step in sight.steps()] == ["", ""]
         return [sight]
 

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 
 from capture_world import WAIT, file_feed, number_in, plain_video, until
-from noctule.capture.component import Sight
+from noctule.capture.component import CaptureComponent
 from noctule.capture.feed.watch import Watch
 from noctule.capture.files.reader import VideoFile
 from noctule.capture.picture.frame import make_frame
 from noctule.capture.process import discover, wire
-from noctule.capture.process.child import Runner, make_source
+from noctule.capture.process.child import CaptureLoop, make_source
 from noctule.capture.process.packets import ClipWriter
 from noctule.capture.process.ring import RingReader
 from noctule.capture.sources.base import Packet, StreamInfo
 from noctule.capture.spec import SourceSpec
-from noctule.config.schema import Config, Source
+from noctule.config.schema import Config, SourceConfig
 from noctule.core.clock import SystemClock
 from noctule.core.errors import DeviceError, InputError
 from noctule.core.events import Bus
@@ -46,7 +46,7 @@ class Inside:
 
         def run() -> None:
             try:
-                Runner(theirs, make_source(spec), spec).run()
+                CaptureLoop(theirs, make_source(spec), spec).run()
             except BaseException as error:  # noqa: BLE001 - looked at by the test
                 self.failure = error
             finally:
@@ -241,7 +241,7 @@ def test_motion_that_the_camera_could_not_see_the_end_of_is_ended() -> None:
 
 
 def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
-    config = Config(sources={"cam": Source(kind="file", address=str(plain_video()), motion=True, scenes=True)})
+    config = Config(sources={"cam": SourceConfig(kind="file", address=str(plain_video()), motion=True, scenes=True)})
     config.capture.folder, config.capture.min_free_mb, config.capture.thumbnails = tmp_path / "p", 0, True
     config.api.socket = tmp_path / "control.sock"
     with socket.socket() as free:
@@ -250,7 +250,7 @@ def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
     bus, seen = Bus(), []
     bus.add_sink(lambda event: seen.append(event.kind))
     host = Host(lambda: config, bus, SystemClock(), lambda ask: None, lambda text: text, dict)
-    sight = Sight(host)
+    sight = CaptureComponent(host)
     supervisor = Supervisor(bus)
     for job in sight.jobs():
         supervisor.add(job)
@@ -275,8 +275,8 @@ def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
 
 
 def test_a_display_means_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = discover.Finding("x11::7", "X11 display", "it hangs", "")
-    good = discover.Finding("kms:/dev/dri/card0", "screen", "")
+    broken = discover.FoundSource("x11::7", "X11 display", "it hangs", "")
+    good = discover.FoundSource("kms:/dev/dri/card0", "screen", "")
     monkeypatch.setitem(discover._GROUPS, "display", (lambda: iter([broken]), lambda: iter([good])))
     spec = discover.resolve(SourceSpec("d", "display"))
     assert (spec.kind, spec.address, spec.name) == ("kms", "/dev/dri/card0", "d")

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.capture.all_sources import Eyes, Pictures, specs_of
-from noctule.capture.files.files import FullError, atomic_file, write_file
-from noctule.capture.files.store import Limits, Store, safe_name
+from noctule.capture.all_sources import Sources, Pictures, specs_of
+from noctule.capture.files.files import DiskFullError, atomic_file, write_file
+from noctule.capture.files.store import StoreLimits, Store, safe_name
 from noctule.capture.picture.layout import FORMATS, plane_shapes
 from noctule.capture.picture.masks import paint, stored_rectangle
 from noctule.capture.spec import SourceSpec, hide_secret, parse_address, parse_masks
-from noctule.config.schema import Config, Source
+from noctule.config.schema import Config, SourceConfig
 from noctule.core.errors import ConfigError, DeviceError, InputError, UnavailableError
 
 PLENTY = 10 << 30
 
 
 def make(folder: Path, free: int = PLENTY, **limits: float) -> Store:
-    wanted = Limits(**{"quota": 1000, "max_age": 0.0, "min_free": 0, **limits})  # type: ignore[arg-type]
+    wanted = StoreLimits(**{"quota": 1000, "max_age": 0.0, "min_free": 0, **limits})  # type: ignore[arg-type]
     return Store(folder, lambda: wanted, lambda path: free)
 
 
@@ -50,9 +50,9 @@ def test_the_oldest_go_first_and_only_as_many_as_needed(tmp_path: Path) -> None:
 
 
 def test_what_can_never_fit_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(FullError, match="a file of 101 bytes is larger than the quota of cam"):
+    with pytest.raises(DiskFullError, match="a file of 101 bytes is larger than the quota of cam"):
         make(tmp_path, quota=100).put("cam", ".jpg", b"x" * 101)
-    with pytest.raises(FullError, match="less than 0 MB would be free on the disk"):
+    with pytest.raises(DiskFullError, match="less than 0 MB would be free on the disk"):
         make(tmp_path, free=50, min_free=60).put("cam", ".jpg", b"x")
 
 
@@ -62,7 +62,7 @@ def test_age(tmp_path: Path) -> None:
     os.utime(old, (1000, 1000))
     assert store.sweep() == 1
     assert (old.exists(), new.exists()) == (False, True)
-    assert Store(tmp_path / "none", Limits).sweep() == 0
+    assert Store(tmp_path / "none", StoreLimits).sweep() == 0
 
 
 def test_a_crash_leaves_no_half_file(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_crash_leaves_no_half_file(tmp_path: Path) -> None:
     (tmp_path / "cam" / ".new-1-half.jpg").write_bytes(b"hal")  # as a real power cut leaves it
     assert store.clean() == 1
     assert names(tmp_path) == [kept.name]
-    assert Store(tmp_path / "none", Limits).clean() == 0
+    assert Store(tmp_path / "none", StoreLimits).clean() == 0
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(FullError, match=r"has no room for a\.jpg: the disk is full"):
+    with pytest.raises(DiskFullError, match=r"has no room for a\.jpg: the disk is full"):
         write_file(tmp_path / "a.jpg", b"x")
     monkeypatch.undo()
     assert names(tmp_path) == []
@@ -105,7 +105,7 @@ def test_a_truly_full_disk(tmp_path: Path) -> None:
     """/dev/full refuses every byte, as a full disk does."""
     with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
         full.write(b"x")
-    assert FullError.http_status == 503
+    assert DiskFullError.http_status == 503
 
 
 def test_names_cannot_leave_the_folder() -> None:
@@ -180,14 +180,14 @@ def test_a_plain_word_is_a_name_and_secrets_are_never_shown() -> None:
     assert "secret" not in spec.label + spec.name
 
 
-def config(**sources: Source) -> Config:
+def config(**sources: SourceConfig) -> Config:
     return Config(sources=dict(sources))
 
 
 def test_sources_from_the_configuration() -> None:
     made = specs_of(
         config(
-            cam=Source(
+            cam=SourceConfig(
                 kind="v4l2", address="/dev/video0", masks=["0,0,0.5,0.5"], controls=["A=1", "B=0.5", "C=true", "D=x"]
             )
         )
@@ -197,13 +197,13 @@ def test_sources_from_the_configuration() -> None:
     assert spec.controls == {"A": 1, "B": 0.5, "C": True, "D": "x"}
     assert set(specs_of(Config())) == {"display", "camera"}
     with pytest.raises(ConfigError) as refused:
-        specs_of(config(a=Source(rotate=45), b=Source(kind="file"), c=Source(controls=["x"]), d=Source(masks=["y"])))
+        specs_of(config(a=SourceConfig(rotate=45), b=SourceConfig(kind="file"), c=SourceConfig(controls=["x"]), d=SourceConfig(masks=["y"])))
     assert len(refused.value.problems) == 4
     assert refused.value.problems[0] == "sources.a: rotate must be 0, 90, 180 or 270, not 45"
 
 
 def test_names_are_found_and_mistakes_get_a_suggestion(tmp_path: Path) -> None:
-    eyes = Eyes(config(garden=Source(kind="v4l2", address="/dev/video9"), screen=Source(kind="x11", address=":9")))
+    eyes = Sources(config(garden=SourceConfig(kind="v4l2", address="/dev/video9"), screen=SourceConfig(kind="x11", address=":9")))
     assert eyes.feed("camera").spec.name == "garden"
     assert eyes.feed("display").spec.name == "screen"
     with pytest.raises(InputError) as wrong:
@@ -213,17 +213,17 @@ def test_names_are_found_and_mistakes_get_a_suggestion(tmp_path: Path) -> None:
     off = Config()
     off.capture.enabled = False
     with pytest.raises(UnavailableError, match="pictures are switched off"):
-        Eyes(off).feed("camera")
+        Sources(off).feed("camera")
 
 
 def test_a_missing_camera_or_display_is_a_sentence_to_speak_with_the_key_to_set() -> None:
-    pictures = Pictures(Eyes(config(screen=Source(kind="x11", address=":9"))))
+    pictures = Pictures(Sources(config(screen=SourceConfig(kind="x11", address=":9"))))
     with pytest.raises(UnavailableError, match=r"^I have no camera here\.$") as missing:
         pictures.snapshot("camera")
     assert missing.value.hint == "sources: screen; add a section [sources.camera] (docs/eyes.md)"
     with pytest.raises(UnavailableError, match=r"^I have no camera here\.$"):
         pictures.clip("camera", 1.0)
-    pictures = Pictures(Eyes(config(garden=Source(kind="v4l2", address="/dev/video9"))))
+    pictures = Pictures(Sources(config(garden=SourceConfig(kind="v4l2", address="/dev/video9"))))
     with pytest.raises(UnavailableError, match=r"^I have no display here\.$"):
         pictures.snapshot("display")
     with pytest.raises(InputError, match="no source named"):  # somebody's own name, misspelled
@@ -233,10 +233,10 @@ def test_a_missing_camera_or_display_is_a_sentence_to_speak_with_the_key_to_set(
 def test_pictures_and_clips_of_a_file_as_the_assistant_takes_them(tmp_path: Path) -> None:
     from capture_world import plain_video
 
-    wanted = config(camera=Source(kind="file", address=str(plain_video())))
+    wanted = config(camera=SourceConfig(kind="file", address=str(plain_video())))
     wanted.capture.folder, wanted.capture.min_free_mb = tmp_path, 0
     said: list[str] = []
-    eyes = Eyes(wanted, lambda kind, message, level, fields: said.append(kind))
+    eyes = Sources(wanted, lambda kind, message, level, fields: said.append(kind))
     eyes.start()
     try:
         pictures = Pictures(eyes)

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from noctule.capture.process import wire
-from noctule.capture.process.child import Runner, make_source, serve
+from noctule.capture.process.child import CaptureLoop, make_source, serve
 from noctule.capture.sources.base import Delivery
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
@@ -144,7 +144,7 @@ def test_the_loop_beats_when_nothing_is_due_and_closes_its_source() -> None:
     with ours, theirs:
         source = Fake(Delivery(), Delivery(alive=True), EOFError())
         with pytest.raises(EOFError):
-            Runner(theirs, source, spec()).run()
+            CaptureLoop(theirs, source, spec()).run()
         assert source.closed
         receiver = wire.Receiver(ours)
         heard = [got[0]["t"] for _ in range(2) if (got := receiver.get(1.0)) is not None]
@@ -157,7 +157,7 @@ def test_stop_is_obeyed() -> None:
     with ours, theirs:
         wire.send(ours, {"t": "stop"})
         source = Fake(Delivery())
-        Runner(theirs, source, spec()).run()
+        CaptureLoop(theirs, source, spec()).run()
         assert source.closed
 
 
@@ -202,12 +202,12 @@ def test_a_stream_that_is_not_there_is_tried_again_and_said(monkeypatch: pytest.
 
     with ours, theirs:
         with pytest.raises(EOFError):
-            Runner(theirs, Shy(EOFError()), spec("network", "rtsp://x")).run()
+            CaptureLoop(theirs, Shy(EOFError()), spec("network", "rtsp://x")).run()
         receiver = wire.Receiver(ours)
         assert [got[0]["t"] for _ in range(3) if (got := receiver.get(1.0))] == ["trouble", "trouble", "opened"]
         tries = iter([DeviceError("refused")])
         with pytest.raises(DeviceError, match="refused"):
-            Runner(theirs, Shy(), spec("file")).run()
+            CaptureLoop(theirs, Shy(), spec("file")).run()
 
 
 def test_kinds_nobody_knows() -> None:

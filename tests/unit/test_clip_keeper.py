@@ -13,11 +13,11 @@ from noctule.core.errors import InputError
 from noctule.core.events import Bus
 from noctule.service.part import Part
 from noctule.voice.wakewords.clip_folder import WakeClips
-from noctule.voice.wakewords.clip_writer import WAITING, ClipKeeper, Heard
+from noctule.voice.wakewords.clip_writer import WAITING, ClipKeeper, Detected
 
 
-def heard(second: int) -> Heard:
-    return Heard("hey", 0.9, np.full(RATE // 10, second, np.int16), 1_700_000_000.0 + second)
+def heard(second: int) -> Detected:
+    return Detected("hey", 0.9, np.full(RATE // 10, second, np.int16), 1_700_000_000.0 + second)
 
 
 def test_what_waits_is_written_before_the_end_and_what_is_too_much_is_counted(tmp_path: Path) -> None:

@@ -6,32 +6,32 @@ import pytest
 
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
-from noctule.voice.latency import STAGES, Ledger
-from noctule.voice.transcript import Command, Wording
+from noctule.voice.latency import STAGES, TurnLatency
+from noctule.voice.transcript import Transcript, Wording
 
 
-def words(command: Command, *items: tuple[str, float, float]) -> str:
+def words(command: Transcript, *items: tuple[str, float, float]) -> str:
     for text, start, end in items:
         command.add(Word(text, start, end))
     return command.text
 
 
 def test_what_is_left_of_the_wake_word_is_left_out():
-    assert words(Command("hey noctule", 0.2), ("noctule", 0.1, 0.2), ("what", 0.5, 0.6)) == "what"
-    assert words(Command("hey noctule", 0.2), ("Nocturne,", 0.3, 0.4), ("stop", 0.5, 0.6)) == "stop"
-    assert words(Command("hey noctule", 0.6), ("hey", 0.1, 0.2), ("noctule", 0.3, 0.5), ("mute", 0.9, 1.0)) == "mute"
-    assert words(Command("hey noctule", 1.0), ("nonsense", 0.2, 0.5), ("mute", 1.2, 1.3)) == "mute"
+    assert words(Transcript("hey noctule", 0.2), ("noctule", 0.1, 0.2), ("what", 0.5, 0.6)) == "what"
+    assert words(Transcript("hey noctule", 0.2), ("Nocturne,", 0.3, 0.4), ("stop", 0.5, 0.6)) == "stop"
+    assert words(Transcript("hey noctule", 0.6), ("hey", 0.1, 0.2), ("noctule", 0.3, 0.5), ("mute", 0.9, 1.0)) == "mute"
+    assert words(Transcript("hey noctule", 1.0), ("nonsense", 0.2, 0.5), ("mute", 1.2, 1.3)) == "mute"
 
 
 def test_the_same_words_later_are_part_of_the_command():
-    assert words(Command("hey noctule", 0.2), ("call", 0.5, 0.6), ("noctule", 0.7, 0.9)) == "call noctule"
-    assert words(Command("hey noctule", 0.2), ("hey", 1.5, 1.6), ("there", 1.7, 1.8)) == "hey there"
-    assert words(Command("", 0.0), ("noctule", 0.0, 0.1)) == "noctule"
-    assert words(Command("stop", 0.2), ("stop", 0.1, 0.2), ("stop", 0.5, 0.6)) == "stop"
+    assert words(Transcript("hey noctule", 0.2), ("call", 0.5, 0.6), ("noctule", 0.7, 0.9)) == "call noctule"
+    assert words(Transcript("hey noctule", 0.2), ("hey", 1.5, 1.6), ("there", 1.7, 1.8)) == "hey there"
+    assert words(Transcript("", 0.0), ("noctule", 0.0, 0.1)) == "noctule"
+    assert words(Transcript("stop", 0.2), ("stop", 0.1, 0.2), ("stop", 0.5, 0.6)) == "stop"
 
 
 def test_a_remote_engine_tells_no_times():
-    command = Command("hey noctule", 0.2)
+    command = Transcript("hey noctule", 0.2)
     for text in ["Hey", "noctule,", "what", "time", "is", "it"]:
         command.add(Word(text, 0.0, 0.0))
     assert command.text == "what time is it"
@@ -40,14 +40,14 @@ def test_a_remote_engine_tells_no_times():
 
 
 def test_an_end_of_turn_is_no_word():
-    command = Command()
+    command = Transcript()
     assert not command.add(EndOfTurn(1.0, 0.9))
     assert command.add(Word("go", 0.0, 0.1, 0.5))
     assert command.confidence == pytest.approx(0.5)
 
 
 def test_the_ledger_counts_from_the_end_of_speech_and_leaves_out_what_it_does_not_know():
-    ledger = Ledger(woken=10.0, noticed=10.02)
+    ledger = TurnLatency(woken=10.0, noticed=10.02)
     assert ledger.entries() == {"wake_ms": 20}
     ledger.mark("words", 12.3)
     ledger.mark("words", 12.6, again=True)
@@ -69,7 +69,7 @@ def test_readings_become_wordings_without_the_wake_word():
     def reading(share: float, text: str, sure: float) -> Reading:
         return Reading(tuple(Word(one, 0.4, 0.5, sure) for one in text.split()), share)
 
-    command = Command("hey noctule", 0.5)
+    command = Transcript("hey noctule", 0.5)
     found = command.wordings([
         reading(0.30, "noctule set a dimer", 0.5),
         reading(0.25, "set a timer", 0.6),
@@ -85,7 +85,7 @@ def test_readings_become_wordings_without_the_wake_word():
 
 
 def test_looking_ahead_changes_nothing():
-    command = Command("hey noctule", 0.5)
+    command = Transcript("hey noctule", 0.5)
     guess = [Word("noctule", 0.4, 0.6), Word("set", 0.8, 1.0)]
     assert command.ahead(guess).text == "set"
     assert (command.text, command.skipped) == ("", 0)
@@ -95,6 +95,6 @@ def test_looking_ahead_changes_nothing():
 
 
 def test_without_readings_there_is_one_wording():
-    command = Command()
+    command = Transcript()
     command.add(Word("stop", 0.0, 0.1, 0.7))
     assert command.wordings() == (Wording("stop", 1.0, pytest.approx(0.7)),)

@@ -21,7 +21,7 @@ from noctule.audio.microphone import QUEUE, Microphone
 from noctule.audio.portaudio import CardWatch
 from noctule.capture.feed.feed import Feed
 from noctule.capture.process import discover, wire
-from noctule.capture.process.life import Session, deadline
+from noctule.capture.process.life import ProcessLife, deadline
 from noctule.capture.protocols import v4l2 as v4l2info
 from noctule.capture.spec import SourceSpec
 from noctule.core.clock import ManualClock
@@ -157,7 +157,7 @@ def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPat
             return True
 
     feed = Feed(SourceSpec("film", "file", "x.mp4"), patience=replace(QUICK, open=4.0))
-    monkeypatch.setattr("noctule.capture.feed.feed.Session", Played)
+    monkeypatch.setattr("noctule.capture.feed.feed.ProcessLife", Played)
     monkeypatch.setattr(feed._launcher, "launch", lambda: (feed.spec, Process()))
     for _ in range(5):
         feed._session(threading.Event(), lambda: None)
@@ -172,7 +172,7 @@ def test_a_process_that_still_loads_its_libraries_is_not_a_stuck_device() -> Non
     with ours, theirs:
         process = type("Process", (), {"sock": ours})()
         patience = QUICK.__class__(stall=0.1, open=0.1, start=0.4)
-        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        session = ProcessLife(process, Owner(), patience)  # type: ignore[arg-type]
         # whoever waits for a picture waits that much longer, but not for ever
         called = time.monotonic() - 100
         assert deadline(session, called, 2.0, patience) == pytest.approx(called + 2.4)
@@ -183,7 +183,7 @@ def test_a_process_that_still_loads_its_libraries_is_not_a_stuck_device() -> Non
         assert "its capture process did not start in 0.4 s" in error.message
         assert time.monotonic() - began >= 0.4
         assert session.slow
-        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        session = ProcessLife(process, Owner(), patience)  # type: ignore[arg-type]
         wire.send(theirs, {"t": "beat"})
         error = session.run(lambda: True)
         assert error is not None
@@ -199,13 +199,13 @@ def test_too_slow_is_told_from_stalled() -> None:
     with ours, theirs:
         process = type("Process", (), {"sock": ours})()
         patience = QUICK.__class__(stall=0.1, open=0.2)
-        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        session = ProcessLife(process, Owner(), patience)  # type: ignore[arg-type]
         wire.send(theirs, {"t": "opened", "about": {}})
         error = session.run(lambda: True)
         assert error is not None
         assert "no picture came for 0.2 s" in error.message
         assert session.slow
-        session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+        session = ProcessLife(process, Owner(), patience)  # type: ignore[arg-type]
         session.live = True
         assert session.run(lambda: True) is not None
         assert not session.slow
@@ -223,7 +223,7 @@ def test_a_source_that_pauses_soon_after_its_first_picture_gets_more_time_next(
         patience = QUICK.__class__(stall=0.1, open=0.2)
         for young, slow in ((5.0, True), (0.0, False)):
             monkeypatch.setattr("noctule.capture.process.life.YOUNG", young)
-            session = Session(process, Owner(), patience)  # type: ignore[arg-type]
+            session = ProcessLife(process, Owner(), patience)  # type: ignore[arg-type]
             session._ring = object()  # type: ignore[assignment]
             wire.send(theirs, {"t": "frame", "n": 1})
             error = session.run(lambda: True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from board_world import FakeBoard
 
-from noctule.config.schema_health import Governor as Settings
+from noctule.config.schema_health import GovernorConfig as Settings
 from noctule.core import memory as heap
 from noctule.core.clock import ManualClock, SystemClock
 from noctule.core.errors import UnavailableError

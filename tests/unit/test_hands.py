@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from noctule.service.thread_pool import hands
+from noctule.service.thread_pool import thread_pool
 
 
 def named(prefix: str) -> list[str]:
@@ -14,7 +14,7 @@ def named(prefix: str) -> list[str]:
 
 
 def test_all_threads_run_from_the_start_and_no_more_come():
-    pool = hands(3, "porter")
+    pool = thread_pool(3, "porter")
     try:
         assert named("porter") == ["porter_0", "porter_1", "porter_2"]
         assert sorted(pool.map(lambda x: x * x, range(50))) == sorted(x * x for x in range(50))
@@ -35,7 +35,7 @@ def test_threads_that_cannot_be_started_are_said_and_none_is_left(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     with pytest.raises(RuntimeError, match="3 threads for 'carrier'"):
-        hands(3, "carrier")
+        thread_pool(3, "carrier")
     for thread in started:
         thread.join(10)
         assert not thread.is_alive()

@@ -34,7 +34,7 @@ from noctule.core.errors import ConfigError, ModelError, UnavailableError
 from noctule.core.events import Bus, Event
 from noctule.service.component import Host
 from noctule.service.supervisor import Supervisor
-from noctule.voice.pipeline import Hearing, sound_source
+from noctule.voice.pipeline import VoicePipeline, sound_source
 from noctule.voice.transcript import Spoken, Wording
 from noctule.voice.wakewords.in_service import find_wake_word
 
@@ -81,7 +81,7 @@ class Home:
             ask.result.set_result({"reply": "Done."})
 
     @contextmanager
-    def running(self, hearing: Hearing) -> Iterator[Any]:
+    def running(self, hearing: VoicePipeline) -> Iterator[Any]:
         supervisor = self.supervisor = Supervisor(self.bus)
         with self.bus.subscribe() as events:
             for job in hearing.jobs():
@@ -108,7 +108,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_recorded_wake_word_wakes_it_and_the_command_is_captured(home: Home, tmp_path: Path) -> None:
     home.config.wake.save = True
-    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+    hearing = VoicePipeline(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
     with home.running(hearing) as events:
         heard = wait_for(events, "wake.heard")
         assert heard.fields["word"] == "okay_nabu"
@@ -123,7 +123,7 @@ def test_a_recorded_wake_word_wakes_it_and_the_command_is_captured(home: Home, t
 
 
 def test_the_same_scene_without_the_word_stays_asleep(home: Home, tmp_path: Path) -> None:
-    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav", words=False), paced=False, trail=1.0))
+    hearing = VoicePipeline(home.host, WavSource(scene(tmp_path / "s.wav", words=False), paced=False, trail=1.0))
     with home.running(hearing):
         assert hearing.ears.finished.wait(30)
     kinds = {event.kind for event in home.events}
@@ -134,7 +134,7 @@ def test_the_same_scene_without_the_word_stays_asleep(home: Home, tmp_path: Path
 
 def test_clips_are_kept_only_when_wanted(home: Home, tmp_path: Path) -> None:
     home.config.wake.save = True
-    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+    hearing = VoicePipeline(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
     with home.running(hearing) as events:
         kept = Path(wait_for(events, "wake.saved").fields["file"])
     with WavReader(kept) as reader:
@@ -145,7 +145,7 @@ def test_clips_are_kept_only_when_wanted(home: Home, tmp_path: Path) -> None:
 
 
 def test_answers_come_from_the_language_worker_and_can_be_given_up(home: Home) -> None:
-    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     beats: list[int] = []
     pieces: list[str] = []
 
@@ -165,7 +165,7 @@ def test_answers_come_from_the_language_worker_and_can_be_given_up(home: Home) -
 
 
 def test_several_wordings_go_to_the_language_worker_together(home: Home) -> None:
-    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     asks: list[Ask] = []
     submit = home.host.submit
     object.__setattr__(home.host, "submit", lambda ask: (asks.append(ask), submit(ask)))
@@ -194,11 +194,11 @@ def test_what_cannot_be_built_is_said(home: Home, tmp_path: Path) -> None:
     assert sound_source(home.config).name == "default microphone"
     home.config.speech.stt = "wyoming"
     with pytest.raises(ConfigError, match=r"speech\.wyoming: must be tcp"):
-        Hearing(home.host)
+        VoicePipeline(home.host)
 
 
 def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> None:
-    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+    hearing = VoicePipeline(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
 
     async def calls(client: TestClient[web.Request, web.Application]) -> None:
         async def post(path: str, body: dict[str, Any], status: int = 200) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
 
 
 def test_thresholds_need_loaded_words(home: Home) -> None:
-    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     with pytest.raises(UnavailableError, match="not loaded"):
         hearing.words.tune("okay_nabu", 0.5)
     hearing.mute(True)
@@ -282,7 +282,7 @@ def test_listen_hears_a_word_at_the_very_beginning_of_a_file(capsys: pytest.Capt
 
 def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    hearing = Hearing(home.host, PcmSource(tmp_path / "pipe"))
+    hearing = VoicePipeline(home.host, PcmSource(tmp_path / "pipe"))
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         ears = next(p for p in home.supervisor.parts() if p.name == "ears")
@@ -293,7 +293,7 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
 
 
 def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
-    hearing = Hearing(home.host, PcmSource(Path("/unused")))
+    hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     hearing.hush()
     assert hearing.turns._interrupted == -1, "asleep, there is nothing to silence"
     hearing.session._state, hearing.session._turn = "speaking", 3
@@ -315,7 +315,7 @@ def with_models(home: Home, folder: Path) -> None:
 def test_a_command_goes_through_real_models_from_wake_word_to_spoken_answer(home: Home, tmp_path: Path) -> None:
     """The tiny packages' weights are random, so their words are noise; that words, answer and sound come is not."""
     with_models(home, tmp_path)
-    hearing = Hearing(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
+    hearing = VoicePipeline(home.host, WavSource(scene(tmp_path / "s.wav"), paced=False, trail=1.0))
     with home.running(hearing) as events:
         word = wait_for(events, "speech.words")
         assert word.level == 7
@@ -343,7 +343,7 @@ def test_what_is_missing_is_said_and_looked_for_again_after_a_reload(home: Home,
     (tmp_path / "models").mkdir()
     home.config.audio.output = f"file:{tmp_path / 'answers'}"
     os.mkfifo(tmp_path / "pipe")
-    hearing = Hearing(home.host, PcmSource(tmp_path / "pipe"))
+    hearing = VoicePipeline(home.host, PcmSource(tmp_path / "pipe"))
     with home.running(hearing) as events:
         told = {wait_for(events, "speech.missing").part for _ in range(2)}
         assert told == {"stt", "tts"}
@@ -361,7 +361,7 @@ def test_what_is_missing_is_said_and_looked_for_again_after_a_reload(home: Home,
 def test_timers_are_announced_and_texts_are_said_through_the_socket(home: Home, tmp_path: Path) -> None:
     with_models(home, tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    hearing = Hearing(home.host, PcmSource(tmp_path / "pipe"))
+    hearing = VoicePipeline(home.host, PcmSource(tmp_path / "pipe"))
     said: list[str] = []
 
     async def main() -> None:
@@ -387,7 +387,7 @@ def test_a_timer_without_a_voice_rings(home: Home, tmp_path: Path) -> None:
     home.config.speech.tts = "off"
     home.config.audio.output = f"file:{tmp_path / 'answers'}"
     os.mkfifo(tmp_path / "pipe")
-    hearing = Hearing(home.host, PcmSource(tmp_path / "pipe"))
+    hearing = VoicePipeline(home.host, PcmSource(tmp_path / "pipe"))
     with home.running(hearing) as events:
         assert hearing.voice is not None
         while hearing.voice.speaks:

@@ -19,7 +19,7 @@ from noctule.config.in_force import InForce
 from noctule.config.keys import key_of, keys_of
 from noctule.config.load import walk
 from noctule.config.render import toml
-from noctule.config.schema import SECTIONS, TABLES, Command, Source
+from noctule.config.schema import SECTIONS, TABLES, CommandConfig, SourceConfig
 from noctule.core.events import Bus
 from noctule.service.journal import LEVELS
 
@@ -206,10 +206,10 @@ def another(kind: Any, about: Any, value: Any) -> Any:
 
 
 def test_every_setting_is_said_to_be_applied_or_to_need_a_restart() -> None:
-    start = Config(commands={"c": Command()}, sources={"s": Source()})
+    start = Config(commands={"c": CommandConfig()}, sources={"s": SourceConfig()})
     hints = {f"{s}.{n}": (k, key_of(f)) for s, cls in SECTIONS.items() for n, (k, f) in keys_of(cls).items()}
-    hints |= {f"commands.c.{n}": (k, key_of(f)) for n, (k, f) in keys_of(Command).items()}
-    hints |= {f"sources.s.{n}": (k, key_of(f)) for n, (k, f) in keys_of(Source).items()}
+    hints |= {f"commands.c.{n}": (k, key_of(f)) for n, (k, f) in keys_of(CommandConfig).items()}
+    hints |= {f"sources.s.{n}": (k, key_of(f)) for n, (k, f) in keys_of(SourceConfig).items()}
     assert set(hints) == {name for name, _, _ in walk(start)}
     for name, (kind, about) in hints.items():
         new = copy.deepcopy(start)

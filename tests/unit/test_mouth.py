@@ -20,8 +20,8 @@ from noctule.core.clock import ManualClock
 from noctule.core.errors import BusyError, DeviceError, UnavailableError
 from noctule.core.events import Bus
 from noctule.service.supervisor import Part
-from noctule.voice.speech_handle import LONGEST, STALL, Saying
-from noctule.voice.speech_worker import WAITING, Mouth
+from noctule.voice.speech_handle import LONGEST, STALL, SpeechHandle
+from noctule.voice.speech_worker import WAITING, SpeechWorker
 
 SPEAKER = [("Speaker", "ALSA", 0, 2, 48000)]
 
@@ -220,7 +220,7 @@ def _part(room: Room) -> Any:
 
 
 def test_a_text_without_end_is_cut_and_counted():
-    saying = Saying(lambda: True, ManualClock())
+    saying = SpeechHandle(lambda: True, ManualClock())
     saying.put("x" * (LONGEST - 2))
     saying.put("abcd")
     saying.put("e")
@@ -355,7 +355,7 @@ def test_what_could_not_be_said_is_freed_at_once(tmp_path):
             made.append(weakref.ref(speech))
             return speech
 
-    mouth = Mouth(Bus(), ManualClock(start=10.0), Unplugged(tmp_path), Fleeting)
+    mouth = SpeechWorker(Bus(), ManualClock(start=10.0), Unplugged(tmp_path), Fleeting)
     job = threading.Event()
     part = Part("voice", 15.0, mouth._clock)
     thread = threading.Thread(target=mouth.run, args=(part, job))

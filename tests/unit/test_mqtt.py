@@ -23,7 +23,7 @@ from noctule.api.mqtt.verbs import QUEUE, Commands, carry_out, read
 from noctule.assistant.worker import Ask
 from noctule.core.errors import BusyError, ConfigError, InputError
 from noctule.core.events import Event
-from noctule.service.component import Host, Organ
+from noctule.service.component import Host, Component
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto here (apt install mosquitto)")
@@ -91,7 +91,7 @@ class Board(World):
         self.organs: list[MqttLink] = []
         self.grow = self.make
 
-    def make(self, host: Host) -> list[Organ]:
+    def make(self, host: Host) -> list[Component]:
         self.organs.append(MqttLink(host))
         return [self.organs[-1]]
 

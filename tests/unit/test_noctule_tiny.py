@@ -15,7 +15,7 @@ from noctule.assistant.actions.format import CallFormat, control_pieces
 from noctule.assistant.actions.registry import Argument
 from noctule.assistant.actions.status import BoardStatus
 from noctule.assistant.actions.volume import Mixer
-from noctule.assistant.brain import Brain, Turn
+from noctule.assistant.brain import Brain, Answer
 from noctule.assistant.phrases.request import read
 from noctule.assistant.timers import Timers
 from noctule.core.clock import ManualClock
@@ -44,7 +44,7 @@ def brain(lm: TextLM, tmp_path: Path) -> Brain:
     return Brain(lm, registry, UserCommands(dict), Bus())
 
 
-def call(turn: Turn) -> str:
+def call(turn: Answer) -> str:
     assert turn.call is not None
     return turn.call.render()
 

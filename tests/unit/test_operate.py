@@ -20,7 +20,7 @@ from noctule.cli import run_command
 from noctule.cli.run import grow
 from noctule.cli.status import words
 from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError
-from noctule.service.component import Host, Organ
+from noctule.service.component import Host, Component
 from noctule.service.instance_lock import InstanceLock
 
 __all__ = ["world"]  # the fixture
@@ -211,7 +211,7 @@ class Sense:
 def test_a_second_instance_does_not_even_touch_the_senses(world: World) -> None:
     grown: list[Sense] = []
 
-    def grow(host: Host) -> list[Organ]:
+    def grow(host: Host) -> list[Component]:
         grown.append(Sense())
         return [grown[-1]]
 
@@ -231,7 +231,7 @@ def test_a_second_instance_does_not_even_touch_the_senses(world: World) -> None:
 def test_senses_are_closed_whatever_keeps_the_service_from_starting(world: World) -> None:
     grown: list[Sense] = []
 
-    def grow(host: Host) -> list[Organ]:
+    def grow(host: Host) -> list[Component]:
         grown.append(Sense())
         return [grown[-1]]
 

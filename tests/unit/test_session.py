@@ -18,7 +18,7 @@ from noctule.core.clock import ManualClock, SystemClock
 from noctule.core.errors import DeviceError
 from noctule.core.events import Bus, Event
 from noctule.service.supervisor import Part
-from noctule.voice.listener import Ears
+from noctule.voice.listener import Listener
 from noctule.voice.session import ASLEEP, LISTENING, SPEAKING, THINKING, Opening, Session, SessionSettings, Utterance
 
 RNG = np.random.default_rng(5)
@@ -207,7 +207,7 @@ class Worker:
         self.clock = SystemClock()
         self.session = Session(self.bus, self.ring, lambda u: None, lambda t: None)
         still = ManualClock(start=100)  # sound comes as fast as the test likes; by this clock it is never late
-        self.ears = Ears(self.line, lambda: self.scores, self.session, self.ring, self.bus, still)
+        self.ears = Listener(self.line, lambda: self.scores, self.session, self.ring, self.bus, still)
         self.part = Part("ears", 5, self.clock)
         self.stop = threading.Event()
         self.error: BaseException | None = None

@@ -17,7 +17,7 @@ from noctule.lm.constraint import Constraint, Mask
 from noctule.lm.sampler import Sampling, TextSampling
 from noctule.lm.text.graph import NoctuleGraph
 from noctule.lm.text.graph_community import CommunityGraph
-from noctule.lm.text.model import Chunk, Message, Options, TextLM, collect
+from noctule.lm.text.model import TextChunk, Message, Options, TextLM, collect
 
 GREEDY = Sampling(temperature=0.0)
 NAMES = ["noctule_float32", "community", "community_mask"]
@@ -258,7 +258,7 @@ class Script:
         return not self.left
 
 
-def said(lm: TextLM, text: str | list[int], **options: object) -> tuple[str, str, list[Chunk]]:
+def said(lm: TextLM, text: str | list[int], **options: object) -> tuple[str, str, list[TextChunk]]:
     tokens = lm.tokenizer.encode(text, start=False) if isinstance(text, str) else text
     chunks = list(lm.generate(PROMPT, Options(constraint=Script(tokens), **options)))  # type: ignore[arg-type]
     assert [c.finish is not None for c in chunks] == [False] * (len(chunks) - 1) + [True]
@@ -489,7 +489,7 @@ def test_timings_use_the_clock_and_add_up(packages: Packages) -> None:
 
 def test_collect_needs_a_last_chunk() -> None:
     with pytest.raises(ValueError, match="no last chunk"):
-        collect([Chunk("x")])
+        collect([TextChunk("x")])
 
 
 # ---- conversations --------------------------------------------------------------------------------------------

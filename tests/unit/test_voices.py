@@ -12,7 +12,7 @@ from noctule.config import Config, load_config
 from noctule.config.agree import check_agreement
 from noctule.core.errors import ConfigError, ModelError
 from noctule.core.events import Bus, Event
-from noctule.voice.engines import Voices, examine, loudspeaker, package_of
+from noctule.voice.engines import SpeechEngines, examine, loudspeaker, package_of
 from noctule.voice.stt.local import ModelRecogniser
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer
@@ -37,7 +37,7 @@ class Told:
     def __init__(self, config: Config) -> None:
         self.bus, self.events = Bus(), list[Event]()
         self.bus.add_sink(self.events.append)
-        self.voices = Voices(lambda: config, self.bus)
+        self.voices = SpeechEngines(lambda: config, self.bus)
 
     def said(self, kind: str) -> list[str]:
         return [event.message for event in self.events if event.kind == kind]

@@ -20,7 +20,7 @@ from wakeword_models import loud_model, noise, write_loud
 from noctule.audio.chunk import HOP, Chunk, Framer
 from noctule.cli.run import grow
 from noctule.core.errors import InputError, ModelError, NoctuleError, UnavailableError
-from noctule.voice.pipeline import Hearing
+from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.wakewords.in_service import MOST, find_wake_word
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "hey_noctule"
@@ -83,7 +83,7 @@ def kinds(home: Home) -> list[str]:
 def test_another_word_takes_over_in_the_middle_of_the_sound_and_is_not_deaf(home: Home) -> None:
     loud(home)
     tap = Tap()
-    hearing = Hearing(home.host, tap)
+    hearing = VoicePipeline(home.host, tap)
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         for _ in range(4):
@@ -111,7 +111,7 @@ def test_another_word_takes_over_in_the_middle_of_the_sound_and_is_not_deaf(home
 def test_what_was_said_before_the_change_does_not_wake_the_new_word(home: Home) -> None:
     loud(home)
     tap = Tap()
-    hearing = Hearing(home.host, tap)
+    hearing = VoicePipeline(home.host, tap)
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         for part in (QUIET, QUIET, QUIET, noise(0.6), QUIET):
@@ -177,7 +177,7 @@ def test_a_refused_word_changes_nothing_and_says_so(home: Home, spoil: Any, says
     home.config.wake.words = [str(SHIPPED)]
     words = spoil(home)
     tap = Tap()
-    hearing = Hearing(home.host, tap)
+    hearing = VoicePipeline(home.host, tap)
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         before, detector = hearing.words.in_force(), hearing.ears.detector
@@ -196,7 +196,7 @@ def test_a_refused_word_changes_nothing_and_says_so(home: Home, spoil: Any, says
 def test_muted_ears_change_over_too(home: Home) -> None:
     loud(home)
     home.config.audio.muted = True
-    hearing = Hearing(home.host, Tap())
+    hearing = VoicePipeline(home.host, Tap())
     with home.running(hearing) as events:
         wait_for(events, "wake.loaded")
         assert hearing.words.use(["loud"]) is True
@@ -207,7 +207,7 @@ def test_muted_ears_change_over_too(home: Home) -> None:
 def test_ears_that_are_out_of_service_start_with_what_was_chosen(home: Home) -> None:
     loud(home)
     home.config.wake.words = ["nobody"]
-    hearing = Hearing(home.host, Tap())
+    hearing = VoicePipeline(home.host, Tap())
     with home.running(hearing) as events:
         wait_for(events, "part.degraded")
         with pytest.raises(ModelError, match="There is no wake word"):
@@ -221,7 +221,7 @@ def test_ears_that_are_out_of_service_start_with_what_was_chosen(home: Home) -> 
 def test_ears_that_hang_in_their_device_are_not_waited_for(home: Home) -> None:
     loud(home)
     tap = Tap()
-    hearing = Hearing(home.host, tap)
+    hearing = VoicePipeline(home.host, tap)
     hearing.words.hand_over = lambda detector: hearing.ears.exchange(detector, limit=0.05)
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
@@ -237,7 +237,7 @@ def test_ears_that_hang_in_their_device_are_not_waited_for(home: Home) -> None:
 def test_ears_that_end_in_between_build_what_was_chosen(home: Home) -> None:
     loud(home)
     tap = Tap()
-    hearing = Hearing(home.host, tap)
+    hearing = VoicePipeline(home.host, tap)
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         tap.stuck.set()

@@ -26,11 +26,11 @@ from noctule.api.http.address import Address, wyoming_address
 from noctule.api.wyoming import server as organ_module
 from noctule.api.wyoming.connection import Offer
 from noctule.api.wyoming.server import WyomingServer
-from noctule.api.wyoming.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, Message, read
+from noctule.api.wyoming.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, WireMessage, read
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.worker import Ask
 from noctule.core.errors import BusyError, ConfigError, InputError
-from noctule.service.component import Host, Organ
+from noctule.service.component import Host, Component
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop, in Python 3.11 and 3.12
@@ -56,7 +56,7 @@ class Home(World):
         self.grow = self.make
         self.organs: list[WyomingServer] = []
 
-    def make(self, host: Host) -> list[Organ]:
+    def make(self, host: Host) -> list[Component]:
         self.organs.append(WyomingServer(host))
         return [self.organs[-1]]
 
@@ -358,8 +358,8 @@ def test_the_lan_is_an_explicit_choice() -> None:
     assert wyoming_address("tcp://0.0.0.0:10400", True) == Address("0.0.0.0", 10400)
 
 
-def parsed(data: bytes) -> list[Message]:
-    async def steps() -> list[Message]:
+def parsed(data: bytes) -> list[WireMessage]:
+    async def steps() -> list[WireMessage]:
         reader = asyncio.StreamReader(limit=MAX_LINE)
         reader.feed_data(data)
         reader.feed_eof()
@@ -385,5 +385,5 @@ def test_any_bytes_are_events_or_an_input_error(data: bytes) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read_again(kind: str, data: dict[str, str], payload: bytes) -> None:
-    message = Message(kind, data, payload)
+    message = WireMessage(kind, data, payload)
     assert parsed(message.encode() * 2) == [message, message]
