@@ -29,7 +29,7 @@ from noctule.core.events import Bus
 from noctule.core.memory import set_aside
 from noctule.core.request_text import clean_request
 from noctule.service.board import Board
-from noctule.service.component import Follower, Grow, Host, Component, close_all, none
+from noctule.service.component import Component, Follower, Grow, Host, close_all, none
 from noctule.service.governor import Governed, Governor
 from noctule.service.instance_lock import InstanceLock
 from noctule.service.journal import Journal, notify, watchdog_interval

@@ -14,7 +14,7 @@ from capture_world import WAIT, file_feed, plain_video, running, until
 from noctule.capture.all_sources import Sources
 from noctule.capture.files.clip import record
 from noctule.capture.files.files import DiskFullError
-from noctule.capture.files.store import StoreLimits, Store
+from noctule.capture.files.store import Store, StoreLimits
 from noctule.cli import run_command
 from noctule.config.schema import Config, SourceConfig
 

@@ -168,7 +168,9 @@ class Room:
         self.bus, self.events = Bus(), list[Event]()
         self.bus.add_sink(self.events.append)
         self.ring = SoundRing(16)
-        self.mouth = SpeechWorker(self.bus, self.clock, loudspeaker, lambda: voice) if loudspeaker is not None else None
+        self.mouth = (
+            SpeechWorker(self.bus, self.clock, loudspeaker, lambda: voice) if loudspeaker is not None else None
+        )
         self.asked: list[str] = []
         self.pieces = ["It is ", "noon."]
         self.reply: str | None = None

@@ -12,7 +12,7 @@ from typing import Any
 from noctule.capture.feed.feed import Feed, Publish
 from noctule.capture.feed.watch import Watch
 from noctule.capture.files.clip import Clip, record
-from noctule.capture.files.store import StoreLimits, Store
+from noctule.capture.files.store import Store, StoreLimits
 from noctule.capture.needs import need_capture
 from noctule.capture.picture.frame import Frame
 from noctule.capture.process.door import HelperDoor

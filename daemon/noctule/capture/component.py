@@ -11,7 +11,7 @@ from aiohttp import web
 
 from noctule.api.page import StatusPage
 from noctule.api.routes.capture import CaptureApi
-from noctule.capture.all_sources import Sources, Pictures
+from noctule.capture.all_sources import Pictures, Sources
 from noctule.capture.process.door import HelperDoor
 from noctule.config import Config
 from noctule.service.component import Host

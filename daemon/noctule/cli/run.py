@@ -13,7 +13,7 @@ from noctule.assistant.worker import Engine
 from noctule.cli.common import config_arguments, load
 from noctule.core.errors import ConfigError, NoctuleError
 from noctule.core.events import Bus
-from noctule.service.component import Host, Component, close_all
+from noctule.service.component import Component, Host, close_all
 from noctule.service.journal import Journal, notify
 
 HELP = "be the daemon (systemd does this)"

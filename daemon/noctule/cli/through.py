@@ -24,7 +24,7 @@ from noctule.cli.common import load, printable, say
 from noctule.cli.run import build
 from noctule.core.errors import InputError
 from noctule.core.events import Bus, Event
-from noctule.service.component import Host, Component
+from noctule.service.component import Component, Host
 from noctule.service.journal import Journal
 from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.session import ASLEEP

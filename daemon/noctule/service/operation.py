@@ -14,7 +14,7 @@ from noctule.config import Config, LoadedConfig
 from noctule.config.in_force import InForce
 from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus
-from noctule.service.component import Follower, Component
+from noctule.service.component import Component, Follower
 from noctule.service.journal import LEVELS, Journal, notify, reloading
 from noctule.service.supervisor import DEGRADED, Policy, Supervisor
 

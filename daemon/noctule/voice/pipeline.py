@@ -77,7 +77,9 @@ class VoicePipeline:
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
         self.voices = SpeechEngines(host.config, host.bus)
         self.loudspeaker = speaker = loudspeaker(config)
-        self.voice = SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
+        self.voice = (
+            SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
+        )
         self.turns = TurnWorker(
             host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold
         )

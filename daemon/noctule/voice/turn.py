@@ -25,7 +25,7 @@ from noctule.voice.session import Opening, Session, Utterance
 from noctule.voice.speech_handle import SpeechHandle
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Recogniser
-from noctule.voice.transcript import Transcript, Spoken, Wording
+from noctule.voice.transcript import Spoken, Transcript, Wording
 
 NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).

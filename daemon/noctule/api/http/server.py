@@ -53,7 +53,9 @@ class ApiServer:
         )
         app.add_routes(routes)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.25)
-        self.door = HttpListener(admit, self._handler, raw_refusal, self._refused, limits.max_clients, limits.read_timeout)
+        self.door = HttpListener(
+            admit, self._handler, raw_refusal, self._refused, limits.max_clients, limits.read_timeout
+        )
         self._listener: asyncio.Server | None = None
         self._untold = 0
         self._tell_after = 0.0

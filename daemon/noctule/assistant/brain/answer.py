@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from noctule.assistant.actions.registry import Call, Result
 from noctule.inference.manifest import Manifest
 from noctule.lm.text.chat import Message
-from noctule.lm.text.request import TextChunk, Options
+from noctule.lm.text.request import Options, TextChunk
 
 
 class Pieces(Protocol):

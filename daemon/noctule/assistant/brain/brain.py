@@ -20,7 +20,7 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Pieces, Settings, TextModel, Answer
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel
 from noctule.assistant.brain.doubt import Doubt, read_doubt
 from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect

@@ -61,5 +61,7 @@ def read(text: str) -> Request:
     words = []
     for match in _WORD.finditer("".join(folded)):
         word = match.group().replace("’", "'")
-        words.append(RequestWord("percent" if word == "%" else word, origin[match.start()], origin[match.end() - 1] + 1))
+        words.append(
+            RequestWord("percent" if word == "%" else word, origin[match.start()], origin[match.end() - 1] + 1)
+        )
     return Request(text, tuple(words))

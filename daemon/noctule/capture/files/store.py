@@ -37,7 +37,9 @@ def safe_name(name: str) -> str:
 class Store:
     """The picture folder. Thread-safe."""
 
-    def __init__(self, folder: Path, limits: Callable[[], StoreLimits], free: Callable[[Path], int] | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: Callable[[], StoreLimits], free: Callable[[Path], int] | None = None
+    ) -> None:
         self.folder, self._limits = folder, limits
         self._free = free or (lambda path: shutil.disk_usage(path).free)
         self._lock = threading.Lock()

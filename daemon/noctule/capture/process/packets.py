@@ -1,4 +1,4 @@
-"""Compressed video for clips: made where a source has none (`PacketEncoder`), written to a file as it is (`ClipWriter`)."""
+"""Compressed video for clips: made where a source has none (`PacketEncoder`), written as it is (`ClipWriter`)."""
 
 from __future__ import annotations
 

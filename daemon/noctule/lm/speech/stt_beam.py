@@ -18,7 +18,7 @@ from noctule.lm.speech.graph import Temporal
 from noctule.lm.speech.model import SpeechModel
 from noctule.lm.speech.session import SpeechSampling
 from noctule.lm.speech.streams import Tokens
-from noctule.lm.speech.stt import SttSession, Reading, SttSettings, Transcriber
+from noctule.lm.speech.stt import Reading, SttSession, SttSettings, Transcriber
 from noctule.lm.speech.words import Word, WordAssembler
 
 #: words of a conversation that a reading remembers, the last ones.

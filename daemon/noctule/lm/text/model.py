@@ -40,10 +40,10 @@ from noctule.lm.sampler import Sampler, Sampling, TextSampling, settings
 from noctule.lm.text.chat import Message, chat_prompt, check_template, kept_tokens, stops_of
 from noctule.lm.text.graph import Logits
 from noctule.lm.text.package import TextPackage, check_alive, open_text_package
-from noctule.lm.text.request import TextChunk, Finish, Options, Stats, collect
+from noctule.lm.text.request import Finish, Options, Stats, TextChunk, collect
 from noctule.lm.text.stop_strings import StopText
 
-__all__ = ["TextChunk", "Finish", "Message", "Options", "Overflow", "Stats", "TextLM", "collect"]
+__all__ = ["Finish", "Message", "Options", "Overflow", "Stats", "TextChunk", "TextLM", "collect"]
 
 Overflow = Literal["refuse", "slide"]
 

@@ -12,7 +12,7 @@ from noctule.audio.resample import Resampler
 from noctule.core.errors import ModelError
 from noctule.lm.speech.pair import SpeechPair
 from noctule.lm.speech.session import SpeechSampling
-from noctule.lm.speech.stt import SttSession, EndOfTurn, Reading
+from noctule.lm.speech.stt import EndOfTurn, Reading, SttSession
 from noctule.lm.speech.stt_beam import transcriber
 from noctule.lm.speech.words import Word
 
