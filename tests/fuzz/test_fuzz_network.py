@@ -12,10 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_world import WAIT, ApiWorld
+from api_world import WAIT, ApiWorld, status_of_a_service
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_api_metrics import status
 
 from fuzzing import damaged, encoded, fuzz, refuses_or_takes, twisted, values
 from noctule.api.control import Control, ControlServer
@@ -84,7 +83,7 @@ class Everything(ApiWorld):
     """Every route that the service has, over parts that answer at once."""
 
     async def _start(self) -> None:
-        self.status = status
+        self.status = status_of_a_service
         folder = self.path.parent
         config = Config(sources={"cam": SourceConfig(kind="file", address=str(folder / "none.mp4"))})
         config.capture.folder, config.capture.timeout = folder / "pictures", 0.5

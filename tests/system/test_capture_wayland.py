@@ -175,7 +175,7 @@ def test_a_helper_shows_displays_only(tmp_path: Path) -> None:
 
 def test_the_inside_of_it(sway: Sway) -> None:
     """The same source in this process: each picture is whole, and the compositor's end is an error in words."""
-    from test_capture_inside import Inside
+    from capture_inside import Inside
 
     made = Inside(SourceSpec("s", "wayland", str(sway.socket), rotate=90, cursor=True))
     about, _ = made.hear("opened")

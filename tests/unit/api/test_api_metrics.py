@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from api_world import status_of_a_service
 from app_world import World
 from prometheus_client.parser import text_string_to_metric_families
 
-from noctule.api.routes.metrics import BUCKETS, MAX_VALUES, OUTCOMES, Meters, render
+from noctule.api.routes.metrics import BUCKETS, MAX_VALUES, Meters, render
 from noctule.core.errors import InputError, NoctuleError
 from noctule.core.events import Bus, Event
 
@@ -30,15 +31,6 @@ def read(text: str) -> Samples:
     assert len({family.name for family in families}) == len(families), "each family once"
     assert all(family.documentation for family in families)
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
-
-
-def status(**more: Any) -> dict[str, Any]:
-    return {
-        "version": "1", "state": "ready", "uptime_s": 1.5, "parts": [], "timers": [], "journal": {"lost": 0},
-        "lm": {"requests": dict.fromkeys((*OUTCOMES, "received"), 0), "waiting": 0},
-        "api": {"clients": 0, "connections": 0, "refused": 0}, "memory": {"resident_bytes": None},
-        "board": {"temperature_c": None}, **more,
-    }  # fmt: skip
 
 
 def test_a_service_that_served_is_counted(world: World) -> None:
@@ -85,7 +77,7 @@ def test_the_histogram_is_cumulative_and_its_bounds_are_inclusive() -> None:
     meters = Meters()
     for seconds in (0.025, 0.03, 61.0):
         meters(Event("ask.answered", "lm", "", {"seconds": seconds}))
-    found = read(render(status(), meters, 0))
+    found = read(render(status_of_a_service(), meters, 0))
     counts = [found["noctule_request_seconds_bucket", (("le", f"{bound:g}"),)] for bound in BUCKETS]
     assert counts == [1, *[2] * (len(BUCKETS) - 1)]
     assert found["noctule_request_seconds_bucket", (("le", "+Inf"),)] == 3
@@ -104,7 +96,7 @@ def test_actions_wake_words_and_drops_are_counted() -> None:
         bus.publish("session.failed", "session", "no ledger: nobody was served")
     last = {"turn": 3, "outcome": "turn", "wake_ms": 12, "sound_ms": 480, "total_ms": 2100}
     ears = {"state": "wrong rate", "level_db": -31.5, "gaps": 2, "last_turn": last}
-    text = render(status(ears=ears), meters, bus.dropped)
+    text = render(status_of_a_service(ears=ears), meters, bus.dropped)
     found = read(text)
     assert "secret" not in text
     assert found["noctule_actions_total", (("action", "timer.set"), ("outcome", "done"))] == 1
@@ -130,8 +122,10 @@ def test_a_label_cannot_grow_without_bound() -> None:
 
 
 def test_what_the_board_does_not_know_is_left_out() -> None:
-    text = render(status(), Meters(), 0)
+    text = render(status_of_a_service(), Meters(), 0)
     assert "temperature" not in text
     assert "resident" not in text
     assert "noctule_ears" not in text
-    assert "noctule_temperature_celsius 48.5" in render(status(board={"temperature_c": 48.5}), Meters(), 0)
+    assert "noctule_temperature_celsius 48.5" in render(
+        status_of_a_service(board={"temperature_c": 48.5}), Meters(), 0
+    )

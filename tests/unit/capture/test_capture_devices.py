@@ -348,7 +348,7 @@ def test_a_raspberry_pi_camera(pi: Any) -> None:
 
 def test_the_small_stream_is_what_motion_is_looked_for_in(pi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its brightness reaches the viewer's frame, masked; the picture itself stays the main stream's."""
-    from test_capture_inside import Inside
+    from capture_inside import Inside
 
     from noctule.capture.picture.masks import stored_rectangle
 

@@ -504,7 +504,11 @@ def test_the_runtimes_chatter_is_swallowed_and_other_lines_pass() -> None:
 
 
 def test_a_process_without_stderr_can_load() -> None:
-    code = f"import os; os.close(2)\nfrom noctule.inference import runtime; runtime.load_model({str(graph('adder'))!r}); print('ok')"
+    code = (
+        "import os; os.close(2)\n"
+        "from noctule.inference import runtime\n"
+        f"runtime.load_model({str(graph('adder'))!r}); print('ok')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(Path(tflite.__file__).parents[2])},
