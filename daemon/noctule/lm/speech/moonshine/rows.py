@@ -49,6 +49,11 @@ class RowDecoder:
         self.heard: FloatArray = np.zeros((0, bucket.shape.frames), np.float32)
 
     @property
+    def fed(self) -> int:
+        """Tokens fed so far, and the number of the next node."""
+        return self._used
+
+    @property
     def room(self) -> int:
         """Tokens that can still be fed."""
         return self.slots - self._used
@@ -58,8 +63,10 @@ class RowDecoder:
     ) -> tuple[FloatArray, list[int]]:
         """Feed tokens[i] as a child of node parents[i] (-1 for the root) at positions[i].
 
-        Returns the log-softmax over what may follow, float32 [len(tokens), vocab], and the new nodes. Raises
-        InputError when there are no tokens or more than `max_rows`, or when the slots are used up.
+        Nodes are numbered in the order they are fed, from `fed` on, so that a parent may stand in the same step before
+        its child: words that are known go in at once. Returns the log-softmax over what may follow, float32
+        [len(tokens), vocab], and the new nodes. Raises InputError when there are no tokens or more than `max_rows`, or
+        when the slots are used up.
         """
         count = len(tokens)
         if not 1 <= count <= self.max_rows or not count == len(parents) == len(positions):
@@ -71,7 +78,7 @@ class RowDecoder:
         rows = next(n for n in self._bucket.rows if n >= count)
         nodes = list(range(self._used, self._used + count))
         for node, parent in zip(nodes, parents, strict=True):
-            if parent >= self._used:
+            if parent >= node:
                 raise InputError(f"node {parent} does not exist yet")
             self._sight[node] = self._sight[parent] if parent >= 0 else HIDDEN
             self._sight[node, node] = 0.0
