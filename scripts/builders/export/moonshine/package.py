@@ -27,7 +27,7 @@ from noctule.lm.speech.moonshine.tokenizer import MoonshineTokenizer, write_piec
 GRAPH, PIECES = "model.tflite", "pieces.bin"
 KIND = "speech-to-text"
 #: cached tokens for each that the speech can have: so many readings are followed to their end
-_BREADTH = 6
+_BREADTH = 4
 #: how far another processor may be from the golden answers, of their largest magnitude
 _RTOL = {"float32": 1e-2, "int8": 8e-2}
 
