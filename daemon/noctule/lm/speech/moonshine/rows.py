@@ -63,10 +63,10 @@ class RowDecoder:
     ) -> tuple[FloatArray, list[int]]:
         """Feed tokens[i] as a child of node parents[i] (-1 for the root) at positions[i].
 
-        Nodes are numbered in the order they are fed, from `fed` on, so that a parent may stand in the same step before
-        its child: words that are known go in at once. Returns the log-softmax over what may follow, float32
-        [len(tokens), vocab], and the new nodes. Raises InputError when there are no tokens or more than `max_rows`, or
-        when the slots are used up.
+        Nodes are numbered in the order they are fed, from `fed` on, so that a parent may stand in the same step
+        before its child: words that are known go in at once. Returns the log-softmax over what may follow, float32
+        [len(tokens), vocab], and the new nodes. Raises InputError when there are no tokens or more than `max_rows`,
+        or when the slots are used up.
         """
         count = len(tokens)
         if not 1 <= count <= self.max_rows or not count == len(parents) == len(positions):
