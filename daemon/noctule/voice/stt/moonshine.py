@@ -33,7 +33,7 @@ _GROW = 8 * RATE
 
 
 @dataclass(frozen=True)
-class Heard:
+class Recognition:
     """words: of the likeliest reading, none where nothing is believed; readings: what may have been said, empty where
     there is one reading; over: the request is whole, and nothing that begins like it is longer."""
 
@@ -45,21 +45,21 @@ class Heard:
 class Reader(Protocol):
     """How an utterance is read."""
 
-    def __call__(self, model: MoonshineModel, sound: Floats, *, whole: bool) -> Heard:
+    def __call__(self, model: MoonshineModel, sound: Floats, *, whole: bool) -> Recognition:
         """sound: float32 [samples] that fit one utterance; whole: the command has ended. Raises ModelError."""
 
 
-def free_text(model: MoonshineModel, sound: Floats, *, whole: bool) -> Heard:
+def free_text(model: MoonshineModel, sound: Floats, *, whole: bool) -> Recognition:
     """The likeliest text, unless it is one of those that stand for no speech. Of an unfinished command the text is
     taken as it is: it need not have an end yet."""
     if silent(sound):
-        return Heard(())
+        return Recognition(())
     utterance = model.encode(sound)
     found = greedy(utterance)
     why = doubt(model.tokenizer.decode(found.tokens), found)
-    if why is not None and (whole or why.reason != "unended"):
-        return Heard(())
-    return Heard(tuple(words_of(found, model.tokenizer, utterance.seconds)))
+    if why is not None and (whole or why != "unended"):
+        return Recognition(())
+    return Recognition(tuple(words_of(found, model.tokenizer, utterance.seconds)))
 
 
 class MoonshineListening:

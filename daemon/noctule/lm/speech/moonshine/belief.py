@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,13 +23,6 @@ _QUIETEST = -55.0
 _BLOCK = RATE // 10
 #: mean log-probability of a token below which free text is a guess
 _LEAST = -1.6
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """Why a text is not believed: "silence", "loop", "unended", "habit", "no words" or "guess"."""
-
-    reason: str
 
 
 def loudest(pcm: FloatArray) -> float:
@@ -48,19 +40,19 @@ def silent(pcm: FloatArray) -> bool:
     return loudest(pcm) < _QUIETEST
 
 
-def doubt(text: str, found: Transcription) -> Doubt | None:
-    """Why a free text is not believed, None where it is."""
+def doubt(text: str, found: Transcription) -> str | None:
+    """Why a free text is not believed ("loop", "unended", "no words", "habit", "guess"); None where it is."""
     bare = " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower()))
     if found.looped:
-        return Doubt("loop")
+        return "loop"
     if not found.ended:
-        return Doubt("unended")
+        return "unended"
     if not bare:
-        return Doubt("no words")
+        return "no words"
     if bare in HABITS:
-        return Doubt("habit")
+        return "habit"
     if mean_log_probability(found) < _LEAST:
-        return Doubt("guess")
+        return "guess"
     return None
 
 

@@ -71,7 +71,7 @@ def _heard(held: Callable[[], Held], pcm: FloatArray, offset: float) -> list[Wor
         text = model.tokenizer.decode(found.tokens)
         why = doubt(text, found)
         # of a long recording what came before a loop is kept, and so is speech that has no end yet
-        if why is not None and why.reason not in ("loop", "unended"):
+        if why not in (None, "loop", "unended"):
             return []
         return words_of(found, model.tokenizer, utterance.seconds, offset)
 
