@@ -74,6 +74,7 @@ __all__ = [
     "check_signatures",
     "describe_signatures",
     "load_manifest",
+    "package_kind",
     "write_manifest",
 ]
 
@@ -119,6 +120,13 @@ def load_manifest(folder: Path | str, kind: str) -> Manifest:
     for name, entry in manifest.files.items():
         _verify_file(folder, name, entry)
     return manifest
+
+
+def package_kind(folder: Path) -> str:
+    """What kind of package the folder holds, without verifying its files; "" where it does not say. Raises ModelError
+    where there is no manifest that can be read."""
+    raw = _read_json(folder, folder / MANIFEST)
+    return str(raw.get("kind", "")) if isinstance(raw, dict) else ""
 
 
 def _build(folder: Path, raw: Any, kind: str | None) -> Manifest:

@@ -17,11 +17,14 @@ from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.core.errors import ConfigError, ModelError, NoctuleError
 from noctule.core.events import Bus
-from noctule.inference.manifest import load_manifest
+from noctule.inference.manifest import load_manifest, package_kind
+from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
+from noctule.lm.speech.moonshine.shared import SharedModel
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.stt.base import Recogniser
 from noctule.voice.stt.local import ModelRecogniser
+from noctule.voice.stt.moonshine import MoonshineRecogniser
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
 from noctule.voice.tts.wyoming import WyomingSynthesizer
@@ -85,10 +88,25 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
+    if side == "stt" and package_kind(folder) == SPEECH_TO_TEXT:
+        model = load_manifest(folder, SPEECH_TO_TEXT)
+        return f"{model.name} {model.version}: every file has its size and sha256"
     model = load_manifest(folder, "speech-lm")
     own = speech.codec if wanted == MODEL else ""
     codec = load_manifest(find_model(own, folders, "speech.codec") if own else find_codec(folder), "codec")
     return f"{model.name} {model.version} and {codec.name}: every file has its size and sha256"
+
+
+def open_speech_to_text(config: Config, bus: Bus) -> SharedModel | None:
+    """The model behind speech.stt where it is a speech-to-text package, the same for everyone in this process; None
+    where it is something else. Raises NoctuleError."""
+    name = package_of(config.speech, "stt")
+    if not name:
+        return None
+    folder = find_model(name, config.service.models, "speech.stt")
+    if package_kind(folder) != SPEECH_TO_TEXT:
+        return None
+    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=cache_folder(config, bus))
 
 
 class SpeechEngines:
@@ -98,6 +116,8 @@ class SpeechEngines:
         self._config, self._bus = config, bus
         #: "stt" and "tts" -> one sentence: why it is not there; missing when it is, or is switched off.
         self.troubles: dict[str, str] = {}
+        #: the board is in distress: no words before the end of a command
+        self.strained = False
 
     def recogniser(self) -> Recogniser | None:
         """What speech.stt names; None when it is off or cannot be had, which is said."""
@@ -106,6 +126,10 @@ class SpeechEngines:
     def synthesizer(self) -> Synthesizer | None:
         """What speech.tts names; None when it is off or cannot be had, which is said."""
         return self._made("tts", self._synthesizer, "answers are not spoken")
+
+    def partials(self) -> float:
+        """Processor seconds that words may cost while they are being spoken, for each second of sound."""
+        return 0.0 if self.strained else self._config().speech.partials
 
     def threshold(self) -> float | None:
         """The confidence below which is asked again; None for the package's own."""
@@ -130,6 +154,10 @@ class SpeechEngines:
             return WyomingRecogniser(speech.wyoming, speech.language, speech.timeout)
         if not package_of(speech, "stt"):
             return None
+        shared = open_speech_to_text(config, self._bus)
+        if shared is not None:
+            self._bus.publish("speech.loaded", "speech", f"Loaded {shared.name}", 5, model=shared.name)
+            return MoonshineRecogniser(shared, share=self.partials)
         pair = load_package(config, self._bus, "stt")
         return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed, pair.readings))
 

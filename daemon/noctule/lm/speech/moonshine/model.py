@@ -6,6 +6,7 @@ with its last word makes the decoder loop. What is not sound takes no part in th
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,8 +58,8 @@ class MoonshineModel:
     def load(cls, folder: Path | str, *, threads: int = 1, cache_dir: Path | None = None) -> MoonshineModel:
         """Verify and load a package; ModelError, one sentence, when it is unfit.
 
-        cache_dir: an existing folder for XNNPACK's repacked weights, which all graphs then share: without it every
-        graph holds its own copy.
+        cache_dir: an existing folder for XNNPACK's repacked weights, which all graphs share; without one a temporary
+        file takes its place, because every graph would otherwise hold its own copy.
         """
         manifest = load_manifest(folder, KIND)
         info = manifest.tokenizer
@@ -69,7 +70,10 @@ class MoonshineModel:
         tokenizer = MoonshineTokenizer.load(path, bos=info.bos, eos=info.eos[0], special=special)
         if tokenizer.vocab_size != info.vocab_size:
             raise ModelError(f"{path}: holds {tokenizer.vocab_size} pieces, the manifest says {info.vocab_size}")
-        return open_graph_file(manifest, threads, cache_dir, lambda model: cls(manifest, model, tokenizer))
+        if cache_dir is not None:
+            return open_graph_file(manifest, threads, cache_dir, lambda model: cls(manifest, model, tokenizer))
+        with tempfile.TemporaryDirectory(prefix="noctule-") as passing:  # mapped once loaded: it may go
+            return open_graph_file(manifest, threads, Path(passing), lambda model: cls(manifest, model, tokenizer))
 
     @property
     def longest(self) -> float:
