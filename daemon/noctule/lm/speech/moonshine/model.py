@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from noctule.core.errors import InputError, ModelError
 from noctule.inference.manifest import Manifest, check_signatures, load_manifest
+from noctule.inference.page_cache import give_back
 from noctule.inference.runtime import Model
 from noctule.lm.speech.graph_file import open_graph_file
 from noctule.lm.speech.moonshine.buckets import Bucket
@@ -70,10 +71,16 @@ class MoonshineModel:
         tokenizer = MoonshineTokenizer.load(path, bos=info.bos, eos=info.eos[0], special=special)
         if tokenizer.vocab_size != info.vocab_size:
             raise ModelError(f"{path}: holds {tokenizer.vocab_size} pieces, the manifest says {info.vocab_size}")
+
+        def build(model: Model) -> MoonshineModel:
+            built = cls(manifest, model, tokenizer)
+            give_back(model.path)
+            return built
+
         if cache_dir is not None:
-            return open_graph_file(manifest, threads, cache_dir, lambda model: cls(manifest, model, tokenizer))
+            return open_graph_file(manifest, threads, cache_dir, build)
         with tempfile.TemporaryDirectory(prefix="noctule-") as passing:  # mapped once loaded: it may go
-            return open_graph_file(manifest, threads, Path(passing), lambda model: cls(manifest, model, tokenizer))
+            return open_graph_file(manifest, threads, Path(passing), build)
 
     @property
     def longest(self) -> float:
