@@ -9,7 +9,8 @@ that leaves the fewest words to slots for any words; the owner's commands come f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from noctule.assistant.actions.registry import Argument, Spec, Value
@@ -19,7 +20,8 @@ from noctule.assistant.grammar.network import Network
 from noctule.assistant.grammar.parse import Derivation, derivations
 from noctule.assistant.grammar.template import Choice, Part, Rule, Sequenced, Slot, TemplateError, parse
 from noctule.assistant.grammar.walk import Walker
-from noctule.assistant.phrases.request import Request
+from noctule.assistant.grammar.writing import ways
+from noctule.assistant.phrases.request import Request, read
 
 _OPENING, _ASKING, _ENDING = "opening", "asking", "ending"
 #: kinds of an action's own arguments
@@ -61,14 +63,23 @@ class Grammar:
         self._specs = {spec.name: spec for spec in specs}
         self._lists: Lists = {**phrasings.lists, **(lists or {})}
         self._meanings: list[_Meaning] = []
+        #: nodes behind the last word of a line
+        self._last: set[int] = set()
         self._network = Network(phrasings.rules, lambda slot: options(slot, self._lists), self._free)
         asked, stated = self._owned(owner or {})
+        heard = list(asked), list(stated)
         for line in phrasings.lines:
             if line.action in self._specs and keep(line):
-                (stated if line.question else asked).append(self._line(line))
+                node = self._line(line)
+                (stated if line.question else asked).append(node)
+                if not self._begins_freely(line.parts):
+                    heard[line.question].append(node)
         self._start = self._around(asked, stated)
+        listened = self._around(*heard)
         self._network.finish()
-        self.walker = Walker(self._network, self._start)
+        #: for the recogniser, and for everybody else
+        self.walker, self._matcher = Walker(self._network, listened), Walker(self._network, self._start)
+        self._lock = threading.Lock()
 
     # -- building ------------------------------------------------------------------------------------------------
 
@@ -81,7 +92,9 @@ class Grammar:
 
     def _end(self, meaning: _Meaning) -> int:
         network, accept = self._network, self._network.accept(self._meaning(meaning))
-        return network.loop(network.rule(_ENDING), [accept])
+        place = network.loop(network.rule(_ENDING), [accept])
+        self._last.add(place)
+        return place
 
     def _line(self, line: Phrasing) -> int:
         spec = self._specs[line.action]
@@ -94,6 +107,19 @@ class Grammar:
             return self._network.sequence(_typed(line.parts, lambda slot: _declared(slot, known)), self._ends[key])
         except TemplateError as error:
             raise TemplateError(f'{line.where}: "{line.text}": {error.message}', error.hint) from None
+
+    def _begins_freely(self, parts: Sequence[Part]) -> bool:
+        """Whether the first word may be any: whatever is heard would begin like such a line, so it is for text."""
+        for part in parts:
+            if isinstance(part, Slot):
+                return part.kind in FREE or (not part.kind and part.name in FREE)
+            if not isinstance(part, Choice):
+                return False
+            if any(option and self._begins_freely(option) for option in part.options):
+                return True
+            if () not in part.options:
+                return False
+        return False
 
     def _owned(self, owner: Mapping[str, Sequence[str]]) -> tuple[list[int], list[int]]:
         self._ends: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
@@ -123,12 +149,53 @@ class Grammar:
 
     # -- use -----------------------------------------------------------------------------------------------------
 
+    @property
+    def words(self) -> Walker:
+        """For the recogniser's thread alone."""
+        return self.walker
+
+    @property
+    def ways(self) -> Callable[[str, bool], list[tuple[str, bool]]]:
+        """How the recogniser writes a word."""
+        return ways
+
+    def meaning(self, text: str) -> Hashable | None:
+        """What a sentence asks for, so that two can be compared; None for nothing."""
+        match = self.match(read(text))
+        if match is None:
+            return None
+        given = tuple(
+            (name, value.number if value.number is not None else read(value.text).plain)
+            for name, value in sorted(match.arguments.items())
+        )
+        return (match.action, match.command, given)
+
+    def begins(self, words: Sequence[str]) -> int:
+        """How many words from the first on some sentence begins with."""
+        with self._lock:
+            state: int | None = self._matcher.begin()
+            for count, word in enumerate(read(" ".join(words)).texts):
+                assert state is not None
+                state = self._matcher.step(state, word)
+                if state is None:
+                    return count
+            return len(words)
+
+    def over(self, text: str) -> bool:
+        """Whether it is a whole request and none that is longer begins like it, courtesies aside."""
+        with self._lock:
+            state: int | None = self._matcher.begin()
+            for word in read(text).texts:
+                state = self._matcher.step(state, word) if state is not None else None
+            return state is not None and self._matcher.only(state, self._last)
+
     def accepts(self, words: Sequence[str]) -> bool:
         """Whether a line gives this sentence; the values of its slots may still be out of bounds."""
-        state: int | None = self.walker.begin()
-        for word in words:
-            state = self.walker.step(state, word) if state is not None else None
-        return state is not None and self.walker.accepts(state)
+        with self._lock:
+            state: int | None = self._matcher.begin()
+            for word in words:
+                state = self._matcher.step(state, word) if state is not None else None
+            return state is not None and self._matcher.accepts(state)
 
     def match(self, request: Request) -> Match | None:
         """What the request asks for, None when no line gives it."""

@@ -57,6 +57,8 @@ class Network:
         #: where each called network begins; one that is called stands before those that call it
         self.entries: list[int] = []
         self._return = self._node(RETURN)
+        self._ahead: dict[int, dict[str, tuple[int, ...]]] = {}
+        self._firsts: dict[int, tuple[frozenset[str], bool]] = {}
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -138,6 +140,61 @@ class Network:
         entry = self.fork([self.sequence(option, self._return) for option in options])
         self.entries.append(entry)
         return len(self.entries) - 1
+
+    # -- looking ahead -------------------------------------------------------------------------------------------
+
+    def ahead(self, fork: int, word: str) -> tuple[int, ...]:
+        """Those targets of a fork that may go on with this word, in their order. "" for the end."""
+        table = self._ahead.get(fork)
+        if table is None:
+            lists: dict[str, list[int]] = {}
+            rest: list[int] = []  # those that go on with anything, or with nothing
+            for order, target in enumerate(self.nodes[fork].targets):
+                words, open_ended = self._first(target)
+                if open_ended:
+                    rest.append(order)
+                for first in words:
+                    lists.setdefault(first, []).append(order)
+            targets = self.nodes[fork].targets
+            table = {first: tuple(targets[i] for i in sorted({*found, *rest})) for first, found in lists.items()}
+            table[""] = tuple(targets[i] for i in rest)
+            self._ahead[fork] = table
+        return table.get(word, table[""])
+
+    def _first(self, node: int) -> tuple[frozenset[str], bool]:
+        """(words that may come first, whether any word, or none, may)."""
+        words: set[str] = set()
+        open_ended = False
+        work, seen = [node], {node}
+        while work:
+            it = self.nodes[work.pop()]
+            if it.kind == WORD:
+                words.add(it.word)
+                continue
+            more: tuple[int, ...] = ()
+            if it.kind == FORK:
+                more = it.targets
+            elif it.kind == CALL:
+                inside, hollow = self._first_of(it.network)
+                words |= inside
+                if hollow:
+                    more = (it.next,)
+                    open_ended = open_ended or self._takes_any(it.network)
+            else:
+                open_ended = True
+            for target in more:
+                if target not in seen:
+                    seen.add(target)
+                    work.append(target)
+        return frozenset(words), open_ended
+
+    def _first_of(self, network: int) -> tuple[frozenset[str], bool]:
+        if network not in self._firsts:
+            self._firsts[network] = self._first(self.entries[network])
+        return self._firsts[network]
+
+    def _takes_any(self, network: int) -> bool:
+        return self.nodes[self.entries[network]].kind == ANY
 
     def finish(self) -> None:
         """Nothing more is added: what was only needed for that is freed."""

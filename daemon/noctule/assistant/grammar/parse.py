@@ -10,6 +10,8 @@ from noctule.assistant.grammar.template import Slot
 
 #: readings of one sentence that are looked at
 _MOST = 64
+#: targets of a fork that are simply tried
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def derivations(network: Network, start: int, words: Sequence[str]) -> list[Deri
                 if place < size and words[place] == it.word:
                     work.append((it.next, place + 1, slots))
             elif it.kind == FORK:
-                work += [(target, place, slots) for target in reversed(it.targets)]
+                word = words[place] if place < size else ""
+                targets = network.ahead(here, word) if len(it.targets) > _FEW else it.targets
+                work += [(target, place, slots) for target in reversed(targets)]
             elif it.kind == ANY:
                 if place < size:
                     work.append((it.next, place + 1, slots))

@@ -73,6 +73,22 @@ class Walker:
         """Whether a sentence may end here."""
         return self._state(state).accepts
 
+    def only(self, state: int, places: Collection[int]) -> bool:
+        """Whether all that is left of every sentence from here on begins at one of these nodes."""
+        work = list(self._kernels[state])
+        while work:
+            at, back = work.pop()
+            node = self._nodes[at]
+            if at in places:
+                continue
+            if node.kind == FORK:
+                work += [(target, back) for target in node.targets]
+            elif node.kind == RETURN:
+                work += self._kernels[back]
+            else:
+                return False
+        return True
+
     def _state(self, number: int) -> _State:
         found = self._states.get(number)
         if found is None:

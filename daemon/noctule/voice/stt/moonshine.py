@@ -35,11 +35,13 @@ _GROW = 8 * RATE
 @dataclass(frozen=True)
 class Recognition:
     """words: of the likeliest reading, none where nothing is believed; readings: what may have been said, empty where
-    there is one reading; over: the request is whole, and nothing that begins like it is longer."""
+    there is one reading; over: the request is whole, and nothing that begins like it is longer; asked: the sentence
+    that must be asked back before it is acted on, "" for none."""
 
     words: tuple[Word, ...]
     readings: tuple[Reading, ...] = ()
     over: bool = False
+    asked: str = ""
 
 
 class Reader(Protocol):

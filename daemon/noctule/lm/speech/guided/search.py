@@ -21,39 +21,40 @@ from noctule.lm.speech.moonshine.tokenizer import MoonshineTokenizer
 
 #: rows followed at once; log-probability by which the best row may fall behind the best sentence
 BEAM, _BEHIND = 4, 3.0
+#: what a word costs that only a slot for any words takes: every sound is some words
+_ANY_WORD = 0.7
 
 
 @dataclass(frozen=True)
 class GuidedReading:
     """A sentence of the grammar. text: as the recogniser would write it; words: how many; log_probability: natural,
-    of all its ways of being written together."""
+    of all its ways of being written together, with the words that were skipped before it; skipped: how many."""
 
     text: str
     words: int
     log_probability: float
-
-    @property
-    def score(self) -> float:
-        """Log-probability a word."""
-        return self.log_probability / max(1, self.words)
+    skipped: int
 
 
 @dataclass(frozen=True)
 class Root:
-    """Where a search begins: the token that is fed first, as a child of node `parent`, at `position`."""
+    """A beginning: the grammar's first token follows node `parent` and `depth` tokens of free text, `skipped` words,
+    whose log-probability is `score`; ahead: log-probabilities of what may follow them [vocab]."""
 
-    token: int
-    parent: int = -1
-    position: int = 0
+    skipped: int
+    depth: int
+    parent: int
+    score: float
+    ahead: FloatArray
 
 
 @dataclass
 class _Row:
-    state: TokenState
+    """A text that is followed. states: (words skipped before the grammar began, where the grammar is)."""
+
+    states: tuple[tuple[int, TokenState], ...]
     score: float
-    token: int
     parent: int
-    position: int
     tokens: tuple[int, ...]
 
 
@@ -75,42 +76,74 @@ class GuidedSearch:
     def __init__(self, tokens: Tokens, tokenizer: MoonshineTokenizer) -> None:
         self._tokens, self._tokenizer = tokens, tokenizer
 
-    def __call__(self, decoder: RowDecoder, root: Root, most: int, beam: int = BEAM) -> list[GuidedReading]:
-        """The likeliest sentences, best first; none where nothing fits into `most` tokens."""
-        live = [_Row(self._tokens.begin(), 0.0, root.token, root.parent, root.position, ())]
-        found: dict[str, _Found] = {}
-        for _ in range(most):
-            if not live or decoder.room < len(live):
-                break
-            scores, nodes = decoder.step(
-                [row.token for row in live], [row.parent for row in live], [row.position for row in live]
-            )
-            ahead: list[tuple[float, int, int, TokenState]] = []
-            for at, row in enumerate(live):
-                if row.state.final:
-                    self._end(found, row, float(scores[at, self._tokenizer.eos]))
-                for token, state in self._next(row.state, scores[at], beam):
-                    ahead.append((row.score + float(scores[at, token]), at, token, state))
-            ahead.sort(key=lambda item: -item[0])
-            live = [
-                _Row(state, score, token, nodes[at], live[at].position + 1, (*live[at].tokens, token))
-                for score, at, token, state in ahead[:beam]
-            ]
+    def __call__(
+        self, decoder: RowDecoder, tokens: Sequence[int], roots: Sequence[Root], most: int, beam: int = BEAM
+    ) -> list[GuidedReading]:
+        """The likeliest sentences, best first; none where nothing fits into `most` tokens. tokens: the free text that
+        the roots begin in."""
+        begin = self._tokens.begin()
+        live: list[_Row] = []
+        found: dict[tuple[int, str], _Found] = {}
+        depth, last = 0, max(root.depth for root in roots)
+        while depth < most and (live or depth <= last):
+            ahead: dict[tuple[int, ...], _Row] = {}
+            if live:
+                if decoder.room < len(live):
+                    break
+                scores, nodes = decoder.step(
+                    [row.tokens[-1] for row in live], [row.parent for row in live], [depth] * len(live)
+                )
+                for at, row in enumerate(live):
+                    self._end(found, row, float(scores[at, self._tokenizer.eos]), tokens)
+                    self._go_on(ahead, row.tokens, row.states, row.score, nodes[at], scores[at], beam)
+            for root in roots:
+                if root.depth == depth:
+                    states = ((root.skipped, begin),)
+                    self._go_on(ahead, tuple(tokens[:depth]), states, root.score, root.parent, root.ahead, beam)
+            live = sorted(ahead.values(), key=lambda row: -row.score)[:beam]
             best = max((item.total for item in found.values()), default=-math.inf)
-            if live and live[0].score < best - _BEHIND:
+            if depth > last and live and live[0].score < best - _BEHIND:
                 break
-        readings = [GuidedReading(item.text, len(key.split()), item.total) for key, item in found.items()]
-        return sorted(readings, key=lambda reading: -reading.log_probability)
+            depth += 1
+        readings = [
+            GuidedReading(item.text, len(key.split()), item.total, skipped) for (skipped, key), item in found.items()
+        ]
+        return sorted(readings, key=lambda reading: (-reading.log_probability, reading.skipped))
 
-    def _end(self, found: dict[str, _Found], row: _Row, end: float) -> None:
-        text, score = self._tokenizer.decode(row.tokens), row.score + end
-        known = found.get(bare(text))
-        if known is None:
-            found[bare(text)] = _Found(score, score, text)
-            return
-        known.total = float(np.logaddexp(known.total, score))
-        if score > known.best:
-            known.best, known.text = score, text
+    def _end(
+        self, found: dict[tuple[int, str], _Found], row: _Row, end: float, free: Sequence[int]
+    ) -> None:
+        """The row as a whole sentence, for each beginning from which it is one."""
+        score = row.score + end
+        for skipped, state in row.states:
+            if not state.final:
+                continue
+            text = " ".join(self._tokenizer.decode(row.tokens).split()[skipped:])
+            known = found.setdefault((skipped, bare(text)), _Found(-math.inf, -math.inf, text))
+            known.total = float(np.logaddexp(known.total, score))
+            if score > known.best:
+                known.best, known.text = score, text
+
+    def _go_on(
+        self,
+        ahead: dict[tuple[int, ...], _Row],
+        said: tuple[int, ...],
+        states: tuple[tuple[int, TokenState], ...],
+        score: float,
+        parent: int,
+        scores: FloatArray,
+        beam: int,
+    ) -> None:
+        """The likeliest tokens that may follow; the same text from two beginnings is one row."""
+        for skipped, state in states:
+            for token, after in self._next(state, scores, beam):
+                text = (*said, token)
+                row = ahead.get(text)
+                if row is None:
+                    worth = score + float(scores[token]) - (_ANY_WORD if self._tokens.any_word(after, token) else 0.0)
+                    row = ahead[text] = _Row((), worth, parent, text)
+                if (skipped, after) not in row.states:
+                    row.states = (*row.states, (skipped, after))
 
     def _next(self, state: TokenState, scores: FloatArray, beam: int) -> list[tuple[int, TokenState]]:
         """The likeliest tokens that may follow, with their states."""

@@ -153,6 +153,10 @@ class Tokens:
                 found.update(self._trie(after).children)
         return list(found)
 
+    def any_word(self, state: TokenState, token: int) -> bool:
+        """Whether the token has begun a word that only a slot for any words takes."""
+        return self._begins[token] and all(trie is None for _, trie in state.places) and not state.ended
+
     def step(self, state: TokenState, token: int) -> TokenState | None:
         """The state after a token; None where no sentence goes on with it."""
         if token not in state._next:

@@ -1,0 +1,134 @@
+"""How a command is read when it is known what can be asked: grammar and free text race, three numbers decide.
+
+The score of the best sentence (log-probability a word) tells whether the sound is that sentence at all; its ratio to
+the free text tells whether something else explains the sound much better; and where both are in doubt the words go to
+the brain with their own confidence, as free text does. Clearly asked acts, near is asked back, the rest is left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noctule.lm.speech.guided.race import Race, Runner, run_race
+from noctule.lm.speech.guided.search import GuidedSearch
+from noctule.lm.speech.guided.tokens import Tokens, Way, Words
+from noctule.lm.speech.moonshine.belief import doubt, silent
+from noctule.lm.speech.moonshine.model import MoonshineModel
+from noctule.lm.speech.moonshine.words import words_of
+from noctule.lm.speech.words import Word
+from noctule.voice.stt.moonshine import Recognition
+
+#: decisions
+ACT, ASK, LEAVE, FREE = "act", "ask back", "leave alone", "free text"
+
+
+class Askable(Protocol):
+    """What can be asked."""
+
+    @property
+    def words(self) -> Words: ...
+    @property
+    def ways(self) -> Way: ...
+
+    def meaning(self, text: str) -> Hashable | None:
+        """What a sentence asks for; None for nothing."""
+
+    def over(self, text: str) -> bool:
+        """Whether it is a whole request, and none that is longer begins like it."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A sentence with at least `score` and `ratio` acts; one with at least `near_score` and `near_ratio` is asked
+    back. `margin`: by how much (natural logarithm) another meaning must be behind."""
+
+    score: float = -1.3
+    ratio: float = -5.0
+    near_score: float = -1.9
+    near_ratio: float = -9.0
+    margin: float = 0.7
+
+
+@dataclass(frozen=True)
+class Decided:
+    """runner: the sentence of ACT and ASK."""
+
+    what: str
+    runner: Runner | None = None
+    why: str = ""
+
+
+def decide(race: Race, limits: Thresholds) -> Decided:
+    """See Thresholds."""
+    if race.free.looped and not race.runners:
+        return Decided(LEAVE, None, "loop")
+    if not race.runners:
+        return Decided(FREE)
+    best, *others = race.runners
+    close = any(best.ratio - other.ratio < limits.margin for other in others)
+    if best.score >= limits.score and best.ratio >= limits.ratio:
+        return Decided(ASK if close else ACT, best, "two readings are alike" if close else "")
+    if best.score >= limits.near_score and best.ratio >= limits.near_ratio:
+        return Decided(ASK, best, "near")
+    return Decided(FREE)
+
+
+class GuidedReader:
+    """See moonshine.Reader. askable: what can be asked now, asked for each utterance."""
+
+    def __init__(self, askable: Callable[[], Askable], limits: Thresholds | None = None) -> None:
+        self._askable, self._limits = askable, limits or Thresholds()
+        self._of: Askable | None = None
+        self._search: GuidedSearch | None = None
+
+    def race(self, model: MoonshineModel, sound: NDArray[np.float32]) -> Race:
+        """The race alone. float32 [samples] that fit one utterance."""
+        askable = self._askable()
+        if self._search is None or self._of is not askable:
+            self._search = GuidedSearch(Tokens(askable.words, model.tokenizer, askable.ways), model.tokenizer)
+            self._of = askable
+        return run_race(model.encode(sound), self._search, askable.meaning)
+
+    def decide(self, race: Race) -> Decided:
+        return decide(race, self._limits)
+
+    def __call__(self, model: MoonshineModel, sound: NDArray[np.float32], *, whole: bool) -> Recognition:
+        if silent(sound):
+            return Recognition(())
+        race = self.race(model, sound)
+        seconds = len(sound) / 16000
+        free = words_of(race.free, model.tokenizer, seconds)
+        decided = self.decide(race)
+        if decided.runner is not None:
+            over = self._askable().over(decided.runner.text)
+            words = _timed(decided.runner, free, seconds)
+            if decided.what == ACT or whole:
+                asked = decided.runner.text if decided.what == ASK else ""
+                return Recognition(words, over=over and decided.what == ACT, asked=asked)
+        why = doubt(race.free_text, race.free)
+        if why is not None and (whole or why != "unended"):
+            return Recognition(())
+        return Recognition(tuple(free))
+
+
+def _timed(runner: Runner, free: Sequence[Word], seconds: float) -> tuple[Word, ...]:
+    """The sentence's words spread over the time of the free words they stand for."""
+    texts = runner.text.split()
+    heard = free[runner.skipped :] or free
+    start = heard[0].start if heard else 0.0
+    end = heard[-1].end if heard else seconds
+    step = (end - start) / max(1, len(texts))
+    sure = min(1.0, math.exp(runner.score))
+    return tuple(
+        Word(text, start + step * i, start + step * (i + 1), max(sure, _TAKEN)) for i, text in enumerate(texts)
+    )
+
+
+#: confidence of words that the race decided for: it has judged them by other means
+_TAKEN = 0.99
