@@ -16,6 +16,7 @@ from noctule.assistant.actions.devices import NoCapture, NoMicrophone
 from noctule.assistant.actions.status import BoardStatus
 from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.brain import Brain, Settings
+from noctule.assistant.grammar.in_force import GrammarInForce
 from noctule.assistant.model_manager import Needs
 from noctule.assistant.worker import NAME, Ask, Engine
 from noctule.capture.component import CaptureComponent
@@ -145,7 +146,12 @@ class BrainEngine:
             stop=hearing.hush if hearing is not None else lambda: None,
         )
         self._registry = build_registry(parts, needs.config().actions.allow)
-        self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)
+        grammar = GrammarInForce(needs.config)
+        grammar()  # compiled now, not in the first request
+        self._brain = Brain(
+            lm, self._registry, commands, needs.bus,
+            settings=self._settings, clock=needs.clock, grammar=grammar,
+        )  # fmt: skip
 
     def _settings(self) -> Settings:
         lm = self._config().lm

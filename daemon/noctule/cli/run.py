@@ -45,9 +45,10 @@ def grow(host: Host) -> list[Component]:
 def _grow_into(organs: list[Component], host: Host) -> None:
     config = host.config()
     if config.wake.enabled and config.audio.source != "none":
+        from noctule.assistant.grammar.in_force import GrammarInForce
         from noctule.voice.pipeline import VoicePipeline
 
-        organs.append(VoicePipeline(host))
+        organs.append(VoicePipeline(host, asking=GrammarInForce(host.config)))
     if config.capture.enabled:
         from noctule.capture.component import CaptureComponent
 

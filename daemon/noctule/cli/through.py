@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.app import Service
+from noctule.assistant.grammar.in_force import GrammarInForce
 from noctule.audio.playlist import Playlist
 from noctule.audio.speaker import WavSpeaker
 from noctule.audio.wavefile import WavReader
@@ -49,7 +50,7 @@ class Through:
 
     def grow(self, host: Host) -> list[Component]:
         source = Playlist(self._files, self._idle, self._begin)
-        self._hearing = VoicePipeline(host, source)
+        self._hearing = VoicePipeline(host, source, GrammarInForce(host.config))
         self._grown.set()
         return [self._hearing, *([CaptureComponent(host)] if host.config().capture.enabled else [])]
 
@@ -89,6 +90,9 @@ class Through:
         fields, kind = event.fields, event.kind
         if kind == "speech.words":
             return [f"hears: {fields['text']}"]
+        if kind == "speech.race":
+            race = f"; in the race: {fields['sentences']}" if fields["sentences"] else ""
+            return [f"free text: {fields['text']} ({fields['free_score']}){race}; decision: {fields['decision']}"]
         if kind == "session.words":
             sure = f", {fields['confidence']:.0%} sure" if "confidence" in fields else ""
             return [f"understood: {fields['words']} ({fields['reason']}{sure})"]

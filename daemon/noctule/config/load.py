@@ -13,7 +13,7 @@ from typing import Any
 from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
 from noctule.config.scan import key_lines, split_name
-from noctule.config.schema import SECTIONS, TABLES, Config
+from noctule.config.schema import LISTS, SECTIONS, TABLES, Config
 from noctule.core.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -134,11 +134,11 @@ class _Merge:
                         self.problems.append(
                             f"{at(section, name)}: {section}.{name}: must be a section of its own, [{section}.NAME]"
                         )
-            elif section in SECTIONS:
+            elif section in SECTIONS or section in LISTS:
                 for item, value in body.items():
                     self.put(at(section, item), f"{section}.{item}", value, path.parent)
             else:
-                guess = _guess(section, [*SECTIONS, *TABLES])
+                guess = _guess(section, [*SECTIONS, *TABLES, *LISTS])
                 self.problems.append(f"{at(section)}: [{section}]: unknown section{guess}")
 
     def text(self, origin: SettingOrigin, dotted: str, value: str) -> None:
@@ -161,6 +161,10 @@ class _Merge:
         return None
 
     def put(self, origin: SettingOrigin, dotted: str, value: Any, base: Path) -> None:
+        parts = split_name(dotted)
+        if len(parts) == 2 and parts[0] in LISTS:
+            self.put_list(origin, parts, value, base)
+            return
         found = self.find(dotted)
         if found is None:
             self.problems.append(f"{origin}: {dotted}: unknown key{_guess_key(dotted)}")
@@ -170,12 +174,23 @@ class _Merge:
         if wrong:
             self.problems.append(f"{origin}: {dotted}: {wrong}")
             return
-        parts = split_name(dotted)
         target = getattr(self.config, parts[0])
         if parts[0] in TABLES:
             target = target.setdefault(parts[1], TABLES[parts[0]]())
         setattr(target, parts[-1], typed)
         self.origins[dotted] = origin
+
+    def put_list(self, origin: SettingOrigin, parts: tuple[str, ...], value: Any, base: Path) -> None:
+        """A key of a section whose keys the owner chooses."""
+        section, name = parts
+        typed, wrong = check(list[str], LISTS[section], value, base)
+        if not wrong and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            wrong = "must be called by lower-case letters, digits and _, as in {room}"
+        if wrong:
+            self.problems.append(f"{origin}: {section}.{name}: {wrong}")
+            return
+        getattr(self.config, section)[name] = typed
+        self.origins[f"{section}.{name}"] = origin
 
     def agreement(self) -> None:
         """Settings that contradict each other, each where the one or the other was set."""
@@ -226,6 +241,8 @@ def walk(config: Config) -> list[tuple[str, Any, bool]]:
         for name, body in getattr(config, section).items():
             for item, (_, declared) in keys_of(cls).items():
                 found.append((f"{section}.{name}.{item}", getattr(body, item), key_of(declared).live))
+    for section, about in LISTS.items():
+        found += [(f"{section}.{name}", value, about.live) for name, value in getattr(config, section).items()]
     return found
 
 

@@ -23,8 +23,9 @@ from noctule.lm.speech.moonshine.shared import SharedModel
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.stt.base import Recogniser
+from noctule.voice.stt.guided import Askable, GuidedReader
 from noctule.voice.stt.local import ModelRecogniser
-from noctule.voice.stt.moonshine import MoonshineRecogniser
+from noctule.voice.stt.moonshine import MoonshineRecogniser, free_text
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
 from noctule.voice.tts.wyoming import WyomingSynthesizer
@@ -110,10 +111,13 @@ def open_speech_to_text(config: Config, bus: Bus) -> SharedModel | None:
 
 
 class SpeechEngines:
-    """Makes both sides, each in the thread that uses it, and remembers why one is missing."""
+    """Makes both sides, each in the thread that uses it, and remembers why one is missing. asking: what can be asked,
+    which guides a recogniser that can be guided."""
 
-    def __init__(self, config: Callable[[], Config], bus: Bus) -> None:
-        self._config, self._bus = config, bus
+    def __init__(
+        self, config: Callable[[], Config], bus: Bus, asking: Callable[[], Askable] | None = None
+    ) -> None:
+        self._config, self._bus, self._asking = config, bus, asking
         #: "stt" and "tts" -> one sentence: why it is not there; missing when it is, or is switched off.
         self.troubles: dict[str, str] = {}
         #: the board is in distress: no words before the end of a command
@@ -157,7 +161,8 @@ class SpeechEngines:
         shared = open_speech_to_text(config, self._bus)
         if shared is not None:
             self._bus.publish("speech.loaded", "speech", f"Loaded {shared.name}", 5, model=shared.name)
-            return MoonshineRecogniser(shared, share=self.partials)
+            reader = free_text if self._asking is None else GuidedReader(self._asking)
+            return MoonshineRecogniser(shared, reader, share=self.partials)
         pair = load_package(config, self._bus, "stt")
         return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed, pair.readings))
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 from noctule.assistant.actions.registry import Argument, Spec, Value
 from noctule.assistant.grammar.files import Phrasing, Phrasings
-from noctule.assistant.grammar.kinds import FREE, NAMED, Lists, options, value_of
+from noctule.assistant.grammar.kinds import FREE, Lists, options, value_of
 from noctule.assistant.grammar.network import Network
 from noctule.assistant.grammar.parse import Derivation, derivations
-from noctule.assistant.grammar.template import Choice, Part, Rule, Sequenced, Slot, TemplateError, parse
+from noctule.assistant.grammar.template import Choice, Part, Sequenced, Slot, TemplateError, hollow, parse
 from noctule.assistant.grammar.walk import Walker
 from noctule.assistant.grammar.writing import ways
 from noctule.assistant.phrases.request import Request, read
@@ -65,20 +65,16 @@ class Grammar:
         self._meanings: list[_Meaning] = []
         #: nodes behind the last word of a line
         self._last: set[int] = set()
+        self._rules = phrasings.rules
         self._network = Network(phrasings.rules, lambda slot: options(slot, self._lists), self._free)
         asked, stated = self._owned(owner or {})
-        heard = list(asked), list(stated)
         for line in phrasings.lines:
-            if line.action in self._specs and keep(line):
-                node = self._line(line)
-                (stated if line.question else asked).append(node)
-                if not self._begins_freely(line.parts):
-                    heard[line.question].append(node)
+            if line.action in self._specs and keep(line) and not _begins_freely(line.parts):
+                (stated if line.question else asked).append(self._line(line))
         self._start = self._around(asked, stated)
-        listened = self._around(*heard)
         self._network.finish()
         #: for the recogniser, and for everybody else
-        self.walker, self._matcher = Walker(self._network, listened), Walker(self._network, self._start)
+        self.walker, self._matcher = Walker(self._network, self._start), Walker(self._network, self._start)
         self._lock = threading.Lock()
 
     # -- building ------------------------------------------------------------------------------------------------
@@ -92,7 +88,7 @@ class Grammar:
 
     def _end(self, meaning: _Meaning) -> int:
         network, accept = self._network, self._network.accept(self._meaning(meaning))
-        place = network.loop(network.rule(_ENDING), [accept])
+        place = network.loop(self._courtesy(_ENDING), [accept])
         self._last.add(place)
         return place
 
@@ -108,19 +104,6 @@ class Grammar:
         except TemplateError as error:
             raise TemplateError(f'{line.where}: "{line.text}": {error.message}', error.hint) from None
 
-    def _begins_freely(self, parts: Sequence[Part]) -> bool:
-        """Whether the first word may be any: whatever is heard would begin like such a line, so it is for text."""
-        for part in parts:
-            if isinstance(part, Slot):
-                return part.kind in FREE or (not part.kind and part.name in FREE)
-            if not isinstance(part, Choice):
-                return False
-            if any(option and self._begins_freely(option) for option in part.options):
-                return True
-            if () not in part.options:
-                return False
-        return False
-
     def _owned(self, owner: Mapping[str, Sequence[str]]) -> tuple[list[int], list[int]]:
         self._ends: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
         found: list[int] = []
@@ -129,6 +112,8 @@ class Grammar:
             for number, phrase in enumerate(phrases, 1):
                 where = f"commands.{name}.phrases, entry {number}"
                 parts = parse(phrase, where)
+                if hollow(parts):
+                    raise TemplateError(f'{where}: "{phrase}": holds no word that must be said')
                 if end is None:
                     end = self._end(_Meaning("", name, (), frozenset({"*"})))
                 try:
@@ -140,12 +125,15 @@ class Grammar:
     def _own(self, slot: Slot) -> Slot:
         return slot if slot.kind else replace(slot, kind=slot.name)
 
+    def _courtesy(self, name: str) -> int | None:
+        return self._network.rule(name) if name in self._rules else None
+
     def _around(self, asked: Sequence[int], stated: Sequence[int]) -> int:
         """What is asked for, with courtesies before it; both lists may be empty."""
         network = self._network
-        polite = network.loop(network.rule(_ASKING), [network.fork(asked)]) if asked else None
+        polite = network.loop(self._courtesy(_ASKING), [network.fork(asked)]) if asked else None
         lines = [*([polite] if polite is not None else []), *stated]
-        return network.loop(network.rule(_OPENING), [network.fork(lines)] if lines else [])
+        return network.loop(self._courtesy(_OPENING), [network.fork(lines)] if lines else [])
 
     # -- use -----------------------------------------------------------------------------------------------------
 
@@ -170,32 +158,27 @@ class Grammar:
         )
         return (match.action, match.command, given)
 
-    def begins(self, words: Sequence[str]) -> int:
-        """How many words from the first on some sentence begins with."""
-        with self._lock:
-            state: int | None = self._matcher.begin()
-            for count, word in enumerate(read(" ".join(words)).texts):
-                assert state is not None
-                state = self._matcher.step(state, word)
-                if state is None:
-                    return count
-            return len(words)
+    def unfinished(self, text: str) -> bool:
+        """Whether sentences begin like it, and none is so short."""
+        state = self._after(read(text).texts)
+        return state is not None and not self._matcher.accepts(state)
 
     def over(self, text: str) -> bool:
         """Whether it is a whole request and none that is longer begins like it, courtesies aside."""
-        with self._lock:
-            state: int | None = self._matcher.begin()
-            for word in read(text).texts:
-                state = self._matcher.step(state, word) if state is not None else None
-            return state is not None and self._matcher.only(state, self._last)
+        state = self._after(read(text).texts)
+        return state is not None and self._matcher.only(state, self._last)
 
-    def accepts(self, words: Sequence[str]) -> bool:
-        """Whether a line gives this sentence; the values of its slots may still be out of bounds."""
+    def _after(self, words: Sequence[str]) -> int | None:
         with self._lock:
             state: int | None = self._matcher.begin()
             for word in words:
                 state = self._matcher.step(state, word) if state is not None else None
-            return state is not None and self._matcher.accepts(state)
+            return state
+
+    def accepts(self, words: Sequence[str]) -> bool:
+        """Whether a line gives this sentence; the values of its slots may still be out of bounds."""
+        state = self._after(words)
+        return state is not None and self._matcher.accepts(state)
 
     def match(self, request: Request) -> Match | None:
         """What the request asks for, None when no line gives it."""
@@ -229,6 +212,20 @@ class Grammar:
         return Match(meaning.action, meaning.command, arguments, free)
 
 
+def _begins_freely(parts: Sequence[Part]) -> bool:
+    """Whether the first word may be any: everything would begin like such a line, so it is the model's business."""
+    for part in parts:
+        if isinstance(part, Slot):
+            return part.kind in FREE or (not part.kind and part.name in FREE)
+        if not isinstance(part, Choice):
+            return False
+        if any(option and _begins_freely(option) for option in part.options):
+            return True
+        if () not in part.options:
+            return False
+    return False
+
+
 def _typed(parts: Sequence[Part], typed: Callable[[Slot], Slot]) -> Sequenced:
     """The same parts, every slot with its kind."""
     done: list[Part] = []
@@ -251,6 +248,3 @@ def _declared(slot: Slot, known: Mapping[str, Argument]) -> Slot:
     if argument.kind == "words":
         return replace(slot, kind="name")
     return replace(slot, kind=_KIND[argument.kind], low=argument.minimum, high=argument.maximum)
-
-
-__all__ = ["NAMED", "Grammar", "Match", "Rule"]

@@ -18,12 +18,8 @@ NAMED = ("number", "percent", "duration", "time", "day", "weekday")
 _NUMERIC = {"number": number, "percent": percentage, "duration": duration}
 #: a number slot with bounds this near is spelled out, so that nothing else is heard
 _SPELLED = 400
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-
+_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,9 @@ def options(slot: Slot, lists: Lists) -> Iterable[Sequenced]:
     """The templates of what may fill a slot whose kind is known. Raises TemplateError."""
     kind = slot.kind or slot.name
     if kind == "digits":
-        return [(Text((str(n),)),) for n in range(int(slot.low or 0), int(999 if slot.high is None else slot.high) + 1)]
+        return [
+            (Text((str(n),)),) for n in range(int(slot.low or 0), int(999 if slot.high is None else slot.high) + 1)
+        ]
     if kind == "decimals":
         return [(Text((f"{whole}.{part}",)),) for whole in range(10) for part in ("5", "25", "75")]
     if kind == "clock_digits":
@@ -55,6 +53,8 @@ def options(slot: Slot, lists: Lists) -> Iterable[Sequenced]:
         return [(Text(tuple(way.split())),) for n in bounded for way in (*in_words(n), str(n))]
     if kind in NAMED:
         return [(Rule(kind),)]
+    if kind in FREE:
+        return [(Rule("common_name"),)] if kind == "name" else []
     known = ", ".join(sorted({*NAMED, *FREE, *lists}))
     raise TemplateError(f"{{{slot.name}{':' if kind else ''}{kind}}}: there is no such kind or list (known: {known})")
 
@@ -140,8 +140,8 @@ _HALVES = (
 def _clock(words: Sequence[str]) -> tuple[int, int] | None:
     """(hour, minute) of the words without "o'clock" and half of the day."""
     if len(words) == 1 and re.fullmatch(r"\d{1,2}:\d\d", words[0]):
-        hour, _, minute = words[0].partition(":")
-        return int(hour), int(minute)
+        digits = words[0].split(":")
+        return int(digits[0]), int(digits[1])
     for joint, sign in (("past", 1), ("to", -1)):
         if joint in words:
             at = list(words).index(joint)

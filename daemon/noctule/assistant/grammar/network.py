@@ -84,10 +84,13 @@ class Network:
         unique = tuple(dict.fromkeys(targets))
         return unique[0] if len(unique) == 1 else self._node(FORK, targets=unique)
 
-    def loop(self, network: int, after: Sequence[int]) -> int:
-        """One of `after`, before it any number of times what the network says. It must not say nothing."""
+    def loop(self, network: int | None, after: Sequence[int]) -> int:
+        """One of `after`, before it any number of times what the network says, which must
+        not be nothing."""
         place = len(self.nodes)
-        self.nodes.append(Node(FORK))
+        self.nodes.append(Node(FORK, targets=tuple(dict.fromkeys(after))))
+        if network is None:
+            return place
         call = self._node(CALL, place, network=network)
         self.nodes[place] = Node(FORK, targets=(*dict.fromkeys(after), call))
         return place
@@ -132,7 +135,9 @@ class Network:
                 after = self._node(ANY, self._return)
                 for _ in range(most - 1):
                     after = self._node(ANY, self.fork([self._return, after]))
-                self.entries.append(after)
+                # what is often meant need not be made up from sounds
+                known = [self.sequence(option, self._return) for option in self._fill(slot)]
+                self.entries.append(self.fork([*known, after]))
                 self._networks[key] = len(self.entries) - 1
         return self._networks[key]
 
@@ -194,7 +199,8 @@ class Network:
         return self._firsts[network]
 
     def _takes_any(self, network: int) -> bool:
-        return self.nodes[self.entries[network]].kind == ANY
+        entry = self.nodes[self.entries[network]]
+        return any(self.nodes[target].kind == ANY for target in (self.entries[network], *entry.targets))
 
     def finish(self) -> None:
         """Nothing more is added: what was only needed for that is freed."""

@@ -169,3 +169,15 @@ def slots(parts: Sequence[Part]) -> list[Slot]:
         elif isinstance(part, Choice):
             found += [slot for option in part.options for slot in slots(option)]
     return found
+
+
+def hollow(parts: Sequence[Part]) -> bool:
+    """Whether a template may be said without a word."""
+    return all(
+        not any(re.search(r"\w", word) for word in part.words)
+        if isinstance(part, Text)
+        else any(hollow(option) for option in part.options)
+        if isinstance(part, Choice)
+        else False
+        for part in parts
+    )

@@ -8,7 +8,7 @@ _NAMES = frozenset(f"{_DAYS} {_MONTHS} noctule english celsius christmas".split(
 _I = ("i", "i'm", "i'd", "i'll", "i've")
 #: words that follow a number or a ten with a hyphen: "twenty-five", "a five-minute timer"
 _JOINED = frozenset(
-    "one two three four five six seven eight nine second minute hour day seconds minutes hours".split()
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "second", "minute", "hour", "day", "seconds", "minutes", "hours"]
 )
 _HALVES = {"am": ("a.m", "AM", "A.M"), "pm": ("p.m", "PM", "P.M")}
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noctule.lm.speech.guided.race import Race, Runner, run_race
-from noctule.lm.speech.guided.search import GuidedSearch
+from noctule.lm.speech.guided.search import GuidedSearch, bare
 from noctule.lm.speech.guided.tokens import Tokens, Way, Words
 from noctule.lm.speech.moonshine.belief import doubt, silent
 from noctule.lm.speech.moonshine.model import MoonshineModel
@@ -38,6 +38,9 @@ class Askable(Protocol):
 
     def meaning(self, text: str) -> Hashable | None:
         """What a sentence asks for; None for nothing."""
+
+    def unfinished(self, text: str) -> bool:
+        """Whether requests begin like it, and none is so short."""
 
     def over(self, text: str) -> bool:
         """Whether it is a whole request, and none that is longer begins like it."""
@@ -79,6 +82,18 @@ def decide(race: Race, limits: Thresholds) -> Decided:
     return Decided(FREE)
 
 
+def told(race: Race, decided: Decided) -> dict[str, Any]:
+    """The race as an event's fields: "sentences" as "text (score, ratio)", best first."""
+    shown = [f"{bare(r.text)} ({r.score:.2f}, {r.ratio:.2f})" for r in race.runners[:3]]
+    return {
+        "text": race.free_text,
+        "free_score": round(race.free_score, 2),
+        "sentences": "; ".join(shown),
+        "decision": decided.what,
+        "why": decided.why,
+    }
+
+
 class GuidedReader:
     """See moonshine.Reader. askable: what can be asked now, asked for each utterance."""
 
@@ -105,16 +120,19 @@ class GuidedReader:
         seconds = len(sound) / 16000
         free = words_of(race.free, model.tokenizer, seconds)
         decided = self.decide(race)
+        weighed = told(race, decided)
         if decided.runner is not None:
-            over = self._askable().over(decided.runner.text)
+            acts = decided.what == ACT
             words = _timed(decided.runner, free, seconds)
-            if decided.what == ACT or whole:
-                asked = decided.runner.text if decided.what == ASK else ""
-                return Recognition(words, over=over and decided.what == ACT, asked=asked)
+            if acts or whole:
+                over = acts and self._askable().over(decided.runner.text)
+                asked = "" if acts else bare(decided.runner.text)
+                return Recognition(words, over=over, asked=asked, weighed=weighed)
         why = doubt(race.free_text, race.free)
-        if why is not None and (whole or why != "unended"):
-            return Recognition(())
-        return Recognition(tuple(free))
+        if decided.what == LEAVE or (why is not None and (whole or why != "unended")):
+            return Recognition((), weighed={**weighed, "decision": LEAVE, "why": why or decided.why})
+        unfinished = self._askable().unfinished(race.free_text)
+        return Recognition(tuple(free), unfinished=unfinished, weighed=weighed)
 
 
 def _timed(runner: Runner, free: Sequence[Word], seconds: float) -> tuple[Word, ...]:

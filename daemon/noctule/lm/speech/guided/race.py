@@ -22,6 +22,8 @@ from noctule.lm.speech.moonshine.model import EncodedUtterance
 SKIPPED, _PENALTY = 4, 0.75
 #: steps of the free text in which a search may begin
 _KEPT = 24
+#: readings whose meaning is looked at: so many, and none this much less likely than the first
+_READ, _FAR = 10, 9.0
 #: a free text that is itself a sentence, and this sure of each word, needs no search
 _SURE = -0.2
 
@@ -47,6 +49,11 @@ class Race:
     free: Transcription
     free_text: str
     runners: tuple[Runner, ...]
+
+    @property
+    def free_score(self) -> float:
+        """Of the free text: log-probability a word."""
+        return self.free.hypothesis.log_probability / max(1, len(bare(self.free_text).split()))
 
 
 def run_race(
@@ -85,8 +92,9 @@ def _runners(
     """One for each meaning, best first: what asks for the same from the same place adds up ("5", "five"); of several
     places the best, where a word that is skipped must be earned."""
     together: dict[tuple[int, Hashable], tuple[float, GuidedReading]] = {}
-    for reading in readings:
-        what = meaning(reading.text)
+    for reading in readings[:_READ]:
+        far = reading.log_probability < readings[0].log_probability - _FAR
+        what = None if far else meaning(reading.text)
         if what is not None:
             total, best = together.get((reading.skipped, what), (-math.inf, reading))
             together[reading.skipped, what] = (float(np.logaddexp(total, reading.log_probability)), best)

@@ -110,9 +110,7 @@ class GuidedSearch:
         ]
         return sorted(readings, key=lambda reading: (-reading.log_probability, reading.skipped))
 
-    def _end(
-        self, found: dict[tuple[int, str], _Found], row: _Row, end: float, free: Sequence[int]
-    ) -> None:
+    def _end(self, found: dict[tuple[int, str], _Found], row: _Row, end: float, free: Sequence[int]) -> None:
         """The row as a whole sentence, for each beginning from which it is one."""
         score = row.score + end
         for skipped, state in row.states:

@@ -212,4 +212,4 @@ class Tokens:
 
 def _within(piece: bytes) -> bool:
     """Whether a piece may go on a word: letters, digits, apostrophes and hyphens."""
-    return bool(piece) and not piece.startswith(_SPACE) and not any(mark in piece for mark in b".,?!;:\"()")
+    return bool(piece) and not piece.startswith(_SPACE) and not any(mark in piece for mark in b'.,?!;:"()')
