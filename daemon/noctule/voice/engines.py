@@ -161,7 +161,11 @@ class SpeechEngines:
         shared = open_speech_to_text(config, self._bus)
         if shared is not None:
             self._bus.publish("speech.loaded", "speech", f"Loaded {shared.name}", 5, model=shared.name)
-            reader = free_text if self._asking is None else GuidedReader(self._asking)
+            if self._asking is None:
+                return MoonshineRecogniser(shared, free_text, share=self.partials)
+            reader = GuidedReader(self._asking)
+            with shared as model:
+                reader.prepare(model)
             return MoonshineRecogniser(shared, reader, share=self.partials)
         pair = load_package(config, self._bus, "stt")
         return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed, pair.readings))

@@ -26,7 +26,7 @@ from noctule.voice.session import Opening, Session, Utterance
 from noctule.voice.speech_handle import SpeechHandle
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Guided, Recogniser
-from noctule.voice.transcript import Spoken, Transcript, Wording
+from noctule.voice.transcript import WAKE_LAG, Spoken, Transcript, Wording
 
 NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
@@ -187,6 +187,8 @@ class Turn:
         command = Transcript("" if opening.again else opening.phrase, opening.lead)
         desk.expect(REMOTE)
         listening = desk.recogniser.begin() if desk.recogniser is not None else None
+        if isinstance(listening, Guided):
+            listening.lead = 0.0 if opening.again else opening.lead + WAKE_LAG
         try:
             position, utterance = opening.first, None
             while utterance is None or position < utterance.last:

@@ -63,8 +63,6 @@ class Grammar:
         self._specs = {spec.name: spec for spec in specs}
         self._lists: Lists = {**phrasings.lists, **(lists or {})}
         self._meanings: list[_Meaning] = []
-        #: nodes behind the last word of a line
-        self._last: set[int] = set()
         self._rules = phrasings.rules
         self._network = Network(phrasings.rules, lambda slot: options(slot, self._lists), self._free)
         asked, stated = self._owned(owner or {})
@@ -88,9 +86,7 @@ class Grammar:
 
     def _end(self, meaning: _Meaning) -> int:
         network, accept = self._network, self._network.accept(self._meaning(meaning))
-        place = network.loop(self._courtesy(_ENDING), [accept])
-        self._last.add(place)
-        return place
+        return network.loop(self._courtesy(_ENDING), [accept])
 
     def _line(self, line: Phrasing) -> int:
         spec = self._specs[line.action]
@@ -164,9 +160,9 @@ class Grammar:
         return state is not None and not self._matcher.accepts(state)
 
     def over(self, text: str) -> bool:
-        """Whether it is a whole request and none that is longer begins like it, courtesies aside."""
+        """Whether it is a whole request, and every longer one that begins like it means the same."""
         state = self._after(read(text).texts)
-        return state is not None and self._matcher.only(state, self._last)
+        return state is not None and self._matcher.settled(state)
 
     def _after(self, words: Sequence[str]) -> int | None:
         with self._lock:

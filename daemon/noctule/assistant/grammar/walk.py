@@ -14,6 +14,8 @@ from noctule.assistant.grammar.network import ACCEPT, ANY, CALL, FORK, RETURN, W
 Item = tuple[int, int]
 #: states that are kept between two walks
 _MOST_STATES = 30_000
+#: places that are looked at to see whether a sentence is over
+_MOST_AHEAD = 3000
 
 
 class _State:
@@ -73,19 +75,32 @@ class Walker:
         """Whether a sentence may end here."""
         return self._state(state).accepts
 
-    def only(self, state: int, places: Collection[int]) -> bool:
-        """Whether all that is left of every sentence from here on begins at one of these nodes."""
-        work = list(self._kernels[state])
+    def settled(self, state: int) -> bool:
+        """Whether a sentence may end here, and whatever could still follow would mean the same: every end that can be
+        reached is of one meaning, and no slot stands before it."""
+        if not self.accepts(state):
+            return False
+        meanings: set[int] = set()
+        work, seen = list(self._kernels[state]), set(self._kernels[state])
         while work:
             at, back = work.pop()
             node = self._nodes[at]
-            if at in places:
-                continue
-            if node.kind == FORK:
-                work += [(target, back) for target in node.targets]
+            after: list[Item] = []
+            if node.kind == ACCEPT:
+                meanings.add(node.meaning)
+            elif node.kind == FORK:
+                after = [(target, back) for target in node.targets]
             elif node.kind == RETURN:
-                work += self._kernels[back]
+                after = list(self._kernels[back])
+            elif node.slot is not None or node.kind == ANY or back >= 0:
+                return False  # a slot would follow, or goes on
             else:
+                after = [(node.next, back)]
+            for item in after:
+                if item not in seen:
+                    seen.add(item)
+                    work.append(item)
+            if len(meanings) > 1 or len(seen) > _MOST_AHEAD:
                 return False
         return True
 

@@ -37,6 +37,8 @@ class Guided(Protocol):
 
     asked: str
     silence: float | None
+    #: seconds of the sound, from its start, in which the end of the wake word may be; for whoever begins it to set.
+    lead: float
     #: after `finish`: the free text, the sentences that were in the race, what was decided and by which numbers.
     weighed: Mapping[str, Any]
 

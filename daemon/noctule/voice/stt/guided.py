@@ -74,7 +74,9 @@ def decide(race: Race, limits: Thresholds) -> Decided:
     if not race.runners:
         return Decided(FREE)
     best, *others = race.runners
-    close = any(best.ratio - other.ratio < limits.margin for other in others)
+    # what skips more words explains less: it is no rival
+    rivals = [other for other in others if other.skipped <= best.skipped]
+    close = any(best.ratio - other.ratio < limits.margin for other in rivals)
     if best.score >= limits.score and best.ratio >= limits.ratio:
         return Decided(ASK if close else ACT, best, "two readings are alike" if close else "")
     if best.score >= limits.near_score and best.ratio >= limits.near_ratio:
@@ -102,21 +104,32 @@ class GuidedReader:
         self._of: Askable | None = None
         self._search: GuidedSearch | None = None
 
-    def race(self, model: MoonshineModel, sound: NDArray[np.float32]) -> Race:
-        """The race alone. float32 [samples] that fit one utterance."""
+    def prepare(self, model: MoonshineModel) -> None:
+        """Compile what the first utterance would wait for."""
+        self._guide(model)
+
+    def _guide(self, model: MoonshineModel) -> tuple[Askable, GuidedSearch]:
         askable = self._askable()
         if self._search is None or self._of is not askable:
-            self._search = GuidedSearch(Tokens(askable.words, model.tokenizer, askable.ways), model.tokenizer)
-            self._of = askable
-        return run_race(model.encode(sound), self._search, askable.meaning)
+            tokens = Tokens(askable.words, model.tokenizer, askable.ways)
+            tokens.choices(tokens.begin())
+            self._search, self._of = GuidedSearch(tokens, model.tokenizer), askable
+        return askable, self._search
+
+    def race(self, model: MoonshineModel, sound: NDArray[np.float32], lead: float = 0.0) -> Race:
+        """The race alone. float32 [samples] that fit one utterance; lead: see run_race."""
+        askable, search = self._guide(model)
+        return run_race(model.encode(sound), search, askable.meaning, lead)
 
     def decide(self, race: Race) -> Decided:
         return decide(race, self._limits)
 
-    def __call__(self, model: MoonshineModel, sound: NDArray[np.float32], *, whole: bool) -> Recognition:
+    def __call__(
+        self, model: MoonshineModel, sound: NDArray[np.float32], *, whole: bool, lead: float = 0.0
+    ) -> Recognition:
         if silent(sound):
             return Recognition(())
-        race = self.race(model, sound)
+        race = self.race(model, sound, lead)
         seconds = len(sound) / 16000
         free = words_of(race.free, model.tokenizer, seconds)
         decided = self.decide(race)

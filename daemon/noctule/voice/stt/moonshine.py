@@ -55,11 +55,12 @@ class Recognition:
 class Reader(Protocol):
     """How an utterance is read."""
 
-    def __call__(self, model: MoonshineModel, sound: Floats, *, whole: bool) -> Recognition:
-        """sound: float32 [samples] that fit one utterance; whole: the command has ended. Raises ModelError."""
+    def __call__(self, model: MoonshineModel, sound: Floats, *, whole: bool, lead: float = 0.0) -> Recognition:
+        """sound: float32 [samples] that fit one utterance; whole: the command has ended; lead: seconds of it in which
+        the end of the wake word may be. Raises ModelError."""
 
 
-def free_text(model: MoonshineModel, sound: Floats, *, whole: bool) -> Recognition:
+def free_text(model: MoonshineModel, sound: Floats, *, whole: bool, lead: float = 0.0) -> Recognition:
     """The likeliest text, unless it is one of those that stand for no speech. Of an unfinished command the text is
     taken as it is: it need not have an end yet."""
     if silent(sound):
@@ -87,6 +88,7 @@ class MoonshineListening:
         #: see base.Guided
         self.asked = ""
         self.silence: float | None = None
+        self.lead = 0.0
         self.weighed: Mapping[str, Any] = {}
         self._pause = Endpointer(EndpointSettings(silence=_PAUSE, patience=math.inf, longest=math.inf))
         #: the command as it was read in the pause that it is in
@@ -113,7 +115,7 @@ class MoonshineListening:
         elif self._pace.due(end):
             began = self._clock()
             with self._shared as model:
-                heard = self._reader(model, self._sound[:end], whole=False)
+                heard = self._reader(model, self._sound[:end], whole=False, lead=self.lead)
             self._pace.read(end, self._clock() - began)
             self._agreed.add(heard.words)
         return []
@@ -122,7 +124,7 @@ class MoonshineListening:
         """A pause: read what was said as if it were all, which it may be."""
         began = self._clock()
         with self._shared as model:
-            heard = self._settled = self._reader(model, self._sound[:end], whole=True)
+            heard = self._settled = self._reader(model, self._sound[:end], whole=True, lead=self.lead)
         self._pace.read(end, self._clock() - began)
         self._agreed.add(heard.words)
         self.silence = _WHOLE if heard.over else _UNFINISHED if heard.unfinished else None
@@ -136,7 +138,7 @@ class MoonshineListening:
         heard = self._settled
         if heard is None:
             with self._shared as model:
-                heard = self._reader(model, sound, whole=True)
+                heard = self._reader(model, sound, whole=True, lead=self.lead)
         self.readings, self.asked, self.weighed = heard.readings, heard.asked, heard.weighed
         return heard.words
 

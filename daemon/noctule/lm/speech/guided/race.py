@@ -17,6 +17,7 @@ from noctule.core.errors import InputError, ModelError
 from noctule.lm.speech.guided.search import BEAM, GuidedReading, GuidedSearch, Root, bare, prefixes
 from noctule.lm.speech.moonshine.greedy import Transcription, greedy, most_tokens
 from noctule.lm.speech.moonshine.model import EncodedUtterance
+from noctule.lm.speech.moonshine.words import words_of
 
 #: words of the free text that may stand before the request; what skipping one costs
 SKIPPED, _PENALTY = 4, 0.75
@@ -60,9 +61,11 @@ def run_race(
     utterance: EncodedUtterance,
     search: GuidedSearch,
     meaning: Callable[[str], Hashable | None],
+    lead: float = 0.0,
     beam: int = BEAM,
 ) -> Race:
-    """meaning: what a sentence asks for, None for nothing."""
+    """meaning: what a sentence asks for, None for nothing; lead: seconds of the sound in which the wake word may be, 0
+    for none: only words that begin there may stand before the request."""
     free = greedy(utterance, keep=_KEPT)
     tokenizer = utterance.tokenizer
     text = tokenizer.decode(free.tokens)
@@ -70,11 +73,14 @@ def run_race(
     known = meaning(text) if free.ended and words and whole / words > _SURE else None
     if known is not None:
         return Race(free, text, (Runner(text, known, whole / words, 0.0, words, 0),))
+    before = 0
+    if lead > 0:
+        before = sum(word.start < lead for word in words_of(free, tokenizer, utterance.seconds))
     ends = [0, *accumulate(free.log_probabilities)]
     roots = [
         Root(skipped, at, free.nodes[at], ends[at], free.ahead[at])
         for skipped, at in enumerate(prefixes(free.tokens, tokenizer, SKIPPED))
-        if at < len(free.ahead)
+        if at < len(free.ahead) and skipped <= before
     ]
     try:
         readings = search(free.decoder, free.tokens, roots, most_tokens(utterance.seconds), beam) if roots else []
