@@ -83,7 +83,7 @@ def value_of(slot: Slot, request: Request, start: int, end: int, lists: Lists) -
     words, kind = request.texts, slot.kind
     said = words[start:end]
     if kind in lists:
-        spoken = next((value for value, ways in lists[kind] if any(read(way).texts == said for way in ways)), None)
+        spoken = next((value for value, ways in lists[kind] if any(_same(read(way).texts, said) for way in ways)), None)
         return None if spoken is None else SlotValue(spoken)
     if kind in FREE:
         spans = () if kind == "text" else name_spans(words, FREE[kind])
@@ -101,6 +101,13 @@ def value_of(slot: Slot, request: Request, start: int, end: int, lists: Lists) -
         minutes = time_of_day(said)
         return None if minutes is None else SlotValue(f"{minutes // 60:02d}:{minutes % 60:02d}")
     return SlotValue(" ".join(said))
+
+
+def _same(spoken: Sequence[str], said: Sequence[str]) -> bool:
+    """Whether these are the same words, numbers in words or in digits."""
+    return len(spoken) == len(said) and all(
+        a == b or (b.isdigit() and integer([a], 0) == (float(b), 1)) for a, b in zip(spoken, said, strict=True)
+    )
 
 
 def _plain(value: float) -> str:

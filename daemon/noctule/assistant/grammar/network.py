@@ -33,6 +33,19 @@ class Node(NamedTuple):
     meaning: int = -1
 
 
+#: number words of a template, which a recogniser may write in digits; rules spell out both where they mean both
+_DIGITS = {
+    word: str(number)
+    for number, word in [
+        *enumerate(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+            " seventeen eighteen nineteen".split()
+        ),
+        *zip(range(20, 100, 10), "twenty thirty forty fifty sixty seventy eighty ninety".split(), strict=True),
+    ]
+}
+
+
 @lru_cache(maxsize=65536)
 def _texts(word: str) -> tuple[str, ...]:
     """A written word as a request has it: "twenty-five" is two."""
@@ -103,7 +116,10 @@ class Network:
             if isinstance(part, Text):
                 for word in reversed(part.words):
                     for text in reversed(_texts(word)):
-                        after = self._node(WORD, after, text)
+                        spelled = self._node(WORD, after, text)
+                        if text in _DIGITS and not self._building:
+                            spelled = self.fork([spelled, self._node(WORD, after, _DIGITS[text])])
+                        after = spelled
             elif isinstance(part, Choice):
                 after = self.fork([self.sequence(option, after) for option in part.options])
             elif isinstance(part, Rule):

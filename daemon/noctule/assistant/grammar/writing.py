@@ -6,10 +6,6 @@ _DAYS = "monday tuesday wednesday thursday friday saturday sunday"
 _MONTHS = "january february march april june july august september october november december"
 _NAMES = frozenset(f"{_DAYS} {_MONTHS} noctule english celsius christmas".split())
 _I = ("i", "i'm", "i'd", "i'll", "i've")
-#: words that follow a number or a ten with a hyphen: "twenty-five", "a five-minute timer"
-_JOINED = frozenset(
-    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "second", "minute", "hour", "day", "seconds", "minutes", "hours"]
-)
 _HALVES = {"am": ("a.m", "AM", "A.M"), "pm": ("p.m", "PM", "P.M")}
 
 
@@ -27,8 +23,8 @@ def ways(word: str, first: bool) -> list[tuple[str, bool]]:
     if len(word) == 1 and word.isalpha() and word != "a":
         found.append((word.upper(), False))
         found.append((word.upper(), True))  # "WDR", where each letter is a word of its own
-    if word in _JOINED:
-        found.append((f"-{word}", True))
+    if not first and word.isalpha() and len(word) > 2:
+        found.append((f"-{word}", True))  # "twenty-five", "a five-minute timer", "a double-shot espresso"
     if word == "o'clock":
         found.append(("o'clock", True))
     return found

@@ -48,13 +48,13 @@ class Askable(Protocol):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A sentence with at least `score` and `ratio` acts; one with at least `near_score` and `near_ratio` is asked
-    back. `margin`: by how much (natural logarithm) another meaning must be behind."""
+    """A sentence with at least `score` and a `ratio` of at least that a word acts; one with at least `near_score` and
+    `near_ratio` is asked back. `margin`: by how much (natural logarithm) another meaning must be behind."""
 
     score: float = -1.3
-    ratio: float = -5.0
-    near_score: float = -1.9
-    near_ratio: float = -9.0
+    ratio: float = -0.8
+    near_score: float = -1.7
+    near_ratio: float = -1.3
     margin: float = 0.7
 
 
@@ -77,9 +77,10 @@ def decide(race: Race, limits: Thresholds) -> Decided:
     # what skips more words explains less: it is no rival
     rivals = [other for other in others if other.skipped <= best.skipped]
     close = any(best.ratio - other.ratio < limits.margin for other in rivals)
-    if best.score >= limits.score and best.ratio >= limits.ratio:
+    ratio = best.ratio / max(1, best.words)
+    if best.score >= limits.score and ratio >= limits.ratio:
         return Decided(ASK if close else ACT, best, "two readings are alike" if close else "")
-    if best.score >= limits.near_score and best.ratio >= limits.near_ratio:
+    if best.score >= limits.near_score and ratio >= limits.near_ratio:
         return Decided(ASK, best, "near")
     return Decided(FREE)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from noctule.lm.speech.moonshine.tokenizer import MoonshineTokenizer
 #: rows followed at once; log-probability by which the best row may fall behind the best sentence
 BEAM, _BEHIND = 4, 3.0
 #: what a word costs that only a slot for any words takes: every sound is some words
-_ANY_WORD = 0.7
+_ANY_WORD = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class GuidedSearch:
                 if root.depth == depth:
                     states = ((root.skipped, begin),)
                     self._go_on(ahead, tuple(tokens[:depth]), states, root.score, root.parent, root.ahead, beam)
-            live = sorted(ahead.values(), key=lambda row: -row.score)[:beam]
+            live = _kept(ahead.values(), beam)
             best = max((item.total for item in found.values()), default=-math.inf)
             if depth > last and live and live[0].score < best - _BEHIND:
                 break
@@ -152,6 +152,22 @@ class GuidedSearch:
             tokens = np.unique(np.concatenate([tokens, likely.astype(np.int64)]))
         pairs = ((int(token), self._tokens.step(state, int(token))) for token in tokens)
         return [(token, after) for token, after in pairs if after is not None]
+
+
+def _kept(rows: Iterable[_Row], beam: int) -> list[_Row]:
+    """The likeliest rows; those inside a slot for any words, which follow every sound, at most half of them."""
+    kept: list[_Row] = []
+    free = 0
+    for row in sorted(rows, key=lambda row: -row.score):
+        anything = all(trie is None for _, state in row.states for _, trie in state.places) and any(
+            state.places for _, state in row.states
+        )
+        free += anything
+        if not anything or free <= beam // 2:
+            kept.append(row)
+            if len(kept) == beam:
+                break
+    return kept
 
 
 def _best(tokens: NDArray[np.int64], scores: FloatArray, count: int) -> NDArray[np.int64]:
