@@ -119,9 +119,10 @@ def _plug_in(plugged: list[Plugged], host: Host) -> None:
 def voice(host: Host) -> Plugged:
     """Microphone, wake words, recogniser, voice."""
     from noctule.api.routes.voice import routes
+    from noctule.assistant.grammar.in_force import GrammarInForce
     from noctule.voice.pipeline import VoicePipeline
 
-    pipeline = VoicePipeline(host)
+    pipeline = VoicePipeline(host, asking=GrammarInForce(host.config))
     return Plugged(pipeline, routes(pipeline))
 
 

@@ -18,6 +18,7 @@ from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.brain import Brain, Settings
 from noctule.assistant.engine_protocol import Engine
 from noctule.assistant.engine_slot import NAME
+from noctule.assistant.grammar.in_force import GrammarInForce
 from noctule.assistant.model_manager import Needs
 from noctule.config import Config
 from noctule.config.schema import Lm
@@ -122,7 +123,12 @@ class BrainEngine:
             stop=quiet.hush if quiet is not None else lambda: None,
         )
         self._registry = build_registry(parts, needs.config().actions.allow)
-        self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)
+        grammar = GrammarInForce(needs.config)
+        grammar()  # compiled now, not in the first request
+        self._brain = Brain(
+            lm, self._registry, commands, needs.bus,
+            settings=self._settings, clock=needs.clock, grammar=grammar,
+        )  # fmt: skip
 
     def _settings(self) -> Settings:
         lm = self._config().lm

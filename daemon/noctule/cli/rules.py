@@ -83,8 +83,8 @@ def _packages(loaded: LoadedConfig) -> Iterator[str]:
 
 def _commands(loaded: LoadedConfig) -> Iterator[str]:
     """Programs that are not there, and phrases that are said for something else already."""
-    from noctule.assistant.actions.commands import normal_form
     from noctule.assistant.actions.reserved import REQUESTS
+    from noctule.assistant.phrases.same import normal_form
 
     taken = {normal_form(request): f'the built-in request "{request}"' for request in REQUESTS}
     for name, command in loaded.config.commands.items():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.app import Plugged, Service, assembled, build_engine
+from noctule.assistant.grammar.in_force import GrammarInForce
 from noctule.audio.playlist import Playlist
 from noctule.audio.speaker import WavSpeaker
 from noctule.audio.wavefile import STDIN, WavReader
@@ -50,7 +51,7 @@ class Through:
 
     def senses(self, host: Host) -> list[Plugged]:
         source = Playlist(self._files, self._idle, self._begin, warn=warn)
-        self._hearing = VoicePipeline(host, source)
+        self._hearing = VoicePipeline(host, source, GrammarInForce(host.config))
         self._grown.set()
         senses = [Plugged(self._hearing)]
         if host.config().capture.enabled:
@@ -93,6 +94,9 @@ class Through:
         fields, kind = event.fields, event.kind
         if kind == "speech.words":
             return [f"hears: {fields['text']}"]
+        if kind == "speech.race":
+            race = f"; in the race: {fields['sentences']}" if fields["sentences"] else ""
+            return [f"free text: {fields['text']} ({fields['free_score']}){race}; decision: {fields['decision']}"]
         if kind == "session.words":
             sure = f", {fields['confidence']:.0%} sure" if "confidence" in fields else ""
             return [f"understood: {fields['words']} ({fields['reason']}{sure})"]

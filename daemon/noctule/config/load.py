@@ -13,7 +13,7 @@ from typing import Any
 from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
 from noctule.config.scan import dotted_name, key_lines, odd_name, split_name
-from noctule.config.schema import SECTIONS, TABLES, Config
+from noctule.config.schema import LISTS, SECTIONS, TABLES, Config
 from noctule.core.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -147,11 +147,11 @@ class _Merge:
                             f"{at(section, name)}: {dotted_name(section, name)}: must be a section of its own,"
                             f" [{section}.NAME]"
                         )
-            elif section in SECTIONS:
+            elif section in SECTIONS or section in LISTS:
                 for item, value in body.items():
                     self.put(at(section, item), dotted_name(section, item), value, path.parent)
             else:
-                guess = _guess(section, [*SECTIONS, *TABLES])
+                guess = _guess(section, [*SECTIONS, *TABLES, *LISTS])
                 self.problems.append(f"{at(section)}: [{section}]: unknown section{guess}")
 
     def text(self, origin: SettingOrigin, dotted: str, value: str) -> None:
@@ -174,6 +174,10 @@ class _Merge:
         return None
 
     def put(self, origin: SettingOrigin, dotted: str, value: Any, base: Path) -> None:
+        parts = split_name(dotted)
+        if len(parts) == 2 and parts[0] in LISTS:
+            self.put_list(origin, parts, value, base)
+            return
         found = self.find(dotted)
         if found is None:
             elsewhere = _ELSEWHERE.get(dotted, "")
@@ -184,12 +188,23 @@ class _Merge:
         if wrong:
             self.problems.append(f"{origin}: {dotted}: {wrong}")
             return
-        parts = split_name(dotted)
         target = getattr(self.config, parts[0])
         if parts[0] in TABLES:
             target = target.setdefault(parts[1], TABLES[parts[0]]())
         setattr(target, parts[-1], typed)
         self.origins[dotted] = origin
+
+    def put_list(self, origin: SettingOrigin, parts: tuple[str, ...], value: Any, base: Path) -> None:
+        """A key of a section whose keys the owner chooses."""
+        section, name = parts
+        typed, wrong = check(list[str], LISTS[section], value, base)
+        if not wrong and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            wrong = "must be called by lower-case letters, digits and _, as in {room}"
+        if wrong:
+            self.problems.append(f"{origin}: {section}.{name}: {wrong}")
+            return
+        getattr(self.config, section)[name] = typed
+        self.origins[f"{section}.{name}"] = origin
 
     def agreement(self) -> None:
         """Settings that contradict each other, each where the one or the other was set."""
@@ -241,6 +256,8 @@ def walk(config: Config) -> list[tuple[str, Any, bool]]:
         for name, body in getattr(config, section).items():
             for item, (_, declared) in keys_of(cls).items():
                 found.append((dotted_name(section, name, item), getattr(body, item), key_of(declared).live))
+    for section, about in LISTS.items():
+        found += [(dotted_name(section, name), value, about.live) for name, value in getattr(config, section).items()]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from noctule.config.keys import Key, default_of, key_of, keys_of, plain
 from noctule.config.load import LoadedConfig, walk
 from noctule.config.scan import dotted_name, split_name
-from noctule.config.schema import SECTIONS, TABLES
+from noctule.config.schema import LISTS, SECTIONS, TABLES
 
 HEAD = """\
 # Noctule's configuration. Each line below shows a default: remove the # to change it.
@@ -51,6 +51,8 @@ def shipped_file() -> str:
         for item, (_, declared) in keys_of(cls).items():
             out += [_comment(key_of(declared)), f"#{item} = {toml(default_of(declared))}"]
         out.append("")
+    for name, about in LISTS.items():
+        out += [_comment(about), f"#[{name}]", f"#station = {toml(['jazz', 'WDR 3 | w d r three'])}", ""]
     return "\n".join(out).rstrip() + "\n"
 
 

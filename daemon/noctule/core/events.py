@@ -19,7 +19,9 @@ from typing import Any
 
 #: Fields whose values are a user's words or pictures. They reach live subscribers on the control socket, and the
 #: journal only where the configuration says so (see journal.py).
-PRIVATE_FIELDS = frozenset({"text", "prompt", "reply", "words", "transcript", "audio", "image", "arguments"})
+PRIVATE_FIELDS = frozenset(
+    {"text", "prompt", "reply", "words", "transcript", "audio", "image", "arguments", "sentences"}
+)
 
 _sequence = itertools.count(1)
 

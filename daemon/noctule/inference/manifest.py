@@ -8,7 +8,7 @@ that names the file, what was expected and what was found. `PackageWriter` is ho
 manifest.json, format 1. Unknown keys are refused, except those that begin with `x_`.
 
     format      1
-    kind        "text-lm" | "speech-lm" | "codec" | "wake-word"
+    kind        "text-lm" | "speech-lm" | "speech-to-text" | "codec" | "wake-word"
     name, version, licence, source, build     strings; build is the command that made the package
     files       {file name: {"bytes": int, "sha256": hex}}; plain names, no folders
     graph       {"file", "layout": "noctule" | "litert-community",
@@ -18,7 +18,7 @@ manifest.json, format 1. Unknown keys are refused, except those that begin with 
     chat        see below
     sampling    {"temperature", "top_k", "top_p", "min_p", "repetition_penalty"}, each optional
     golden      {"tokens": [ids], "signature", "top": [[5 ids]…], "logits": [[first 8]…], "rtol": float}
-    streams     (speech-lm) and codec (codec): checked by the classes that use them
+    streams     (speech-lm), recogniser (speech-to-text) and codec (codec): checked by the classes that use them
     architecture  informative only
 
 Chat template. No language, only strings put around what is said:
@@ -71,6 +71,7 @@ __all__ = [
     "check_signatures",
     "describe_signatures",
     "load_manifest",
+    "package_kind",
 ]
 
 #: A manifest is read whole; ours are a few tens of kilobytes.
@@ -115,6 +116,13 @@ def load_manifest(folder: Path | str, kind: str) -> Manifest:
     for name, entry in manifest.files.items():
         _verify_file(folder, name, entry)
     return manifest
+
+
+def package_kind(folder: Path) -> str:
+    """What kind of package the folder holds, without verifying its files; "" where it does not say. Raises ModelError
+    where there is no manifest that can be read."""
+    raw = _read_json(folder, folder / MANIFEST)
+    return str(raw.get("kind", "")) if isinstance(raw, dict) else ""
 
 
 def build_manifest(folder: Path, raw: Any, kind: str | None) -> Manifest:

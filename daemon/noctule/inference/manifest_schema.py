@@ -14,16 +14,18 @@ from noctule.inference.runner import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-KINDS = ("text-lm", "speech-lm", "codec", "wake-word")
+KINDS = ("text-lm", "speech-lm", "speech-to-text", "codec", "wake-word")
 LAYOUTS = ("noctule", "litert-community")
 _TEXT_KEYS = ("name", "version", "licence", "source", "build")
 _SECTIONS = (
-    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "architecture",
+    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "recogniser",
+    "architecture",
 )  # fmt: skip
 #: Sections a kind cannot do without.
 _NEEDS = {
     "text-lm": ("graph", "tokenizer", "limits", "golden"),
     "speech-lm": ("graph", "streams"),
+    "speech-to-text": ("graph", "tokenizer", "recogniser"),
     "codec": ("graph", "codec"),
     "wake-word": (),
 }

@@ -17,11 +17,15 @@ from noctule.config.speech import Speech
 from noctule.core.errors import ConfigError, ModelError, NoctuleError
 from noctule.core.events import Bus
 from noctule.inference.find import cache_folder, find_model
-from noctule.inference.manifest import load_manifest
+from noctule.inference.manifest import load_manifest, package_kind
+from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
+from noctule.lm.speech.moonshine.shared import SharedModel
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.stt.base import Recogniser
+from noctule.voice.stt.guided import Askable, GuidedReader
 from noctule.voice.stt.local import ModelRecogniser
+from noctule.voice.stt.moonshine import MoonshineRecogniser, free_text
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
 from noctule.voice.tts.wyoming import WyomingSynthesizer
@@ -89,19 +93,42 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
+    if side == "stt" and package_kind(folder) == SPEECH_TO_TEXT:
+        model = load_manifest(folder, SPEECH_TO_TEXT)
+        return f"{model.name} {model.version}: every file has its size and sha256"
     model = load_manifest(folder, "speech-lm")
     own = speech.codec if wanted == MODEL else ""
     codec = load_manifest(find_model(own, folders, "speech.codec") if own else find_codec(folder), "codec")
     return f"{model.name} {model.version} and {codec.name}: every file has its size and sha256"
 
 
-class SpeechEngines:
-    """Makes both sides, each in the thread that uses it, and remembers why one is missing."""
+def open_speech_to_text(config: Config, bus: Bus) -> SharedModel | None:
+    """The model behind speech.stt where it is a speech-to-text package, the same for everyone in this process; None
+    where it is something else. Raises NoctuleError."""
+    name = package_of(config.speech, "stt")
+    if not name:
+        return None
+    folder = find_model(name, config.service.models, "speech.stt")
+    if package_kind(folder) != SPEECH_TO_TEXT:
+        return None
 
-    def __init__(self, config: Callable[[], Config], bus: Bus) -> None:
-        self._config, self._bus = config, bus
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", "stt", sentence, 4)
+
+    cache = cache_folder(config.service.state_dir, config.lm.weight_cache, say)
+    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=cache)
+
+
+class SpeechEngines:
+    """Makes both sides, each in the thread that uses it, and remembers why one is missing. asking: what can be asked,
+    which guides a recogniser that can be guided."""
+
+    def __init__(self, config: Callable[[], Config], bus: Bus, asking: Callable[[], Askable] | None = None) -> None:
+        self._config, self._bus, self._asking = config, bus, asking
         #: "stt" and "tts" -> one sentence: why it is not there; missing when it is, or is switched off.
         self.troubles: dict[str, str] = {}
+        #: the board is in distress: no words before the end of a command
+        self.strained = False
 
     def recogniser(self) -> Recogniser | None:
         """What speech.stt names; None when it is off or cannot be had, which is said."""
@@ -110,6 +137,10 @@ class SpeechEngines:
     def synthesizer(self) -> Synthesizer | None:
         """What speech.tts names; None when it is off or cannot be had, which is said."""
         return self._made("tts", self._synthesizer, "answers are not spoken")
+
+    def partials(self) -> float:
+        """Processor seconds that words may cost while they are being spoken, for each second of sound."""
+        return 0.0 if self.strained else self._config().speech.partials
 
     def threshold(self) -> float | None:
         """The confidence below which is asked again; None for the package's own."""
@@ -134,6 +165,15 @@ class SpeechEngines:
             return WyomingRecogniser(speech.wyoming, speech.language, speech.timeout)
         if not package_of(speech, "stt"):
             return None
+        shared = open_speech_to_text(config, self._bus)
+        if shared is not None:
+            self._bus.publish("speech.loaded", "speech", f"Loaded {shared.name}", 5, model=shared.name)
+            if self._asking is None:
+                return MoonshineRecogniser(shared, free_text, share=self.partials)
+            reader = GuidedReader(self._asking)
+            with shared as model:
+                reader.prepare(model)
+            return MoonshineRecogniser(shared, reader, share=self.partials)
         pair = load_package(config, self._bus, "stt")
         return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed, pair.readings))
 

@@ -27,6 +27,7 @@ from noctule.voice.engines import SpeechEngines, loudspeaker
 from noctule.voice.listener import Listener
 from noctule.voice.session import SPEAKING, Session, SessionSettings, Utterance
 from noctule.voice.speech_worker import SpeechWorker
+from noctule.voice.stt.guided import Askable
 from noctule.voice.transcript import Spoken
 from noctule.voice.turn_worker import TurnWorker
 from noctule.voice.wakewords.clip_folder import WakeClips
@@ -60,13 +61,15 @@ class VoicePipeline:
 
     name = "ears"
 
-    def __init__(self, host: Host, source: SoundSource | None = None) -> None:
+    def __init__(
+        self, host: Host, source: SoundSource | None = None, asking: Callable[[], Askable] | None = None
+    ) -> None:
         config = host.config()
         wake = config.wake
         check_agreement(config)
         self._host = host
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
-        self.voices = SpeechEngines(host.config, host.bus)
+        self.voices = SpeechEngines(host.config, host.bus, asking)
         self.loudspeaker = speaker = loudspeaker(config)
         self.voice = (
             SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
