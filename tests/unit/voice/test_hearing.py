@@ -289,10 +289,12 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
 def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
     hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     hearing.hush()
-    assert hearing.turns._interrupted == -1, "asleep, there is nothing to silence"
-    hearing.session._state, hearing.session._turn = "speaking", 3
+    assert not hearing.turns.over(0), "asleep, there is nothing to silence"
+    turn = hearing.session.announce()
+    assert turn is not None
+    assert not hearing.turns.over(turn)
     hearing.hush()
-    assert hearing.turns._interrupted == 3
+    assert hearing.turns.over(turn)
 
 
 def with_models(home: Home, folder: Path) -> None:

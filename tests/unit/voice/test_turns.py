@@ -12,8 +12,8 @@ from noctule.audio.speaker import WavSpeaker
 from noctule.core.errors import BusyError, UnavailableError
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
+from noctule.voice.questions import GIVEN_UP, SORRY
 from noctule.voice.session import ASLEEP, LISTENING
-from noctule.voice.turn import GIVEN_UP, SORRY
 from waiting import WAIT, until, wait_for
 
 
@@ -349,12 +349,10 @@ def test_a_missing_recogniser_is_looked_for_again_when_asked():
     script = Script()
     script.last = said("hello")
     room = Room(None)
-    have: list[Script] = []
-    room.turns._load = lambda: have[0] if have else None
     with room.running() as events:
         room.command()
         wait_for(events, "session.unrecognised")
-        have.append(script)
+        room.recogniser = script
         room.turns.retry()
         until(lambda: room.turns.report()["recogniser"])
         room.command()
