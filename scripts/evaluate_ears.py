@@ -2,11 +2,12 @@
 """What the ears make of recordings: right action, wrong action, asked back, by voice and condition.
 
     scripts/evaluate_ears.py make FOLDER [--judging] [--count 60] [--piper VOICE.onnx]   speak requests into FOLDER
-    scripts/evaluate_ears.py judge FOLDER [--conditions clean,…] [--config FILE]         what would be done about them
-    scripts/evaluate_ears.py other FOLDER [--conditions clean]                           sounds after which nothing may be
+    scripts/evaluate_ears.py judge FOLDER [--conditions clean,…] [--config FILE]   what would be done about them
+    scripts/evaluate_ears.py other FOLDER [--conditions clean]   sounds after which nothing may be done
 
-FOLDER holds clips.tsv (file, text, action, voice; tab-separated, with a header) beside its WAV files; `other` takes any
-folder of WAV files. Requests are drawn from the held-out lines of the phrasings, and the grammar is built without them.
+FOLDER holds clips.tsv (file, text, action, voice; tab-separated, with a header) beside its WAV files; `other` takes
+any folder of WAV files. Requests are drawn from the held-out lines of the phrasings, and the grammar is built without
+them unless --all-lines says otherwise.
 """
 
 from __future__ import annotations
@@ -118,13 +119,17 @@ def main() -> int:
         sub = verbs.add_parser(verb)
         sub.set_defaults(does=does)
         sub.add_argument("folder", type=Path)
-        sub.add_argument("--judging", action="store_true", help="with the voices and lines no threshold was chosen with")
+        sub.add_argument(
+            "--judging", action="store_true", help="with the voices and lines no threshold was chosen with"
+        )
         sub.add_argument("--count", type=int, default=60, help="requests for each voice")
         sub.add_argument("--seed", type=int, default=1)
         sub.add_argument("--piper", type=Path, help="the .onnx of the voice behind piper/…")
         sub.add_argument("--conditions", default="clean" if verb == "other" else ",".join(CONDITIONS))
         sub.add_argument("--config", type=Path, help="a configuration whose commands are in the grammar")
-        sub.add_argument("--all-lines", action="store_true", help="with the held-out lines in the grammar, as shipped")
+        sub.add_argument(
+            "--all-lines", action="store_true", help="with the held-out lines in the grammar, as shipped"
+        )
         sub.add_argument("--most", type=int, default=0, help="so many clips at most")
         sub.add_argument("--verbose", action="store_true", help="a line for each clip")
     options = parser.parse_args()

@@ -114,9 +114,7 @@ class SpeechEngines:
     """Makes both sides, each in the thread that uses it, and remembers why one is missing. asking: what can be asked,
     which guides a recogniser that can be guided."""
 
-    def __init__(
-        self, config: Callable[[], Config], bus: Bus, asking: Callable[[], Askable] | None = None
-    ) -> None:
+    def __init__(self, config: Callable[[], Config], bus: Bus, asking: Callable[[], Askable] | None = None) -> None:
         self._config, self._bus, self._asking = config, bus, asking
         #: "stt" and "tts" -> one sentence: why it is not there; missing when it is, or is switched off.
         self.troubles: dict[str, str] = {}

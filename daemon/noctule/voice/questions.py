@@ -6,11 +6,15 @@ import re
 
 _YES = frozenset(
     """yes|yeah|yep|yup|yes please|sure|right|correct|exactly|okay|ok|do it|please do|that's right|yes do it|of course
-    |yes it is|that's it|affirmative|go ahead""".replace("\n", "").replace("    ", "").split("|")
+    |yes it is|that's it|affirmative|go ahead""".replace("\n", "")
+    .replace("    ", "")
+    .split("|")
 )
 _NO = frozenset(
     """no|nope|nah|no thanks|no thank you|wrong|cancel|stop|never mind|nevermind|forget it|don't|leave it|not that
-    |no never mind|no stop|that's wrong|no it isn't""".replace("\n", "").replace("    ", "").split("|")
+    |no never mind|no stop|that's wrong|no it isn't""".replace("\n", "")
+    .replace("    ", "")
+    .split("|")
 )
 #: what is said when a question was answered with no
 LEFT = "All right, I leave it."

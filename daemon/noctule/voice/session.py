@@ -259,7 +259,9 @@ class Session:
             if turn != self._turn or self._state not in (THINKING, SPEAKING):
                 return False
             before = self._opening
-            opening = self._begin(Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True, 0.0, question))
+            opening = self._begin(
+                Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True, 0.0, question)
+            )
         self._on_open(opening)
         return True
 

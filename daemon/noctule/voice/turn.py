@@ -141,7 +141,8 @@ class Turn:
             self._respond(wordings)
 
     def _answered(self, wordings: tuple[Wording, ...]) -> tuple[Wording, ...] | None:
-        """What is to be done after a question was asked back, or None after asking one, or where no was the answer."""
+        """What is to be done after a question was asked back, or None after asking one, or where no was the
+        answer."""
         desk, opening = self._desk, self._opening
         answer = answer_to(wordings[0].text) if opening.question else None
         if answer:

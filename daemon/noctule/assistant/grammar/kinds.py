@@ -18,7 +18,28 @@ NAMED = ("number", "percent", "duration", "time", "day", "weekday")
 _NUMERIC = {"number": number, "percent": percentage, "duration": duration}
 #: a number slot with bounds this near is spelled out, so that nothing else is heard
 _SPELLED = 400
-_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
@@ -56,7 +77,9 @@ def options(slot: Slot, lists: Lists) -> Iterable[Sequenced]:
     if kind in FREE:
         return [(Rule("common_name"),)] if kind == "name" else []
     known = ", ".join(sorted({*NAMED, *FREE, *lists}))
-    raise TemplateError(f"{{{slot.name}{':' if kind else ''}{kind}}}: there is no such kind or list (known: {known})")
+    raise TemplateError(
+        f"{{{slot.name}{f':{kind}' if kind != slot.name else ''}}}: there is no such kind or list (known: {known})"
+    )
 
 
 def _spelled(low: float, high: float) -> bool:
@@ -83,7 +106,9 @@ def value_of(slot: Slot, request: Request, start: int, end: int, lists: Lists) -
     words, kind = request.texts, slot.kind
     said = words[start:end]
     if kind in lists:
-        spoken = next((value for value, ways in lists[kind] if any(_same(read(way).texts, said) for way in ways)), None)
+        spoken = next(
+            (value for value, ways in lists[kind] if any(_same(read(way).texts, said) for way in ways)), None
+        )
         return None if spoken is None else SlotValue(spoken)
     if kind in FREE:
         spans = () if kind == "text" else name_spans(words, FREE[kind])
