@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.config.keys import Key, key
+from noctule.config.scan import split_name
 from noctule.config.schema_health import GovernorConfig, Supervision
 from noctule.config.speech import Speech
 
@@ -275,7 +276,7 @@ class Config:
     def get(self, dotted: str) -> Any:
         """The value at "section.key" or "section.NAME.key"."""
         value: Any = self
-        for part in dotted.split("."):
+        for part in split_name(dotted):
             value = value[part] if isinstance(value, dict) else getattr(value, part)
         return value
 

@@ -1,4 +1,4 @@
-"""What happened, and who wants to know. L0.
+"""What happened, and who wants to know.
 
 An `Event` is one thing that happened, said in words and in named fields. The `Bus` hands each event to every
 subscriber through a bounded queue; a subscriber that does not keep up loses its oldest events, counted, and

@@ -1,4 +1,4 @@
-"""The schema of manifest.json: JSON in, checked values out. L1; pure. The format is told in `manifest.py`."""
+"""The schema of manifest.json: JSON in, checked values out. Pure. The format is told in `manifest.py`."""
 
 from __future__ import annotations
 

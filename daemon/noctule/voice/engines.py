@@ -1,4 +1,4 @@
-"""Who listens and who speaks: builds recogniser, voice and loudspeaker from [speech] and [audio]. L4.
+"""Who listens and who speaks: builds recogniser, voice and loudspeaker from [speech] and [audio].
 
 A package that is named but absent, or unfit, is told in one sentence and done without: commands are then heard but
 not understood, answers written but not spoken. Nothing else is put in its place.
@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from noctule.assistant.engine import cache_folder, find_model
 from noctule.audio.speaker import Loudspeaker, PortAudioSpeaker, WavSpeaker
 from noctule.config import Config
 from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.core.errors import ConfigError, ModelError, NoctuleError
 from noctule.core.events import Bus
+from noctule.inference.find import cache_folder, find_model
 from noctule.inference.manifest import load_manifest, package_kind
 from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
 from noctule.lm.speech.moonshine.shared import SharedModel
@@ -64,11 +64,15 @@ def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
     speech, folders = config.speech, config.service.models
     name = package_of(speech, side)
     codec = speech.codec if getattr(speech, side) == MODEL else ""
+
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", side, sentence, 4)
+
     pair = load_pair(
         find_model(name, folders, f"speech.{side}"),
         find_model(codec, folders, "speech.codec") if codec else None,
         threads=speech.threads,
-        cache_dir=cache_folder(config, bus),
+        cache_dir=cache_folder(config.service.state_dir, config.lm.weight_cache, say),
         policy=speech.realtime,
         readings=speech.readings,
     )
@@ -107,7 +111,12 @@ def open_speech_to_text(config: Config, bus: Bus) -> SharedModel | None:
     folder = find_model(name, config.service.models, "speech.stt")
     if package_kind(folder) != SPEECH_TO_TEXT:
         return None
-    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=cache_folder(config, bus))
+
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", "stt", sentence, 4)
+
+    cache = cache_folder(config.service.state_dir, config.lm.weight_cache, say)
+    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=cache)
 
 
 class SpeechEngines:

@@ -1,4 +1,4 @@
-"""One conversation turn after another: asleep, listening, thinking, speaking. L3; pure, driven by its callers.
+"""One conversation turn after another: asleep, listening, thinking, speaking. Pure, driven by its callers.
 
     asleep --wake word--> listening --end of speech--> thinking --first sound--> speaking --end--> asleep
       |                       |  ^  nobody spoke: asleep   |          |

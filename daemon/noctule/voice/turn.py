@@ -1,4 +1,4 @@
-"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. L3; one thread.
+"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. One thread.
 
     wake word -> words appear -> end of the turn -> brain -> answer, spoken while it is being written
 

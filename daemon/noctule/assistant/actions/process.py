@@ -1,4 +1,4 @@
-"""Running another program: no shell, no input, bounded time and output. L3."""
+"""Running another program: no shell, no input, bounded time and output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request in, an answer out: what the language model is for. L3. docs/brain.md tells the format.
+"""A request in, an answer out: what the language model is for. docs/brain.md tells the format.
 
     brain = Brain(lm, registry, commands, bus)
     turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."
@@ -20,8 +20,9 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, refused, tell
 from noctule.assistant.brain.doubt import Doubt, read_doubt
+from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objection, set_right
 from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
@@ -109,8 +110,9 @@ class Brain:
         elif self._form is None:
             turn = self._talk(conversation or [Message("user", text)], options, cancel, on_delta)
         elif not request.words:
-            turn = Answer(REFUSALS["unclear"], call=Call(_NONE))
-            on_delta(turn.reply)
+            turn = refused(REFUSALS["unclear"], on_delta)
+        elif is_quoted(conversation[-1].text if conversation else text):
+            turn = refused(QUOTED, on_delta)
         else:
             call = self._asked(asked)
             turn = self._act(self._form, request, call, cancel, on_delta)
@@ -138,7 +140,7 @@ class Brain:
         except NoctuleError as error:
             turn.ok, turn.reply = False, error.message
         turn.seconds["action"] = self._clock.monotonic() - began
-        self._tell("command", turn, error="" if turn.ok else turn.reply, arguments=name)
+        tell(self._bus, "command", turn, name)
         on_delta(turn.reply)
         return turn
 
@@ -209,6 +211,11 @@ class Brain:
         tokens = self._generate(turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
+        call = set_right(call, request)
+        turn.reply = objection(call, request)
+        if turn.reply:
+            turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
+            return Call(_NONE)
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             return Call(_NONE)
         return call
@@ -232,6 +239,9 @@ class Brain:
     ) -> Answer:
         turn = Answer("")
         turn.call = call = asked or self._decide(form, request, turn, cancel)
+        if turn.reply:
+            on_delta(turn.reply)
+            return turn
         self._carry_out(turn, call, request)
         if not turn.ok:
             on_delta(turn.reply)
@@ -249,7 +259,7 @@ class Brain:
             turn.ok, turn.reply = False, error.message
         turn.seconds["action"] = self._clock.monotonic() - began
         if call.action != _NONE:
-            self._tell(call.action, turn, error="" if turn.ok else turn.reply, arguments=call.render())
+            tell(self._bus, call.action, turn, call.render())
 
     def _reply(
         self,
@@ -269,7 +279,7 @@ class Brain:
         if len(replies) > 1:
             heads = form.heads(replies)
             reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
-        turn.reply = fill(reply.template, fields)
+        turn.reply = " ".join(filter(None, (fill(reply.template, fields), turn.result.then)))
         on_delta(turn.reply)
 
     # -- the model ----------------------------------------------------------------------------------------------
@@ -302,27 +312,3 @@ class Brain:
             raise CancelledError("The answer was cancelled.")
         if not constraint.done():
             raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
-
-    def _tell(self, action: str, turn: Answer, error: str, arguments: str) -> None:
-        seconds = round(turn.seconds["action"], 4)
-        if turn.ok:
-            self._bus.publish(
-                "action.done",
-                "brain",
-                f"Action {action} was taken",
-                action=action,
-                arguments=arguments,
-                seconds=seconds,
-            )
-        else:
-            # The sentence may quote the request (a timer's name), so it is a private field too.
-            self._bus.publish(
-                "action.failed",
-                "brain",
-                f"Action {action} failed",
-                4,
-                action=action,
-                arguments=arguments,
-                reply=error,
-                seconds=seconds,
-            )

@@ -1,4 +1,4 @@
-"""Speech to text as a turn sees it: one command at a time, heard while it is being spoken. L3."""
+"""Speech to text as a turn sees it: one command at a time, heard while it is being spoken."""
 
 from __future__ import annotations
 
