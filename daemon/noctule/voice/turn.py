@@ -9,24 +9,20 @@ is asked for once more instead of being acted on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from noctule.audio.chunk import RATE
-from noctule.audio.ring import SoundRing
-from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, CancelledError, NoctuleError
-from noctule.core.events import Bus
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.voice.latency import TurnLatency
 from noctule.voice.questions import LEFT, answer_to, question
-from noctule.voice.session import Opening, Session, Utterance
+from noctule.voice.session import Opening, Utterance
 from noctule.voice.speech_handle import SpeechHandle
-from noctule.voice.speech_worker import SpeechWorker
-from noctule.voice.stt.base import Guided, Recogniser
+from noctule.voice.stt.base import Guided
 from noctule.voice.transcript import WAKE_LAG, Spoken, Transcript, Wording
+from noctule.voice.turn_context import TurnContext
 
 NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
@@ -38,36 +34,6 @@ BLOCK = RATE // 2
 
 SORRY = "Sorry, I did not catch that."
 GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
-
-
-class Answering(Protocol):
-    """The language worker, seen from here."""
-
-    def __call__(
-        self, spoken: Spoken, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
-    ) -> Mapping[str, Any]:
-        """Answer a request, with `emit` for its pieces as they come; the mapping has "reply", which is empty when
-        `spoken.settle` said no. Raises NoctuleError."""
-
-
-@dataclass(frozen=True)
-class TurnContext:
-    """What a turn needs of whoever runs it. ended: the finished command of a turn, None while it is being spoken;
-    interrupted: whether a turn is over before its time; wait: for more sound, or news, up to so many seconds."""
-
-    bus: Bus
-    clock: Clock
-    ring: SoundRing
-    session: Session
-    answer: Answering
-    recogniser: Recogniser | None
-    voice: SpeechWorker | None
-    least: float
-    beat: Callable[[], None]
-    expect: Callable[[float], None]
-    ended: Callable[[int], Utterance | None]
-    interrupted: Callable[[int], bool]
-    wait: Callable[[float], None]
 
 
 class Turn:
@@ -217,7 +183,7 @@ class Turn:
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
                 if isinstance(listening, Guided):
                     self._asked = listening.asked
-                    self._tell(listening.weighed)
+                    self._weighed(listening.weighed)
                 desk.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
@@ -225,10 +191,10 @@ class Turn:
             if listening is not None:
                 listening.cancel()
 
-    def _tell(self, weighed: Mapping[str, Any]) -> None:
-        if weighed:
-            message = f"What may have been said was weighed: {weighed['decision']}"
-            self._desk.bus.publish("speech.race", NAME, message, 6, turn=self._opening.turn, **weighed)
+    def _weighed(self, race: Mapping[str, Any]) -> None:
+        message = f"What may have been said was weighed: {race.get('decision')}"
+        if race:
+            self._desk.bus.publish("speech.race", NAME, message, 6, turn=self._opening.turn, **race)
 
     def _take(self, command: Transcript, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
         over = False

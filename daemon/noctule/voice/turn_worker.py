@@ -23,7 +23,8 @@ from noctule.service.supervisor import Job, Part
 from noctule.voice.session import Opening, Session, Utterance
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Recogniser
-from noctule.voice.turn import NAME, NAP, Answering, Turn, TurnContext
+from noctule.voice.turn import NAME, NAP, Turn
+from noctule.voice.turn_context import Answering, TurnContext
 
 #: seconds without work after which the thread counts as frozen; for loading a model; of a look at the queue.
 MAX_AGE, LOAD_LIMIT, PATIENCE = 15.0, 300.0, 1.0

@@ -28,7 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noctule.assistant.actions.format import CallFormat
+from noctule.assistant.actions.registry import Spec
 from noctule.assistant.phrases.numbers import duration, percentage, spans
+from noctule.assistant.phrases.request import Request
 from noctule.core.errors import ModelError
 from noctule.inference.manifest import Manifest
 
@@ -195,3 +198,13 @@ def _member(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], actions: 
     if not all(np.isfinite(found[name]).all() for name in ("scales", "head", "bias")):
         raise ModelError(f"{path}: {kind} has numbers that are not finite")
     return Member(kind, **found)
+
+
+def opinion(ngrams: Ngrams | None, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
+    """Action token -> what the package's n-grams say for it; nothing without them."""
+    if ngrams is None:
+        return {}
+    said = ngrams.opinion(request.texts)
+    # An action that they were not taught is as unlikely as the unlikeliest.
+    lowest = min(said.values())
+    return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}

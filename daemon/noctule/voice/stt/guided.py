@@ -54,8 +54,8 @@ class Thresholds:
 
     score: float = -1.3
     ratio: float = -0.8
-    near_score: float = -1.7
-    near_ratio: float = -1.3
+    near_score: float = -2.0
+    near_ratio: float = -1.0
     margin: float = 0.7
 
 
