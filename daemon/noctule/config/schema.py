@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noctule.config.keys import Key, key
+from noctule.config.keys import key
 from noctule.config.scan import split_name
 from noctule.config.schema_health import GovernorConfig, Supervision
 from noctule.config.schema_network import Mqtt, Wyoming
@@ -274,10 +274,3 @@ SECTIONS: dict[str, type[Any]] = {
 }
 #: section name -> class of each named sub-section ([commands.NAME])
 TABLES: dict[str, type[Any]] = {"commands": CommandConfig, "sources": SourceConfig}
-#: section whose keys the owner chooses -> what its values are
-LISTS: dict[str, Key] = {
-    "slots": Key(
-        'What a {NAME} in the phrases of [commands] may be: "value", or "value | as it is spoken | or so".',
-        live=True, minimum=1, maximum=2000,
-    ),
-}  # fmt: skip

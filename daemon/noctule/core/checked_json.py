@@ -20,7 +20,7 @@ LIMIT = 1 << 22
 _SHOWN = 60
 
 
-class Node:
+class JsonNode:
     """A JSON value and where it stands. file: what a complaint begins with; error: what is raised."""
 
     def __init__(self, file: str, place: str, value: Any, error: type[NoctuleError] = ModelError) -> None:
@@ -44,12 +44,12 @@ class Node:
 
     # -- objects and lists ---------------------------------------------------------------------------------------
 
-    def table(self) -> dict[str, Node]:
+    def table(self) -> dict[str, JsonNode]:
         if not isinstance(self.value, dict):
             self.fail("an object")
         return {key: self._under(key, value) for key, value in self.value.items()}
 
-    def get(self, key: str, default: Any = None) -> Node:
+    def get(self, key: str, default: Any = None) -> JsonNode:
         """The value under a key; `default` where there is none, or null."""
         if not isinstance(self.value, dict):
             self.fail("an object")
@@ -66,13 +66,13 @@ class Node:
             if key not in allowed and not key.startswith("x_"):
                 raise self.wrong(f"unknown key {key!r} (known: {', '.join(allowed)})")
 
-    def items(self) -> list[Node]:
+    def items(self) -> list[JsonNode]:
         if not isinstance(self.value, list):
             self.fail("a list")
-        return [Node(self.file, f"{self.place}[{i}]", v, self.error) for i, v in enumerate(self.value)]
+        return [JsonNode(self.file, f"{self.place}[{i}]", v, self.error) for i, v in enumerate(self.value)]
 
-    def _under(self, key: str, value: Any) -> Node:
-        return Node(self.file, f"{self.place}.{key}" if self.place else key, value, self.error)
+    def _under(self, key: str, value: Any) -> JsonNode:
+        return JsonNode(self.file, f"{self.place}.{key}" if self.place else key, value, self.error)
 
     # -- values --------------------------------------------------------------------------------------------------
 
@@ -136,6 +136,6 @@ def read_object(
     return found
 
 
-def read_node(path: Path, error: type[NoctuleError] = ModelError, hint: str = "", limit: int = LIMIT) -> Node:
+def read_node(path: Path, error: type[NoctuleError] = ModelError, hint: str = "", limit: int = LIMIT) -> JsonNode:
     """As `read_object`, to be taken apart."""
-    return Node(str(path), "", read_object(path, error, hint, limit), error)
+    return JsonNode(str(path), "", read_object(path, error, hint, limit), error)

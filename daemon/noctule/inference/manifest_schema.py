@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import ModelError
 from noctule.inference.runner import Signature, TensorSpec
 
@@ -102,7 +102,7 @@ class Golden:
 
 def parse_manifest(file: str, raw: Any) -> dict[str, Any]:
     """Check a parsed manifest.json; returns the fields of `manifest.Manifest` except folder and raw."""
-    root = Node(file, "", raw)
+    root = JsonNode(file, "", raw)
     root.table()
     if root.get("format").value != FORMAT:
         root.get("format").fail(f"{FORMAT} (the only format this version reads)")
@@ -129,7 +129,7 @@ def parse_manifest(file: str, raw: Any) -> dict[str, Any]:
     }
 
 
-def _files(node: Node) -> dict[str, FileEntry]:
+def _files(node: JsonNode) -> dict[str, FileEntry]:
     entries = {}
     for name, entry in node.table().items():
         if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
@@ -144,13 +144,13 @@ def _files(node: Node) -> dict[str, FileEntry]:
     return entries
 
 
-def _file_of(node: Node, files: dict[str, FileEntry]) -> str:
+def _file_of(node: JsonNode, files: dict[str, FileEntry]) -> str:
     if node.text() not in files:
         node.fail("one of the names under files")
     return node.text()
 
 
-def _graph(node: Node, files: dict[str, FileEntry]) -> Graph:
+def _graph(node: JsonNode, files: dict[str, FileEntry]) -> Graph:
     node.only(("file", "layout", "signatures"))
     signatures = {}
     for name, entry in node.get("signatures").table().items():
@@ -161,7 +161,7 @@ def _graph(node: Node, files: dict[str, FileEntry]) -> Graph:
     return Graph(_file_of(node.get("file"), files), node.get("layout").one_of(LAYOUTS), signatures)
 
 
-def _specs(node: Node) -> dict[str, TensorSpec]:
+def _specs(node: JsonNode) -> dict[str, TensorSpec]:
     specs = {}
     for name, entry in node.table().items():
         entry.only(("shape", "dtype", "role"))
@@ -170,7 +170,7 @@ def _specs(node: Node) -> dict[str, TensorSpec]:
     return specs
 
 
-def _tokenizer(node: Node, files: dict[str, FileEntry]) -> TokenizerInfo:
+def _tokenizer(node: JsonNode, files: dict[str, FileEntry]) -> TokenizerInfo:
     node.only(("file", "vocab_size", "bos", "eos", "pad", "control"))
     size = node.get("vocab_size").integer(2, 2**24)
     last = size - 1
@@ -185,7 +185,7 @@ def _tokenizer(node: Node, files: dict[str, FileEntry]) -> TokenizerInfo:
     )
 
 
-def _chat(node: Node) -> ChatTemplate:
+def _chat(node: JsonNode) -> ChatTemplate:
     node.only(("template", "stop"))
     template = node.get("template")
     template.only(("begin", *_ROLES))
@@ -202,12 +202,12 @@ def _chat(node: Node) -> ChatTemplate:
     return ChatTemplate(begin.text() if begin else "", roles, stop)
 
 
-def _sampling(node: Node) -> dict[str, float]:
+def _sampling(node: JsonNode) -> dict[str, float]:
     node.only(tuple(_SAMPLING))
     return {key: value.number(*_SAMPLING[key]) for key, value in node.table().items() if key in _SAMPLING}
 
 
-def _golden(node: Node) -> Golden:
+def _golden(node: JsonNode) -> Golden:
     node.only(("tokens", "signature", "top", "logits", "rtol"))
     tokens = tuple(n.integer(0) for n in node.get("tokens").items())
     top = tuple(tuple(i.integer(0) for i in row.items()) for row in node.get("top").items())

@@ -23,6 +23,7 @@ from noctule.audio.chunk import RATE, Chunk
 from noctule.audio.endpointing import ENDED, NOTHING, TOO_LONG, Endpointer, EndpointSettings
 from noctule.audio.ring import SoundRing
 from noctule.core.events import Bus
+from noctule.voice.heard import Heard
 from noctule.voice.utterance import Opening, Utterance
 
 ASLEEP = "asleep"
@@ -32,19 +33,6 @@ SPEAKING = "speaking"
 
 #: seconds after a detection in which the wake word itself may still be heard: detectors decide up to 0.2 s early.
 SETTLE = 0.35
-
-
-class Heard(Protocol):
-    """What the detector reports (see wake.detector.Detection)."""
-
-    @property
-    def word(self) -> str: ...
-    @property
-    def phrase(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def threshold(self) -> float: ...
 
 
 @dataclass(frozen=True)

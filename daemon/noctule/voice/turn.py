@@ -101,7 +101,8 @@ class Turn:
             self._respond(wordings)
 
     def _answered(self, wordings: tuple[Wording, ...]) -> tuple[Wording, ...] | None:
-        """What is to be done after a question was asked back, or None after asking one, or where no was the answer."""
+        """What is to be done after a question was asked back, or None after asking one, or where no was the
+        answer."""
         desk, opening = self._desk, self._opening
         answer = answer_to(wordings[0].text) if opening.question else None
         if answer:
@@ -176,7 +177,7 @@ class Turn:
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
                 if isinstance(listening, Guided):
                     self._asked = listening.asked
-                    self._tell(listening.weighed)
+                    self._weighed(listening.weighed)
                 desk.part.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
@@ -184,10 +185,10 @@ class Turn:
             if listening is not None:
                 listening.cancel()
 
-    def _tell(self, weighed: Mapping[str, Any]) -> None:
-        if weighed:
-            message = f"What may have been said was weighed: {weighed['decision']}"
-            self._desk.bus.publish("speech.race", NAME, message, 6, turn=self._opening.turn, **weighed)
+    def _weighed(self, race: Mapping[str, Any]) -> None:
+        message = f"What may have been said was weighed: {race.get('decision')}"
+        if race:
+            self._desk.bus.publish("speech.race", NAME, message, 6, turn=self._opening.turn, **race)
 
     def _take(self, command: Transcript, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
         over = False

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from noctule.core.checked_json import Node, read_node, read_object
+from noctule.core.checked_json import JsonNode, read_node, read_object
 from noctule.core.errors import InputError, ModelError
 
 
-def says(look: Callable[[Node], Any], value: Any) -> str:
+def says(look: Callable[[JsonNode], Any], value: Any) -> str:
     with pytest.raises(ModelError) as error:
-        look(Node("a.json", "", value))
+        look(JsonNode("a.json", "", value))
     return error.value.message
 
 
 @pytest.mark.parametrize(
     ("look", "value", "sentence"),
     [
-        (Node.table, [1], "a.json: top level: expected an object, found [1]"),
+        (JsonNode.table, [1], "a.json: top level: expected an object, found [1]"),
         (lambda n: n.get("a"), 3, "a.json: top level: expected an object, found 3"),
         (lambda n: n.get("a").text(), {}, "a.json: a: expected a string, found nothing"),
         (lambda n: n.get("a").get("b").items(), {"a": {"b": {}}}, "a.json: a.b: expected a list, found {}"),
@@ -34,19 +34,19 @@ def says(look: Callable[[Node], Any], value: Any) -> str:
         (lambda n: n.number(), float("nan"), "a.json: top level: expected a finite number, found nan"),
         (lambda n: n.positive(), 0, "a.json: top level: expected a positive number, found 0"),
         (lambda n: n.positive(), float("inf"), "a.json: top level: expected a finite number, found inf"),
-        (Node.flag, 1, "a.json: top level: expected true or false, found 1"),
+        (JsonNode.flag, 1, "a.json: top level: expected true or false, found 1"),
         (lambda n: n.one_of(("a", "b")), "c", "a.json: top level: expected 'a' or 'b', found 'c'"),
         (lambda n: n.one_of(("a",)), ["a"], "a.json: top level: expected 'a', found ['a']"),
         (lambda n: n.only(("a", "b")), {"c": 1}, "a.json: top level: unknown key 'c' (known: a, b)"),
-        (Node.text, ["x" * 100], f"a.json: top level: expected a string, found ['{'x' * 55}…"),
+        (JsonNode.text, ["x" * 100], f"a.json: top level: expected a string, found ['{'x' * 55}…"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_place(look: Callable[[Node], Any], value: Any, sentence: str) -> None:
+def test_a_wrong_value_is_named_with_its_place(look: Callable[[JsonNode], Any], value: Any, sentence: str) -> None:
     assert says(look, value) == sentence
 
 
 def test_right_values_are_passed_on_as_they_are() -> None:
-    node = Node("a.json", "", {"n": 3, "x": 0.5, "t": "", "f": False, "l": [1, 2], "x_own": 1, "none": None})
+    node = JsonNode("a.json", "", {"n": 3, "x": 0.5, "t": "", "f": False, "l": [1, 2], "x_own": 1, "none": None})
     node.only(("n", "x", "t", "f", "l", "none"))
     assert node.get("n").integer(3, 3) == 3
     assert node.get("n").positive() == 3.0

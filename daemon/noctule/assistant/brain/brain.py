@@ -20,10 +20,10 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, refused, tell
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, nothing, refused, tell
 from noctule.assistant.brain.doubt import Doubt, read_doubt
 from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objection, set_right
-from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
+from noctule.assistant.brain.ngrams import Ngrams, opinion, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
 from noctule.assistant.brain.writing import write
@@ -39,10 +39,6 @@ from noctule.lm.text.request import Options
 _NONE = "none"
 #: where nothing can be asked by a phrase
 EMPTY = Grammar(Phrasings(), ())
-
-
-def _nothing(text: str) -> None:
-    """Nobody listens to the pieces of the reply."""
 
 
 class Brain:
@@ -88,7 +84,7 @@ class Brain:
         text: str,
         *,
         cancel: Callable[[], bool] = lambda: False,
-        on_delta: Callable[[str], None] = _nothing,
+        on_delta: Callable[[str], None] = nothing,
         conversation: Sequence[Message] = (),
         options: Options | None = None,
     ) -> Answer:
@@ -181,7 +177,8 @@ class Brain:
             return Meaning(None)
         turn = Answer("")
         try:
-            call = self._asked(asked) or self._decide(form, request, turn, cancel)
+            given = self._asked(asked)
+            call = self._unopposed(given, request, turn) if given else self._decide(form, request, turn, cancel)
         except TooLargeError:
             return Meaning(None)
         if call.action == _NONE:
@@ -204,27 +201,24 @@ class Brain:
         automaton = form.calls(request, specs)
         if automaton.check() > room:
             raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
-        first = FirstChoice(self._opinion(form, request, specs), len(self.ngrams.members) if self.ngrams else 0)
+        first = FirstChoice(
+            opinion(self.ngrams, form, request, specs), len(self.ngrams.members) if self.ngrams else 0
+        )
         tokens = write(self._lm, turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
-        call = set_right(call, request)
-        turn.reply = objection(call, request)
-        if turn.reply:
-            turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
-            return Call(_NONE)
+        call = self._unopposed(set_right(call, request), request, turn)
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             return Call(_NONE)
         return call
 
-    def _opinion(self, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
-        """Action token -> what the package's n-grams say for it; nothing without them."""
-        if self.ngrams is None:
-            return {}
-        said = self.ngrams.opinion(request.texts)
-        # An action that they were not taught is as unlikely as the unlikeliest.
-        lowest = min(said.values())
-        return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}
+    def _unopposed(self, call: Call, request: Request, turn: Answer) -> Call:
+        """The call, or none with a reply where something speaks against it."""
+        turn.reply = objection(call, request)
+        if not turn.reply:
+            return call
+        turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
+        return Call(_NONE)
 
     def _act(
         self,
@@ -235,7 +229,8 @@ class Brain:
         on_delta: Callable[[str], None],
     ) -> Answer:
         turn = Answer("")
-        turn.call = call = asked or self._decide(form, request, turn, cancel)
+        guarded = self._unopposed(asked, request, turn) if asked is not None else None
+        turn.call = call = guarded or self._decide(form, request, turn, cancel)
         if turn.reply:
             on_delta(turn.reply)
             return turn

@@ -23,7 +23,7 @@ from typing import Any
 from noctule.assistant.actions.registry import Call
 from noctule.assistant.phrases.numbers import duration, percentage, spans
 from noctule.assistant.phrases.request import Request, read
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 
 #: Shorter words are too close to too many others for a typing mistake to be told from another word.
 _LONG = 4
@@ -93,7 +93,7 @@ def _one_edit(text: str) -> Iterable[str]:
 
 def read_doubt(where: str, actions: Any) -> Doubt:
     """The manifest's x_actions; ModelError when it makes no sense. where: for the error."""
-    table = Node(where, "x_actions", actions)
+    table = JsonNode(where, "x_actions", actions)
     threshold = table.get("threshold").number(0, 1)
     unfamiliar, words = 0.0, frozenset[str]()
     section = table.get("unfamiliar")
@@ -107,5 +107,5 @@ def read_doubt(where: str, actions: Any) -> Doubt:
     return Doubt(threshold, unfamiliar, words, foreign, own)
 
 
-def _words(node: Node) -> frozenset[str]:
+def _words(node: JsonNode) -> frozenset[str]:
     return frozenset(word.text() for word in node.items())

@@ -28,8 +28,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noctule.assistant.actions.format import CallFormat
+from noctule.assistant.actions.registry import Spec
 from noctule.assistant.phrases.numbers import duration, percentage, spans
-from noctule.core.checked_json import Node
+from noctule.assistant.phrases.request import Request
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import ModelError
 from noctule.inference.manifest import Manifest
 
@@ -136,7 +139,7 @@ _SHAPES = {
 
 def read_ngrams(manifest: Manifest, actions: Mapping[str, Any]) -> Ngrams | None:
     """The `ngrams` of a manifest's x_actions, None without; ModelError when they make no sense."""
-    section = Node(str(manifest.folder / "manifest.json"), "x_actions", actions).get("ngrams")
+    section = JsonNode(str(manifest.folder / "manifest.json"), "x_actions", actions).get("ngrams")
     if not section:
         return None
     names, kinds = _names(section.get("actions")), _names(section.get("members"))
@@ -148,7 +151,7 @@ def read_ngrams(manifest: Manifest, actions: Mapping[str, Any]) -> Ngrams | None
     return Ngrams(names, [_member(path, kind, arrays, len(names)) for kind in kinds])
 
 
-def _names(node: Node) -> list[str]:
+def _names(node: JsonNode) -> list[str]:
     found = [item.text() for item in node.items()]
     if not found or len(set(found)) != len(found):
         node.fail("a list of names, none twice")
@@ -188,3 +191,13 @@ def _member(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], actions: 
     if not all(np.isfinite(found[name]).all() for name in ("scales", "head", "bias")):
         raise ModelError(f"{path}: {kind} has numbers that are not finite")
     return Member(kind, **found)
+
+
+def opinion(ngrams: Ngrams | None, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
+    """Action token -> what the package's n-grams say for it; nothing without them."""
+    if ngrams is None:
+        return {}
+    said = ngrams.opinion(request.texts)
+    # An action that they were not taught is as unlikely as the unlikeliest.
+    lowest = min(said.values())
+    return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}

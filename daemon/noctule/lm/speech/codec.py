@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError, ModelError
 from noctule.inference.manifest import Manifest, check_signatures, load_manifest
 from noctule.inference.runtime import Model, Runner
@@ -40,7 +40,7 @@ class CodecShape:
     @classmethod
     def of(cls, manifest: Manifest) -> CodecShape:
         where = manifest.folder / "manifest.json"
-        table = Node(str(where), "", manifest.raw).get("codec")
+        table = JsonNode(str(where), "", manifest.raw).get("codec")
         shape = cls(
             table.get("sample_rate").integer(1, MOST),
             table.get("frame_samples").integer(1, MOST),

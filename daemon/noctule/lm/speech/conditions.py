@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError
 from noctule.inference.runtime import Model
 
@@ -35,7 +35,7 @@ class ConditionInput:
     values: tuple[str, ...] | None
 
 
-def _input(entry: Node) -> ConditionInput:
+def _input(entry: JsonNode) -> ConditionInput:
     return ConditionInput(
         entry.get("name").text(),
         entry.get("kind").one_of(("lut", "tensor")),
@@ -49,7 +49,7 @@ def _input(entry: Node) -> ConditionInput:
 class Conditions:
     """The conditions a model takes, and their tensors."""
 
-    def __init__(self, model: Model, table: Node) -> None:
+    def __init__(self, model: Model, table: JsonNode) -> None:
         self._model = model
         self.frames = table.get("frames", 0).integer(0, 1 << 24)
         self._sum, self._cross = table.get("sum", False).flag(), table.get("cross", False).flag()

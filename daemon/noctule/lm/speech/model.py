@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError, ModelError
 from noctule.inference.manifest import Manifest, check_signatures, load_manifest
 from noctule.inference.runtime import Model
@@ -35,7 +35,7 @@ class SpeechModel:
     def __init__(self, manifest: Manifest, model: Model, tokenizer: Tokenizer) -> None:
         self.manifest, self.model, self.tokenizer = manifest, model, tokenizer
         where = str(manifest.folder / "manifest.json")
-        root = Node(where, "", manifest.raw)
+        root = JsonNode(where, "", manifest.raw)
         streams = root.get("streams")
         layout, self.rows, self.modes = _layout(streams), _rows(streams), _modes(streams.get("mode"))
         sampling = streams.get("sampling", {})
@@ -135,7 +135,7 @@ class SpeechModel:
             )
 
 
-def _layout(streams: Node) -> dict[str, Any]:
+def _layout(streams: JsonNode) -> dict[str, Any]:
     """The fields of a StreamLayout."""
     numbers = {
         key: streams.get(key).integer(-(2**31), 2**31 - 1)
@@ -154,7 +154,7 @@ def _layout(streams: Node) -> dict[str, Any]:
     return {**numbers, "delays": _integers(streams.get("delays")), "frame_rate": rate}
 
 
-def _rows(streams: Node) -> Rows:
+def _rows(streams: JsonNode) -> Rows:
     depth, demux = streams.get("depth", {}), streams.get("demux", 0).integer(0)
     return Rows(
         offsets=_integers(streams.get("offsets")),
@@ -164,7 +164,7 @@ def _rows(streams: Node) -> Rows:
     )
 
 
-def _modes(node: Node) -> tuple[str, ...]:
+def _modes(node: JsonNode) -> tuple[str, ...]:
     """One of MODES, or a list of them, none left out."""
     modes = (node.text(),) if isinstance(node.value, str) else tuple(mode.text() for mode in node.items())
     if not modes or not set(modes) <= set(MODES):
@@ -172,5 +172,5 @@ def _modes(node: Node) -> tuple[str, ...]:
     return modes
 
 
-def _integers(node: Node) -> tuple[int, ...]:
+def _integers(node: JsonNode) -> tuple[int, ...]:
     return tuple(item.integer(-(2**31), 2**31 - 1) for item in node.items())

@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.lm.speech.beam_search import BeamSearch, Written
 from noctule.lm.speech.codec import Codec, Encoder
 from noctule.lm.speech.graph import Temporal
@@ -121,7 +121,7 @@ def readings_of(model: SpeechModel, wanted: int = -1) -> int:
     """
     if wanted > 0:
         return wanted
-    streams = Node(str(model.manifest.folder / "manifest.json"), "streams", model.settings)
+    streams = JsonNode(str(model.manifest.folder / "manifest.json"), "streams", model.settings)
     return streams.get("stt", {}).get("readings", 1).integer(1, MOST_READINGS)
 
 

@@ -2,7 +2,8 @@
 
 The score of the best sentence (log-probability a word) tells whether the sound is that sentence at all; its ratio to
 the free text tells whether something else explains the sound much better; and where both are in doubt the words go to
-the brain with their own confidence, as free text does. Clearly asked acts, near is asked back, the rest is left alone.
+the brain with their own confidence, as free text does. Clearly asked acts, near is asked back, the rest is left
+alone.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Thresholds:
 
     score: float = -1.3
     ratio: float = -0.8
-    near_score: float = -1.7
-    near_ratio: float = -1.3
+    near_score: float = -2.0
+    near_ratio: float = -1.0
     margin: float = 0.7
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.export.kyutai.config import Norm
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError
 
 #: what a checkpoint that names no mimi or tokenizer uses (moshi/models/loaders.py)
@@ -102,8 +102,8 @@ class Fields:
             return OPTIONAL[key]
         raise self.fail(key, "is missing")
 
-    def _node(self, key: str) -> Node:
-        return Node(str(self._path), key, self.get(key), InputError)
+    def _node(self, key: str) -> JsonNode:
+        return JsonNode(str(self._path), key, self.get(key), InputError)
 
     def integer(self, key: str, low: int = 1, high: int = 1 << 24) -> int:
         return self._node(key).integer(low, high)
@@ -129,7 +129,7 @@ class Fields:
 
     def table(self, key: str) -> dict[str, Any]:
         value = self._raw.get(key) or {}
-        Node(str(self._path), key, value, InputError).table()
+        JsonNode(str(self._path), key, value, InputError).table()
         return dict(value)
 
     def norm(self, key: str) -> Norm:

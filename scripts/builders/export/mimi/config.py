@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noctule.core.checked_json import Node, read_object
+from noctule.core.checked_json import JsonNode, read_object
 from noctule.core.errors import InputError
 
 #: the largest whole number a setting may be
@@ -126,7 +126,7 @@ def read_config(path: Path | None) -> MimiConfig:
     where = "Mimi's reference config" if path is None else str(path)
     raw = REFERENCE if path is None else dict(read_object(path, InputError, "a Mimi config is an object of settings"))
     _check(where, raw)
-    root = Node(where, "", raw, InputError)
+    root = JsonNode(where, "", raw, InputError)
     seanet, quantizer, transformer = root.get("seanet"), root.get("quantizer"), root.get("transformer")
     config = MimiConfig(
         sample_rate=root.get("sample_rate").integer(1, MOST),

@@ -13,7 +13,7 @@ from typing import Any
 
 from builders.export.text.graph import DecoderConfig
 from builders.export.text.rope import Rope, rope_from_config
-from noctule.core.checked_json import Node
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError
 
 _ACTIVATIONS = {
@@ -45,13 +45,13 @@ class Keys:
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
         self.data, self.where = data, where
 
-    def _node(self, key: str, default: Any) -> Node:
+    def _node(self, key: str, default: Any) -> JsonNode:
         value = self.data.get(key)
         if value is None:
             if default is _MISSING:
                 raise InputError(f"{self.where}: {key} is missing")
             value = default
-        return Node(self.where, key, value, InputError)
+        return JsonNode(self.where, key, value, InputError)
 
     def count(self, key: str, default: Any = _MISSING) -> int:
         return self._node(key, default).integer(1)

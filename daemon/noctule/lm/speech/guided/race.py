@@ -64,8 +64,8 @@ def run_race(
     lead: float = 0.0,
     beam: int = BEAM,
 ) -> Race:
-    """meaning: what a sentence asks for, None for nothing; lead: seconds of the sound in which the wake word may be, 0
-    for none: only words that begin there may stand before the request."""
+    """meaning: what a sentence asks for, None for nothing; lead: seconds of the sound in which the wake word may be,
+    0 for none: only words that begin there may stand before the request."""
     free = greedy(utterance, keep=_KEPT)
     tokenizer = utterance.tokenizer
     text = tokenizer.decode(free.tokens)

@@ -1,8 +1,8 @@
 """From an automaton of words to one of the recogniser's tokens, made as far as it is walked. Pure.
 
-A word is written in several ways: "percent" as "%", "twenty five" as "twenty-five", the first with a capital. Each way
-is a path of tokens; at its end, or at the next word's first token, the word automaton takes its step. What a slot for
-any words takes is any token. Between words a comma may stand, and at the end ".", "?", "!" or ",".
+A word is written in several ways: "percent" as "%", "twenty five" as "twenty-five", the first with a capital. Each
+way is a path of tokens; at its end, or at the next word's first token, the word automaton takes its step. What a slot
+for any words takes is any token. Between words a comma may stand, and at the end ".", "?", "!" or ",".
 """
 
 from __future__ import annotations
