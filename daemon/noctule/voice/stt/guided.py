@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.lm.speech.guided.race import Race, Runner, run_race
+from noctule.lm.speech.guided.race import Candidate, Race, run_race
 from noctule.lm.speech.guided.search import GuidedSearch, bare
 from noctule.lm.speech.guided.tokens import Tokens, Way, Words
 from noctule.lm.speech.moonshine.belief import doubt, silent
@@ -64,7 +64,7 @@ class Decided:
     """runner: the sentence of ACT and ASK."""
 
     what: str
-    runner: Runner | None = None
+    runner: Candidate | None = None
     why: str = ""
 
 
@@ -150,7 +150,7 @@ class GuidedReader:
         return Recognition(tuple(free), unfinished=unfinished, weighed=weighed)
 
 
-def _timed(runner: Runner, free: Sequence[Word], seconds: float) -> tuple[Word, ...]:
+def _timed(runner: Candidate, free: Sequence[Word], seconds: float) -> tuple[Word, ...]:
     """The sentence's words spread over the time of the free words they stand for."""
     texts = runner.text.split()
     heard = free[runner.skipped :] or free

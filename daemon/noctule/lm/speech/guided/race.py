@@ -30,7 +30,7 @@ _SURE = -0.2
 
 
 @dataclass(frozen=True)
-class Runner:
+class Candidate:
     """A request in the race. text: its likeliest wording; meaning: what it asks for, comparable; score: the natural
     logarithm of its probability a word; ratio: of its probability to that of the free text from there on; skipped:
     words of the free text before it."""
@@ -49,7 +49,7 @@ class Race:
 
     free: Transcription
     free_text: str
-    runners: tuple[Runner, ...]
+    runners: tuple[Candidate, ...]
 
     @property
     def free_score(self) -> float:
@@ -72,7 +72,7 @@ def run_race(
     whole, words = free.hypothesis.log_probability, len(bare(text).split())
     known = meaning(text) if free.ended and words and whole / words > _SURE else None
     if known is not None:
-        return Race(free, text, (Runner(text, known, whole / words, 0.0, words, 0),))
+        return Race(free, text, (Candidate(text, known, whole / words, 0.0, words, 0),))
     before = 0
     if lead > 0:
         before = sum(word.start < lead for word in words_of(free, tokenizer, utterance.seconds))
@@ -94,7 +94,7 @@ def _runners(
     meaning: Callable[[str], Hashable | None],
     whole: float,
     before: Mapping[int, float],
-) -> tuple[Runner, ...]:
+) -> tuple[Candidate, ...]:
     """One for each meaning, best first: what asks for the same from the same place adds up ("5", "five"); of several
     places the best, where a word that is skipped must be earned."""
     together: dict[tuple[int, Hashable], tuple[float, GuidedReading]] = {}
@@ -104,11 +104,11 @@ def _runners(
         if what is not None:
             total, best = together.get((reading.skipped, what), (-math.inf, reading))
             together[reading.skipped, what] = (float(np.logaddexp(total, reading.log_probability)), best)
-    best_of: dict[Hashable, Runner] = {}
+    best_of: dict[Hashable, Candidate] = {}
     for (skipped, what), (total, reading) in sorted(
         together.items(), key=lambda item: -(item[1][0] - _PENALTY * item[0][0])
     ):
         words = max(1, reading.words)
         score = (total - before[skipped]) / words
-        best_of.setdefault(what, Runner(reading.text, what, score, total - whole, words, skipped))
+        best_of.setdefault(what, Candidate(reading.text, what, score, total - whole, words, skipped))
     return tuple(best_of.values())
