@@ -18,9 +18,8 @@ from builders.speech.hearing.dataset import ClipStore, batches  # noqa: E402
 from builders.speech.hearing.encode_graph import EncoderGraph, state_names  # noqa: E402
 from builders.speech.hearing.lm import SpeechTextModel, config  # noqa: E402
 from builders.speech.hearing.network import Encoder, from_codes, quantise, to_codes  # noqa: E402
-from builders.speech.hearing.objective import own_tokens, previous_tokens  # noqa: E402
 from builders.speech.hearing.recordings import aligned, read_recording, spread  # noqa: E402
-from builders.speech.hearing.train import Plan, Trainer  # noqa: E402
+from builders.speech.hearing.train import Plan, Trainer, own_tokens, previous_tokens  # noqa: E402
 from builders.speech.hearing.unpack import text_weights  # noqa: E402
 from builders.speech.shape import FRAME, LmShape  # noqa: E402
 from builders.speech.tokenizer import Pieces, adopt, train_tokenizer  # noqa: E402

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from builders.speech.features import log_mel, power
 from builders.speech.hearing.network import quantise
-from builders.speech.hearing.objective import SpeechModel
+from builders.speech.hearing.train import SpeechModel
 from builders.speech.shape import CODEBOOKS, FRAME
 from builders.speech.tokenizer import Pieces
 

@@ -19,9 +19,9 @@ from builders.speech.hearing.card import Findings, card, targets
 from builders.speech.hearing.dataset import ClipStore
 from builders.speech.hearing.evaluation import measure, plain_shards, test_shards, timing, validation_shards
 from builders.speech.hearing.examples import arranged
-from builders.speech.hearing.objective import SpeechModel
 from builders.speech.hearing.recognise import transcribe
 from builders.speech.hearing.stages import Build, check_engines, load_model, quick_look
+from builders.speech.hearing.train import SpeechModel
 from builders.speech.hearing.trials import Conditions, Listener
 from builders.speech.pool import make_pool
 from builders.speech.shape import FRAME, RATE

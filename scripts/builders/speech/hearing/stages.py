@@ -14,10 +14,9 @@ import torch
 from builders.speech.hearing.dataset import ClipStore
 from builders.speech.hearing.evaluation import validation_shards
 from builders.speech.hearing.examples import arranged
-from builders.speech.hearing.objective import SpeechModel
 from builders.speech.hearing.recognise import transcribe
 from builders.speech.hearing.recordings import recorded
-from builders.speech.hearing.train import Plan, Trainer
+from builders.speech.hearing.train import Plan, SpeechModel, Trainer
 from builders.speech.hearing.unpack import unpacked
 from builders.speech.pool import MIXED, PLAIN, Shard, make_pool
 from builders.speech.scoring import word_error
