@@ -739,6 +739,7 @@ def test_the_console_is_asked_for_as_documented(monkeypatch: pytest.MonkeyPatch)
     source.close()
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_console_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = Feed(SourceSpec("console", "kms", "/dev/null"), patience=QUICK)
     with running(feed), pytest.raises(DeviceError, match="console gives no picture: screen /dev/null"):
