@@ -282,19 +282,8 @@ class Brain:
     def _generate(
         self, turn: Answer, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
     ) -> list[int]:
-        constraint = GrammarConstraint(automaton)
-        self._run(turn, prompt, constraint, cancel, first)
-        return constraint.tokens
-
-    def _run(
-        self,
-        turn: Answer,
-        prompt: list[int],
-        constraint: GrammarConstraint,
-        cancel: Callable[[], bool],
-        first: FirstChoice,
-    ) -> None:
         """Generate until the grammar is at its end. Anything else that ends it is an error."""
+        constraint = GrammarConstraint(automaton)
         first.constraint = constraint
         options = Options(
             max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=first
@@ -307,3 +296,4 @@ class Brain:
             raise CancelledError("The answer was cancelled.")
         if not constraint.done():
             raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
+        return constraint.tokens
