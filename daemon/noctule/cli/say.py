@@ -12,12 +12,14 @@ import numpy as np
 
 from noctule.audio.wav_writer import WavWriter
 from noctule.cli.common import client, load, say, socket_argument
-from noctule.cli.speech_common import open_pair, speech_arguments, warn
-from noctule.config.speech import Speech
+from noctule.cli.speech_common import cache_dir, open_pair, package, speech_arguments, warn
+from noctule.config import Config
 from noctule.core.errors import InputError
 from noctule.lm.speech.codec import Samples
-from noctule.voice.engines import WYOMING
+from noctule.voice.engines import WYOMING, pocket_folder
+from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.tts.local import open_speaker
+from noctule.voice.tts.pocket import open_pocket
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 HELP = "speak a text aloud, or into a WAV file"
@@ -37,10 +39,22 @@ def run(options: argparse.Namespace) -> int:
     text = " ".join(options.text)
     if options.output is None:
         return _aloud(options, text)
-    speech = load(options).config.speech
+    config = load(options).config
+    speech, folder = config.speech, _pocket(options, config)
     began = monotonic()
     if speech.tts == WYOMING and not options.model:
-        length = _write(options.output, _engine(speech, text))
+        engine = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
+        length = _write(options.output, _spoken(engine, text))
+    elif folder is not None:
+        threads, voice = options.threads or 0, str(options.voice or "")
+        pocket = open_pocket(folder, speech, voice=voice, threads=threads, cache_dir=cache_dir(config))
+        if not pocket.verdict.keeps_up:
+            warn(pocket.verdict.sentence)
+        try:
+            began = monotonic()
+            length = _write(options.output, _spoken(pocket, text))
+        finally:
+            pocket.close()
     else:
         pair, config = open_pair(options, "tts")
         with pair:
@@ -62,9 +76,16 @@ def _aloud(options: argparse.Namespace, text: str) -> int:
     return 0 if answer["spoken"] else 1
 
 
-def _engine(speech: Speech, text: str) -> Iterator[tuple[int, Samples]]:
-    """(rate, samples) from somebody else's engine."""
-    synthesis = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout).begin()
+def _pocket(options: argparse.Namespace, config: Config) -> Path | None:
+    """The pocket-tts package that is to speak; None where something else is."""
+    if not options.model:
+        return pocket_folder(config)
+    return pocket_folder(config, str(package(options.model, config, "speech.tts").absolute()))
+
+
+def _spoken(synthesizer: Synthesizer, text: str) -> Iterator[tuple[int, Samples]]:
+    """(rate, samples) of a text."""
+    synthesis = synthesizer.begin()
     try:
         synthesis.more(text)
         synthesis.close()
