@@ -18,6 +18,19 @@ as_root() { # run a command as root, by sudo where needed
     else return 1; fi
 }
 
+apt_get() { # apt-get as root, quiet; another program's lock is waited for, which is said. What it printed on an error, to stderr
+    local log until=$((SECONDS + 300)) told= status=1; log=$(mktemp)
+    while :; do
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=5 -qq "$@" >"$log" 2>&1 && { status=0; break; }
+        grep -q "Could not get lock\|Unable to acquire the dpkg" "$log" && [ $SECONDS -lt $until ] || break
+        [ -n "$told" ] || echo "another program is installing packages; waiting for it (five minutes at most)"
+        told=1; sleep 1
+    done
+    [ $status = 0 ] || tail -n 5 "$log" >&2
+    rm -f "$log"
+    return $status
+}
+
 need_packages() { # need_packages PACKAGE...: Debian packages, installed when missing
     local missing=() package
     for package in "$@"; do
@@ -26,13 +39,9 @@ need_packages() { # need_packages PACKAGE...: Debian packages, installed when mi
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || die "This system has no apt-get; ${missing[*]} must be installed by hand."
     echo "installing Debian packages: ${missing[*]}"
-    local log; log=$(mktemp)
-    if ! { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-        tail -n 5 "$log" >&2; rm -f "$log"
+    if ! { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; }; then
         die "Debian's packages could not be installed." "run as root or with sudo: apt-get install ${missing[*]}"
     fi
-    rm -f "$log"
 }
 
 python_ok() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }

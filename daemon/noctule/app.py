@@ -18,7 +18,7 @@ from noctule import __version__
 from noctule.api.control import Control, ControlServer
 from noctule.api.routes.operate import routes as operating
 from noctule.api.routes.timers import routes as timer_routes
-from noctule.assistant.model_manager import Build, Language, Needs
+from noctule.assistant.model_manager import Build, ModelManager, Needs
 from noctule.assistant.timers import Timers
 from noctule.assistant.worker import NAME as LM
 from noctule.assistant.worker import Ask, Engine
@@ -29,14 +29,14 @@ from noctule.core.events import Bus
 from noctule.core.memory import set_aside
 from noctule.core.request_text import clean_request
 from noctule.service.board import Board
-from noctule.service.component import Follower, Grow, Host, Organ, close_all, none
+from noctule.service.component import Component, Follower, Grow, Host, close_all, none
 from noctule.service.governor import Governed, Governor
 from noctule.service.instance_lock import InstanceLock
 from noctule.service.journal import Journal, notify, watchdog_interval
 from noctule.service.operation import Operation
 from noctule.service.status import report
 from noctule.service.supervisor import STARTING, Job, Part, Policy, Supervisor
-from noctule.service.thread_pool import LOOP_HANDS, hands
+from noctule.service.thread_pool import LOOP_HANDS, thread_pool
 
 __all__ = ["Build", "Needs", "Service"]
 
@@ -83,7 +83,7 @@ class Service:
         self.operation = Operation(
             loaded, load, bus, journal, self.supervisor, lambda: self.organs, self.summary, self.status
         )
-        self.language = Language(
+        self.language = ModelManager(
             lambda: self.config, bus, self._clock, self._build_engine, self._needs, self.supervisor
         )
         self.operation.language = self.language
@@ -96,7 +96,7 @@ class Service:
         self._grow = grow
         self._board = board or Board()
         #: senses: what the configuration asks for, plugged in by the caller's `grow` once nobody else has them.
-        self.organs: list[Organ] = []
+        self.organs: list[Component] = []
         self.governor: Governor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
@@ -113,7 +113,7 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises NoctuleError when the service cannot even start."""
         self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(hands(LOOP_HANDS, "service"))
+        self._loop.set_default_executor(thread_pool(LOOP_HANDS, "service"))
         self._news, self._ending = asyncio.Event(), asyncio.Event()
         api = self.config.api
         # The lock first: an organ takes devices and sockets, which are another instance's as long as that lives.

@@ -12,10 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_world import WAIT, ApiWorld
+from api_world import WAIT, ApiWorld, status_of_a_service
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_api_metrics import status
 
 from fuzzing import damaged, encoded, fuzz, refuses_or_takes, twisted, values
 from noctule.api.control import Control, ControlServer
@@ -23,11 +22,11 @@ from noctule.api.mqtt.link import MqttLink
 from noctule.api.routes.capture import CaptureApi
 from noctule.api.routes.operate import routes as operating
 from noctule.api.routes.voice import routes as hearing_routes
-from noctule.api.wyoming.wire import MAX_LINE, Message, read
+from noctule.api.wyoming.wire import MAX_LINE, WireMessage, read
 from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.worker import Ask
-from noctule.capture.all_sources import Eyes
-from noctule.config.schema import Config, Source
+from noctule.capture.all_sources import Sources
+from noctule.config.schema import Config, SourceConfig
 from noctule.core.clock import SystemClock
 from noctule.core.errors import InputError, UnavailableError
 from noctule.core.events import Bus
@@ -84,11 +83,11 @@ class Everything(ApiWorld):
     """Every route that the service has, over parts that answer at once."""
 
     async def _start(self) -> None:
-        self.status = status
+        self.status = status_of_a_service
         folder = self.path.parent
-        config = Config(sources={"cam": Source(kind="file", address=str(folder / "none.mp4"))})
+        config = Config(sources={"cam": SourceConfig(kind="file", address=str(folder / "none.mp4"))})
         config.capture.folder, config.capture.timeout = folder / "pictures", 0.5
-        self.eyes = CaptureApi(Eyes(config))
+        self.eyes = CaptureApi(Sources(config))
         extra = [
             *operating(FakeService(), Mixer(lambda: "", find=lambda name: None)),
             *hearing_routes(FakeHearing(folder / "clips")),  # type: ignore[arg-type]
@@ -209,12 +208,12 @@ def test_any_json_in_any_body(api: Everything, data: st.DataObject, path: str) -
 
 # -- Wyoming ---------------------------------------------------------------------------------------------------------
 
-TRANSCRIPT = Message("transcript", {"text": "hi", "language": "en"}).encode()
-SOUND = Message("audio-chunk", {"rate": 16000, "width": 2, "channels": 1}, bytes(64)).encode()
+TRANSCRIPT = WireMessage("transcript", {"text": "hi", "language": "en"}).encode()
+SOUND = WireMessage("audio-chunk", {"rate": 16000, "width": 2, "channels": 1}, bytes(64)).encode()
 
 
-def wyoming(data: bytes) -> list[Message]:
-    async def run() -> list[Message]:
+def wyoming(data: bytes) -> list[WireMessage]:
+    async def run() -> list[WireMessage]:
         reader = asyncio.StreamReader(limit=MAX_LINE)
         reader.feed_data(data)
         reader.feed_eof()

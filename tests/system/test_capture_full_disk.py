@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from capture_world import WAIT, file_feed, plain_video, running, until
-from noctule.capture.all_sources import Eyes
+from noctule.capture.all_sources import Sources
 from noctule.capture.files.clip import record
-from noctule.capture.files.files import FullError
-from noctule.capture.files.store import Limits, Store
+from noctule.capture.files.files import DiskFullError
+from noctule.capture.files.store import Store, StoreLimits
 from noctule.cli import run_command
-from noctule.config.schema import Config, Source
+from noctule.config.schema import Config, SourceConfig
 
 #: bytes; a page of it is left free where something small must still fit
 SIZE = 256 << 10
@@ -52,17 +52,17 @@ def everything(folder: Path) -> list[str]:
 
 
 def test_the_store(disk: Path) -> None:
-    store = Store(disk, lambda: Limits(min_free=0))
+    store = Store(disk, lambda: StoreLimits(min_free=0))
     kept = store.put("cam", ".jpg", b"first" * 100)
     # The store sees a disk with room, as when another program fills it at this very moment.
-    racing = Store(disk, lambda: Limits(min_free=0), free=lambda path: 1 << 30)
+    racing = Store(disk, lambda: StoreLimits(min_free=0), free=lambda path: 1 << 30)
     ballast = fill(disk)
-    with pytest.raises(FullError, match=r"has no room for \S+: the disk is full") as full:
+    with pytest.raises(DiskFullError, match=r"has no room for \S+: the disk is full") as full:
         racing.put("cam", ".jpg", bytes(64 << 10))
     assert "\n" not in full.value.message
     assert everything(disk) == [f"cam/{kept.name}"]
-    with pytest.raises(FullError, match="would be free on the disk"):
-        Store(disk, lambda: Limits(min_free=1 << 20)).put("other", ".jpg", bytes(64 << 10))
+    with pytest.raises(DiskFullError, match="would be free on the disk"):
+        Store(disk, lambda: StoreLimits(min_free=1 << 20)).put("other", ".jpg", bytes(64 << 10))
     ballast.unlink()
     assert racing.put("cam", ".jpg", bytes(64 << 10)).stat().st_size == 64 << 10
 
@@ -72,8 +72,8 @@ def test_eyes_go_on(disk: Path) -> None:
     config = Config()
     config.capture.folder = disk
     config.capture.min_free_mb = 0
-    config.sources = {"film": Source(kind="file", address=str(plain_video()))}
-    eyes = Eyes(config)
+    config.sources = {"film": SourceConfig(kind="file", address=str(plain_video()))}
+    eyes = Sources(config)
     eyes.store = Store(disk, eyes._limits, free=lambda path: 1 << 30)
     (disk / "film").mkdir()
     eyes.start()
@@ -81,9 +81,9 @@ def test_eyes_go_on(disk: Path) -> None:
         with eyes.feed("film").subscribe():
             until(lambda: eyes.feed("film").frames > 0, "a picture")
             ballast = fill(disk)
-            with pytest.raises(FullError, match="the disk is full"):
+            with pytest.raises(DiskFullError, match="the disk is full"):
                 eyes.keep(eyes.snapshot("film", timeout=WAIT))
-            with pytest.raises(FullError, match="the disk is full"):
+            with pytest.raises(DiskFullError, match="the disk is full"):
                 eyes.clip("film", 0.0, 0.5)
             assert everything(disk) == []
             assert eyes.feed("film").state == "live"
@@ -95,7 +95,7 @@ def test_eyes_go_on(disk: Path) -> None:
 
 def test_a_disk_that_fills_while_a_clip_is_written(disk: Path) -> None:
     fill(disk, leave=8 << 10)
-    with running(file_feed(plain_video())) as feed, pytest.raises(FullError, match="the disk is full"):
+    with running(file_feed(plain_video())) as feed, pytest.raises(DiskFullError, match="the disk is full"):
         record(feed, disk / "clip.mp4", before=0.0, after=3.0, timeout=WAIT)
     assert everything(disk) == []
 

@@ -18,8 +18,8 @@ import pytest
 from capture_world import WAIT, plain_video
 from noctule.api.page import StatusPage
 from noctule.api.routes.capture import CaptureApi
-from noctule.capture.all_sources import Eyes
-from noctule.config.schema import Config, Source
+from noctule.capture.all_sources import Sources
+from noctule.config.schema import Config, SourceConfig
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
@@ -113,11 +113,11 @@ def free_port() -> int:
 def test_a_person_sees_states_and_pictures_and_can_pause(tmp_path: Path) -> None:
     config = Config(
         sources={
-            "camera": Source(kind="file", address=str(plain_video())),
-            "gone": Source(kind="file", address=str(tmp_path / "gone.mp4"), preroll=1.0),
+            "camera": SourceConfig(kind="file", address=str(plain_video())),
+            "gone": SourceConfig(kind="file", address=str(tmp_path / "gone.mp4"), preroll=1.0),
         }
     )
-    eyes = Eyes(config)
+    eyes = Sources(config)
     eyes.start()
     camera, gone = TILE.format(name="camera"), TILE.format(name="gone")
 

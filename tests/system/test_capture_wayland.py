@@ -19,8 +19,8 @@ from noctule.capture.feed.feed import LIVE, LOST, Feed
 from noctule.capture.process import wire
 from noctule.capture.process.child import serve
 from noctule.capture.process.discover import wayland
-from noctule.capture.process.door import KINDS, Door
-from noctule.capture.protocols.wayland import Connection
+from noctule.capture.process.door import KINDS, HelperDoor
+from noctule.capture.protocols.wayland import WaylandConnection
 from noctule.capture.sources import wlcopy
 from noctule.capture.spec import SourceSpec
 from noctule.cli import run_command
@@ -42,7 +42,7 @@ def feed_of(path: Path) -> Feed:
 
 def best_protocol(sway: Sway) -> str:
     """ext-image-copy-capture since sway 1.11."""
-    connection = Connection(sway.socket)
+    connection = WaylandConnection(sway.socket)
     connection.close()
     return "ext-image-copy-capture" if wlcopy.EXT_MANAGER in connection.globals else wlcopy.Screencopy.name
 
@@ -128,7 +128,7 @@ def test_no_compositor() -> None:
 
 
 def test_a_helper_in_the_session_shows_its_display_to_the_service(sway: Sway, tmp_path: Path) -> None:
-    door = Door(tmp_path / "display.sock")
+    door = HelperDoor(tmp_path / "display.sock")
     stop = threading.Event()
     thread = threading.Thread(target=door.run, args=(stop, lambda: None))
     thread.start()
@@ -175,7 +175,7 @@ def test_a_helper_shows_displays_only(tmp_path: Path) -> None:
 
 def test_the_inside_of_it(sway: Sway) -> None:
     """The same source in this process: each picture is whole, and the compositor's end is an error in words."""
-    from test_capture_inside import Inside
+    from capture_inside import Inside
 
     made = Inside(SourceSpec("s", "wayland", str(sway.socket), rotate=90, cursor=True))
     about, _ = made.hear("opened")
@@ -215,17 +215,17 @@ def test_a_compositor_that_hangs_or_lies(tmp_path: Path) -> None:
         thread = threading.Thread(target=serve_one)
         thread.start()
         with pytest.raises(DeviceError, match=says):
-            Connection(path, timeout=0.3)
+            WaylandConnection(path, timeout=0.3)
         done.set()
         thread.join(WAIT)
         listener.close()
         path.unlink()
     with pytest.raises(DeviceError, match="is not running"):
-        Connection(path)
+        WaylandConnection(path)
 
 
 def test_a_missing_protocol_is_said(sway: Sway) -> None:
-    connection = Connection(sway.socket)
+    connection = WaylandConnection(sway.socket)
     with pytest.raises(DeviceError, match="offers no nobody_has_this_v9") as refused:
         connection.bind("nobody_has_this_v9", 1, lambda opcode, body: None)
     assert refused.value.hint == "its compositor does not let programs take pictures of the screen"
@@ -237,7 +237,7 @@ def test_the_helper_without_a_service(tmp_path: Path) -> None:
 
     path = tmp_path / "display.sock"
     assert attend(path) == f"{path}: No such file or directory"
-    door = Door(path)
+    door = HelperDoor(path)
     stop = threading.Event()
     thread = threading.Thread(target=door.run, args=(stop, lambda: None))
     thread.start()
@@ -261,4 +261,4 @@ def test_the_helper_without_a_service(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(DeviceError, match="cannot be made"):
-        Door(blocked / "display.sock")
+        HelperDoor(blocked / "display.sock")

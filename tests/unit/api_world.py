@@ -13,6 +13,7 @@ from typing import Any
 
 from noctule.api.client import Client
 from noctule.api.control import Control, ControlServer
+from noctule.api.routes.metrics import OUTCOMES
 from noctule.assistant.worker import Ask
 from noctule.core.clock import SystemClock
 from noctule.core.errors import NoctuleError
@@ -124,3 +125,13 @@ def read_answer(sock: socket.socket) -> tuple[int, dict[str, Any]]:
         assert piece, "the connection ended within the body"
         body += piece
     return int(head.split(b" ")[1]), json.loads(body)
+
+
+def status_of_a_service(**more: Any) -> dict[str, Any]:
+    """What `status` answers, as far as the metrics need it."""
+    return {
+        "version": "1", "state": "ready", "uptime_s": 1.5, "parts": [], "timers": [], "journal": {"lost": 0},
+        "lm": {"requests": dict.fromkeys((*OUTCOMES, "received"), 0), "waiting": 0},
+        "api": {"clients": 0, "connections": 0, "refused": 0}, "memory": {"resident_bytes": None},
+        "board": {"temperature_c": None}, **more,
+    }  # fmt: skip

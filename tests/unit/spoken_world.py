@@ -23,9 +23,9 @@ from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.service.supervisor import Part
 from noctule.voice.session import Session, SessionSettings
-from noctule.voice.speech_worker import Mouth
+from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.transcript import Spoken
-from noctule.voice.turn_worker import Turns
+from noctule.voice.turn_worker import TurnWorker
 
 WAIT = 10.0
 LOUD, QUIET = 3000, 40
@@ -168,7 +168,9 @@ class Room:
         self.bus, self.events = Bus(), list[Event]()
         self.bus.add_sink(self.events.append)
         self.ring = SoundRing(16)
-        self.mouth = Mouth(self.bus, self.clock, loudspeaker, lambda: voice) if loudspeaker is not None else None
+        self.mouth = (
+            SpeechWorker(self.bus, self.clock, loudspeaker, lambda: voice) if loudspeaker is not None else None
+        )
         self.asked: list[str] = []
         self.pieces = ["It is ", "noon."]
         self.reply: str | None = None
@@ -176,7 +178,7 @@ class Room:
         self.thinking: threading.Event | None = None
         #: of several wordings: which one the brain takes, and how sure it is.
         self.takes: tuple[int, float | None] = (0, None)
-        self.turns = Turns(
+        self.turns = TurnWorker(
             self.bus, self.clock, self.ring, self.answer, lambda: recogniser, self.mouth, lambda: threshold
         )
         self.session = Session(

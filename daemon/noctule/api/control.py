@@ -24,7 +24,7 @@ from aiohttp import web
 from noctule.api.ask import Control, converse
 from noctule.api.http.json import JsonLines, json_body
 from noctule.api.http.peer import allowed, peer_of
-from noctule.api.http.server import ApiServer, Limits
+from noctule.api.http.server import ApiServer, ServerLimits
 from noctule.api.http.unix_socket import bind
 from noctule.api.routes import metrics, openai
 from noctule.core.errors import ForbiddenError, InputError
@@ -133,7 +133,7 @@ class ControlServer(ApiServer):
         self._inode = 0
         super().__init__(
             [*routes(control), *control.extra],
-            Limits(max_clients, max_body, read_timeout),
+            ServerLimits(max_clients, max_body, read_timeout),
             control.bus,
             control.clock,
             admit=self._admit,

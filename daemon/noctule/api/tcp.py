@@ -12,13 +12,13 @@ from aiohttp import web
 
 from noctule.api.ask import Control
 from noctule.api.http.address import LAN_WARNING, bind, parse
-from noctule.api.http.server import ApiServer, Limits
+from noctule.api.http.server import ApiServer, ServerLimits
 from noctule.api.http.token import check_bearer, load_token
 from noctule.api.routes import metrics, openai
 from noctule.config import Config
 from noctule.core.errors import UnavailableError
 from noctule.service.component import Host
-from noctule.service.loop_thread import Looped
+from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
 
 
@@ -40,7 +40,7 @@ class TcpApi:
             lambda: host.config().lm.timeout, lambda: host.config().lm.max_prompt,
         )  # fmt: skip
         self._routes = [*_plain(control), *metrics.routes(control), *openai.routes(control)]
-        self._looped = Looped(self.name, self._open, self._close)
+        self._looped = LoopThread(self.name, self._open, self._close)
         self._server: ApiServer | None = None
         #: the port in use, which the system chose if the configured one is 0.
         self.port = self.address.port
@@ -48,7 +48,7 @@ class TcpApi:
     async def _open(self) -> None:
         config = self._host.config()
         token = load_token(config.service.state_dir)
-        limits = Limits(config.api.max_clients, config.api.max_body, config.api.read_timeout)
+        limits = ServerLimits(config.api.max_clients, config.api.max_body, config.api.read_timeout)
         server = ApiServer(
             self._routes,
             limits,

@@ -18,7 +18,7 @@ from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.brain import Brain, Settings
 from noctule.assistant.model_manager import Needs
 from noctule.assistant.worker import NAME, Ask, Engine
-from noctule.capture.component import Sight
+from noctule.capture.component import CaptureComponent
 from noctule.config import Config
 from noctule.config.schema import Lm
 from noctule.core.errors import CancelledError, ModelError, TooLargeError, UnavailableError
@@ -123,7 +123,7 @@ def facts(lm: TextLM, threads: int) -> Mapping[str, Any]:
     }
 
 
-class Mind:
+class BrainEngine:
     """The engine of the language worker: a `Brain`, held to the request's time and to the configuration in force."""
 
     def __init__(self, lm: TextLM, needs: Needs) -> None:
@@ -131,16 +131,16 @@ class Mind:
         self._config = needs.config
         self._about = facts(lm, (needs.lm or needs.config().lm).threads)
         commands = UserCommands(lambda: self._config().commands)
-        from noctule.voice.pipeline import Hearing  # which imports this module, for its model finder
+        from noctule.voice.pipeline import VoicePipeline  # which imports this module, for its model finder
 
-        hearing = next((o for o in needs.organs if isinstance(o, Hearing)), None)
+        hearing = next((o for o in needs.organs if isinstance(o, VoicePipeline)), None)
         parts = Parts(
             clock=needs.clock,
             timers=needs.timers,
             board=BoardStatus(needs.config().service.state_dir),
             mixer=Mixer(lambda: self._config().actions.mixer),
             commands=commands,
-            capture=next((o.pictures for o in needs.organs if isinstance(o, Sight)), NoCapture()),
+            capture=next((o.pictures for o in needs.organs if isinstance(o, CaptureComponent)), NoCapture()),
             microphone=hearing or NoMicrophone(),
             stop=hearing.hush if hearing is not None else lambda: None,
         )
@@ -223,7 +223,7 @@ def build_engine(needs: Needs) -> Engine:
     if needs.beside:
         check_room(find_model(wanted.model, config.service.models))
     lm = load_lm(config, needs.bus, wanted)
-    engine = Mind(lm, needs)
+    engine = BrainEngine(lm, needs)
     about = engine.about()
     needs.bus.publish(
         "lm.loaded", NAME, f"Loaded {about['model']} {about['version']} with {about['runtime']}",

@@ -21,7 +21,7 @@ from noctule.config.schema import Lm
 from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, NoctuleError, TooLargeError, UnavailableError
 from noctule.core.events import Bus
-from noctule.service.component import Organ
+from noctule.service.component import Component
 from noctule.service.governor import Step
 from noctule.service.supervisor import WORKING, Part, Supervisor
 
@@ -42,7 +42,7 @@ class Needs:
     timers: Timers
     bus: Bus
     clock: Clock
-    organs: Sequence[Organ] = ()
+    organs: Sequence[Component] = ()
     lm: Lm | None = None
     beside: bool = False
 
@@ -51,7 +51,7 @@ class Needs:
 Build = Callable[[Needs], Engine]
 
 
-class Language:
+class ModelManager:
     """needs: makes the Needs of an engine; build: loads one; built: told that [lm] was built anew."""
 
     def __init__(
@@ -207,7 +207,7 @@ class _Threads:
 
     name, relieves = "threads", frozenset({"heat", "power"})
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: ModelManager) -> None:
         self._language = language
 
     def take(self) -> str:
@@ -227,7 +227,7 @@ class _Context:
 
     name, relieves = "context", frozenset({"heat", "memory"})
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: ModelManager) -> None:
         self._language = language
 
     def take(self) -> str:
@@ -247,7 +247,7 @@ class _Model:
 
     name, relieves = "model", frozenset({"memory"})
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: ModelManager) -> None:
         self._language = language
 
     def take(self) -> str:

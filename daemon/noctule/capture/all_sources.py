@@ -12,24 +12,24 @@ from typing import Any
 from noctule.capture.feed.feed import Feed, Publish
 from noctule.capture.feed.watch import Watch
 from noctule.capture.files.clip import Clip, record
-from noctule.capture.files.store import Limits, Store
+from noctule.capture.files.store import Store, StoreLimits
 from noctule.capture.needs import need_capture
 from noctule.capture.picture.frame import Frame
-from noctule.capture.process.door import Door
+from noctule.capture.process.door import HelperDoor
 from noctule.capture.process.life import Patience
 from noctule.capture.spec import SourceSpec, parse_address, parse_masks
 from noctule.capture.states import LIVE, OPENING
-from noctule.config.schema import Capture, Config, Source
+from noctule.config.schema import Capture, Config, SourceConfig
 from noctule.core.errors import ConfigError, InputError, NoctuleError, UnavailableError
 
 #: the sources of a configuration without any.
-DEFAULT_SOURCES = {"display": Source(kind="display"), "camera": Source(kind="camera")}
+DEFAULT_SOURCES = {"display": SourceConfig(kind="display"), "camera": SourceConfig(kind="camera")}
 _DISPLAYS = ("display", "x11", "wayland", "kms")
 #: a clip's size is not known before: make room for this many bytes a second.
 _CLIP_RATE = 500_000
 
 
-def specs_of(config: Config) -> dict[str, tuple[SourceSpec, Source]]:
+def specs_of(config: Config) -> dict[str, tuple[SourceSpec, SourceConfig]]:
     """name -> what to capture. Raises ConfigError with every mistake."""
     found, problems = {}, []
     for name, source in (config.sources or DEFAULT_SOURCES).items():
@@ -42,7 +42,7 @@ def specs_of(config: Config) -> dict[str, tuple[SourceSpec, Source]]:
     return found
 
 
-def spec_of(name: str, source: Source) -> SourceSpec:
+def spec_of(name: str, source: SourceConfig) -> SourceSpec:
     """One section [sources.NAME] as a SourceSpec. InputError for a value that means nothing."""
     if source.rotate not in (0, 90, 180, 270):
         raise InputError(f"rotate must be 0, 90, 180 or 270, not {source.rotate}")
@@ -79,7 +79,7 @@ def _number(text: str) -> Any:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-class Eyes:
+class Sources:
     """The sources. `capture` is asked each time, so that live settings apply at once."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Eyes:
         config: Config,
         publish: Publish | None = None,
         capture: Callable[[], Capture] | None = None,
-        door: Door | None = None,
+        door: HelperDoor | None = None,
     ) -> None:
         self.capture = capture or (lambda: config.capture)
         self.publish = publish or (lambda *_: None)
@@ -213,9 +213,9 @@ class Eyes:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> StoreLimits:
         settings = self.capture()
-        return Limits(settings.quota_mb << 20, settings.max_days * 86400, settings.min_free_mb << 20)
+        return StoreLimits(settings.quota_mb << 20, settings.max_days * 86400, settings.min_free_mb << 20)
 
     def _thumbnail(self, frame: Frame) -> str:
         """Store a small picture where the configuration wants it; its path or ""."""
@@ -234,7 +234,7 @@ class Pictures:
     """What the assistant may do with the sources: take a picture or a clip of `camera` or `display`, and keep it.
     (The CaptureProvider of noctule.assistant.actions.)"""
 
-    def __init__(self, eyes: Eyes) -> None:
+    def __init__(self, eyes: Sources) -> None:
         self._eyes = eyes
 
     def snapshot(self, source: str) -> Path:

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from noctule.api.page import StatusPage
 from noctule.api.routes.capture import CaptureApi
-from noctule.capture.all_sources import Eyes, Pictures
-from noctule.capture.process.door import Door
+from noctule.capture.all_sources import Pictures, Sources
+from noctule.capture.process.door import HelperDoor
 from noctule.config import Config
 from noctule.service.component import Host
 from noctule.service.governor import Step
@@ -29,7 +29,7 @@ def _loop(run: Callable[[threading.Event, Callable[[], None]], None]) -> Callabl
     return lambda part, stop: run(stop, part.beat)
 
 
-class Sight:
+class CaptureComponent:
     """Everything about pictures that the service owns. See organs.Organ."""
 
     name = "eyes"
@@ -37,8 +37,8 @@ class Sight:
     def __init__(self, host: Host) -> None:
         self._host = host
         api = host.config().api
-        self._door = Door(api.socket.with_name("display.sock"), api.group)
-        self.eyes = Eyes(host.config(), self._publish, lambda: host.config().capture, self._door)
+        self._door = HelperDoor(api.socket.with_name("display.sock"), api.group)
+        self.eyes = Sources(host.config(), self._publish, lambda: host.config().capture, self._door)
         self.api = CaptureApi(self.eyes)
         #: for the assistant's actions.
         self.pictures = Pictures(self.eyes)
@@ -110,7 +110,7 @@ class _Frames:
 
     name, relieves = "frames", frozenset({"heat", "power"})
 
-    def __init__(self, eyes: Eyes, fps: Callable[[], float]) -> None:
+    def __init__(self, eyes: Sources, fps: Callable[[], float]) -> None:
         self._eyes, self._fps = eyes, fps
 
     def take(self) -> str:
@@ -130,7 +130,7 @@ class _Background:
 
     name, relieves = "background", frozenset({"heat", "power", "memory"})
 
-    def __init__(self, eyes: Eyes) -> None:
+    def __init__(self, eyes: Sources) -> None:
         self._eyes = eyes
 
     def take(self) -> str:

@@ -17,7 +17,7 @@ from noctule.core.errors import NoctuleError
 
 if TYPE_CHECKING:
     from noctule.api.client import Client
-    from noctule.capture.all_sources import Eyes
+    from noctule.capture.all_sources import Sources
 
 #: memory that reading a file may take (bytes); a crafted one could ask for any amount.
 _FILE_MEMORY = 280 << 20
@@ -44,13 +44,13 @@ def daemon(options: argparse.Namespace, name: str, timeout: float = 30.0) -> Cli
 
 
 @contextlib.contextmanager
-def own_eyes(options: argparse.Namespace, name: str) -> Iterator[Eyes]:
+def own_eyes(options: argparse.Namespace, name: str) -> Iterator[Sources]:
     """Our own sources with threads running, `name` (a name or an address) among them."""
     need_capture()
-    from noctule.capture.all_sources import Eyes
+    from noctule.capture.all_sources import Sources
 
     config = load(options).config
-    eyes = Eyes(config)
+    eyes = Sources(config)
     eyes.watches.clear()
     feed = eyes.find(name)
     eyes.feeds = {name: feed}

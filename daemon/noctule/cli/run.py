@@ -13,7 +13,7 @@ from noctule.assistant.worker import Engine
 from noctule.cli.common import config_arguments, load
 from noctule.core.errors import ConfigError, NoctuleError
 from noctule.core.events import Bus
-from noctule.service.component import Host, Organ, close_all
+from noctule.service.component import Component, Host, close_all
 from noctule.service.journal import Journal, notify
 
 HELP = "be the daemon (systemd does this)"
@@ -30,10 +30,10 @@ def build(needs: Needs) -> Engine:
     return build_engine(needs)
 
 
-def grow(host: Host) -> list[Organ]:
+def grow(host: Host) -> list[Component]:
     """What the configuration switches on. Raises NoctuleError for settings that contradict each other; what was
     plugged in before is then closed again."""
-    organs: list[Organ] = []
+    organs: list[Component] = []
     try:
         _grow_into(organs, host)
     except NoctuleError:
@@ -42,16 +42,16 @@ def grow(host: Host) -> list[Organ]:
     return organs
 
 
-def _grow_into(organs: list[Organ], host: Host) -> None:
+def _grow_into(organs: list[Component], host: Host) -> None:
     config = host.config()
     if config.wake.enabled and config.audio.source != "none":
-        from noctule.voice.pipeline import Hearing
+        from noctule.voice.pipeline import VoicePipeline
 
-        organs.append(Hearing(host))
+        organs.append(VoicePipeline(host))
     if config.capture.enabled:
-        from noctule.capture.component import Sight
+        from noctule.capture.component import CaptureComponent
 
-        organs.append(Sight(host))
+        organs.append(CaptureComponent(host))
     if config.api.tcp:
         from noctule.api.tcp import TcpApi
 

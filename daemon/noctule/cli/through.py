@@ -19,14 +19,14 @@ from noctule.app import Service
 from noctule.audio.playlist import Playlist
 from noctule.audio.speaker import WavSpeaker
 from noctule.audio.wavefile import WavReader
-from noctule.capture.component import Sight
+from noctule.capture.component import CaptureComponent
 from noctule.cli.common import load, printable, say
 from noctule.cli.run import build
 from noctule.core.errors import InputError
 from noctule.core.events import Bus, Event
-from noctule.service.component import Host, Organ
+from noctule.service.component import Component, Host
 from noctule.service.journal import Journal
-from noctule.voice.pipeline import Hearing
+from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.session import ASLEEP
 
 #: what ends a turn; each has the ledger.
@@ -44,14 +44,14 @@ class Through:
         #: files that led to an answer, and the one that is being played.
         self.answered: set[Path] = set()
         self._file: Path | None = None
-        self._hearing: Hearing | None = None
+        self._hearing: VoicePipeline | None = None
         self._grown = threading.Event()
 
-    def grow(self, host: Host) -> list[Organ]:
+    def grow(self, host: Host) -> list[Component]:
         source = Playlist(self._files, self._idle, self._begin)
-        self._hearing = Hearing(host, source)
+        self._hearing = VoicePipeline(host, source)
         self._grown.set()
-        return [self._hearing, *([Sight(host)] if host.config().capture.enabled else [])]
+        return [self._hearing, *([CaptureComponent(host)] if host.config().capture.enabled else [])]
 
     def _idle(self) -> bool:
         hearing = self._hearing

@@ -29,7 +29,7 @@ MAX_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Origin:
+class SettingOrigin:
     """Where a value was set: a file (with a line), "environment", "flag" or "default"."""
 
     source: str
@@ -39,7 +39,7 @@ class Origin:
         return f"{self.source}:{self.line}" if self.line else self.source
 
 
-DEFAULT = Origin("default")
+DEFAULT = SettingOrigin("default")
 
 
 @dataclass
@@ -47,10 +47,10 @@ class LoadedConfig:
     """The merged configuration, the origin of every value that is not a default, and the files read."""
 
     config: Config
-    origins: dict[str, Origin] = field(default_factory=dict)
+    origins: dict[str, SettingOrigin] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
-    def origin(self, dotted: str) -> Origin:
+    def origin(self, dotted: str) -> SettingOrigin:
         return self.origins.get(dotted, DEFAULT)
 
 
@@ -72,11 +72,11 @@ def load_config(
     for name, value in sorted((env or {}).items()):
         if name.startswith(ENV_PREFIX) and name not in ENV_OTHER and "__" in name:
             dotted = name[len(ENV_PREFIX) :].lower().replace("__", ".")
-            merge.text(Origin(f"environment {name}"), dotted, value)
+            merge.text(SettingOrigin(f"environment {name}"), dotted, value)
     for flag in flags:
         dotted, equals, value = flag.partition("=")
         if equals:
-            merge.text(Origin("flag --set"), dotted.strip(), value.strip())
+            merge.text(SettingOrigin("flag --set"), dotted.strip(), value.strip())
         else:
             merge.problems.append(f"flag --set: {flag}: must be section.key=value")
     merge.required()
@@ -90,7 +90,7 @@ def load_config(
 class _Merge:
     def __init__(self) -> None:
         self.config = Config()
-        self.origins: dict[str, Origin] = {}
+        self.origins: dict[str, SettingOrigin] = {}
         self.files: list[Path] = []
         self.problems: list[str] = []
 
@@ -117,9 +117,9 @@ class _Merge:
         self.files.append(path)
         lines = key_lines(text)
 
-        def at(*name: str) -> Origin:
+        def at(*name: str) -> SettingOrigin:
             known = next((lines[name[:n]] for n in range(len(name), 0, -1) if name[:n] in lines), 0)
-            return Origin(str(path), known)
+            return SettingOrigin(str(path), known)
 
         for section, body in data.items():
             if not isinstance(body, dict):
@@ -141,7 +141,7 @@ class _Merge:
                 guess = _guess(section, [*SECTIONS, *TABLES])
                 self.problems.append(f"{at(section)}: [{section}]: unknown section{guess}")
 
-    def text(self, origin: Origin, dotted: str, value: str) -> None:
+    def text(self, origin: SettingOrigin, dotted: str, value: str) -> None:
         """A value given as text: TOML if it reads as TOML, else the text itself."""
         try:
             parsed = tomllib.loads(f"v = {value}")["v"]
@@ -160,7 +160,7 @@ class _Merge:
             return keys_of(SECTIONS[parts[0]]).get(parts[1])
         return None
 
-    def put(self, origin: Origin, dotted: str, value: Any, base: Path) -> None:
+    def put(self, origin: SettingOrigin, dotted: str, value: Any, base: Path) -> None:
         found = self.find(dotted)
         if found is None:
             self.problems.append(f"{origin}: {dotted}: unknown key{_guess_key(dotted)}")

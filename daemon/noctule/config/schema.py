@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from noctule.config.keys import key
-from noctule.config.schema_health import Governor, Supervision
+from noctule.config.schema_health import GovernorConfig, Supervision
 from noctule.config.speech import Speech
 
 
 @dataclass
-class Service:
+class ServiceConfig:
     """The service as a whole."""
 
     state_dir: Path = key(Path("/var/lib/noctule"), "Where timers and other lasting state are kept.")
@@ -190,7 +190,7 @@ class Mqtt:
 
 
 @dataclass
-class Command:
+class CommandConfig:
     """A command of your own: one section [commands.NAME] each."""
 
     phrases: list[str] = key([], "What you say to run it.", live=True, minimum=1, maximum=100)
@@ -225,7 +225,7 @@ class Capture:
 
 
 @dataclass
-class Source:
+class SourceConfig:
     """A display, camera, stream or file: one section [sources.NAME] each. Without any: `display` and `camera`."""
 
     kind: str = key(
@@ -255,20 +255,20 @@ class Source:
 class Config:
     """All sections. `commands` maps the NAME of each [commands.NAME] to its section, and so does `sources`."""
 
-    service: Service = field(default_factory=Service)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
     lm: Lm = field(default_factory=Lm)
     api: Api = field(default_factory=Api)
     actions: Actions = field(default_factory=Actions)
     supervision: Supervision = field(default_factory=Supervision)
-    governor: Governor = field(default_factory=Governor)
+    governor: GovernorConfig = field(default_factory=GovernorConfig)
     capture: Capture = field(default_factory=Capture)
     audio: Audio = field(default_factory=Audio)
     wake: Wake = field(default_factory=Wake)
     speech: Speech = field(default_factory=Speech)
     wyoming: Wyoming = field(default_factory=Wyoming)
     mqtt: Mqtt = field(default_factory=Mqtt)
-    commands: dict[str, Command] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    commands: dict[str, CommandConfig] = field(default_factory=dict)
+    sources: dict[str, SourceConfig] = field(default_factory=dict)
 
     def get(self, dotted: str) -> Any:
         """The value at "section.key" or "section.NAME.key"."""
@@ -280,12 +280,12 @@ class Config:
 
 #: section name -> its class
 SECTIONS: dict[str, type[Any]] = {
-    "service": Service,
+    "service": ServiceConfig,
     "lm": Lm,
     "api": Api,
     "actions": Actions,
     "supervision": Supervision,
-    "governor": Governor,
+    "governor": GovernorConfig,
     "capture": Capture,
     "audio": Audio,
     "wake": Wake,
@@ -294,4 +294,4 @@ SECTIONS: dict[str, type[Any]] = {
     "mqtt": Mqtt,
 }
 #: section name -> class of each named sub-section ([commands.NAME])
-TABLES: dict[str, type[Any]] = {"commands": Command, "sources": Source}
+TABLES: dict[str, type[Any]] = {"commands": CommandConfig, "sources": SourceConfig}

@@ -22,7 +22,7 @@ class Supervision:
 
 
 @dataclass
-class Governor:
+class GovernorConfig:
     """Doing less while the board is hot, short of power or short of memory, and the same as before afterwards."""
 
     enabled: bool = key(True, "Act at all. Off: steps in force are undone.", live=True)

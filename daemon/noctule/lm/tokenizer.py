@@ -164,9 +164,9 @@ class Tokenizer:
         decoder = self.decoder(start=start)
         return "".join([decoder.push(i) for i in ids]) + decoder.finish()
 
-    def decoder(self, *, start: bool = True) -> Decoder:
+    def decoder(self, *, start: bool = True) -> IncrementalDecoder:
         """A decoder that takes one id at a time. `start`: the ids begin a text that was encoded with a prefix."""
-        return Decoder(self, start)
+        return IncrementalDecoder(self, start)
 
     def _bytes_of(self, token: int) -> bytes:
         self._check_ids([token])
@@ -211,7 +211,7 @@ class Tokenizer:
                     raise ModelError(f"{self._where}: the text {piece!r} can forge the special token {token}")
 
 
-class Decoder:
+class IncrementalDecoder:
     """Turns ids into text as they come, holding back the bytes of an unfinished character."""
 
     def __init__(self, tokenizer: Tokenizer, start: bool) -> None:

@@ -35,7 +35,7 @@ class Host:
     status: Callable[[], Mapping[str, Any]] = dict
 
 
-class Organ(Protocol):
+class Component(Protocol):
     """One sense."""
 
     @property
@@ -70,15 +70,15 @@ class Follower(Protocol):
 
 
 #: builds the organs that the configuration asks for.
-Grow = Callable[[Host], list[Organ]]
+Grow = Callable[[Host], list[Component]]
 
 
-def none(host: Host) -> list[Organ]:
+def none(host: Host) -> list[Component]:
     """A service without senses."""
     return []
 
 
-def close_all(organs: Sequence[Organ], seconds: float) -> list[str]:
+def close_all(organs: Sequence[Component], seconds: float) -> list[str]:
     """Close each in a thread, because a device may hang; the names of those that took longer than `seconds`."""
     closing = {organ.name: threading.Thread(target=organ.close, daemon=True) for organ in organs}
     for thread in closing.values():

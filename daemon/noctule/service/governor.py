@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from noctule.config.schema_health import Governor as Settings
+from noctule.config.schema_health import GovernorConfig as Settings
 from noctule.core.clock import Clock
 from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus

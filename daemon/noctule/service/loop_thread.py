@@ -12,13 +12,13 @@ import threading
 from collections.abc import Awaitable, Callable
 
 from noctule.service.supervisor import Job, Part
-from noctule.service.thread_pool import LOOP_HANDS, hands
+from noctule.service.thread_pool import LOOP_HANDS, thread_pool
 
 #: seconds without a turn of the loop after which it counts as frozen.
 MAX_AGE = 15.0
 
 
-class Looped:
+class LoopThread:
     """opened: starts to listen, may raise NoctuleError; closed: ends every connection. Both run in the loop."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Looped:
     async def _main(self, part: Part, stop: threading.Event) -> None:
         self._ending = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(hands(LOOP_HANDS, self.job.name))
+        loop.set_default_executor(thread_pool(LOOP_HANDS, self.job.name))
         self._loop = loop  # from here on `_wake` works; `stop` set before is seen below
         await self._opened()
         try:

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from noctule.assistant.engine_slot import Facts
-from noctule.assistant.model_manager import BUILT_FROM, Language
+from noctule.assistant.model_manager import BUILT_FROM, ModelManager
 from noctule.assistant.worker import NAME as LM
 from noctule.config import Config, LoadedConfig
 from noctule.config.in_force import InForce
 from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus
-from noctule.service.component import Follower, Organ
+from noctule.service.component import Component, Follower
 from noctule.service.journal import LEVELS, Journal, notify, reloading
 from noctule.service.supervisor import DEGRADED, Policy, Supervisor
 
@@ -31,7 +31,7 @@ class Operation:
         bus: Bus,
         journal: Journal,
         supervisor: Supervisor,
-        organs: Callable[[], Sequence[Organ]],
+        organs: Callable[[], Sequence[Component]],
         summary: Callable[[], str],
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
@@ -41,7 +41,7 @@ class Operation:
         self._lock: asyncio.Lock | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         #: set once by the service, which makes the two together
-        self.language: Language
+        self.language: ModelManager
 
     @property
     def config(self) -> Config:

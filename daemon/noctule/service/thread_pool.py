@@ -16,7 +16,7 @@ LOOP_HANDS = 4
 _START = 30.0
 
 
-def hands(count: int, name: str) -> ThreadPoolExecutor:
+def thread_pool(count: int, name: str) -> ThreadPoolExecutor:
     """A pool of exactly `count` running threads, named `name_0` and so on. The caller shuts it down.
 
     Raises RuntimeError where the threads cannot be started.

@@ -91,7 +91,7 @@ def examine(config: Config, side: str) -> str:
     return f"{model.name} {model.version} and {codec.name}: every file has its size and sha256"
 
 
-class Voices:
+class SpeechEngines:
     """Makes both sides, each in the thread that uses it, and remembers why one is missing."""
 
     def __init__(self, config: Callable[[], Config], bus: Bus) -> None:

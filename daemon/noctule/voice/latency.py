@@ -13,7 +13,7 @@ STAGES = ("wake_ms", "words_ms", "ended_ms", "token_ms", "sound_ms", "total_ms")
 
 
 @dataclass
-class Ledger:
+class TurnLatency:
     """woken: when the wake word was complete; noticed: when it was acted on; spoke: when the speech was over."""
 
     woken: float

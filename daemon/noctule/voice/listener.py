@@ -45,7 +45,7 @@ class WakeDetector(Protocol):
     def close(self) -> None: ...
 
 
-class Ears:
+class Listener:
     """build: loads the wake words, in the worker's thread; source: opened and closed by this worker only."""
 
     def __init__(

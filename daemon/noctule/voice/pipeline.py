@@ -26,14 +26,14 @@ from noctule.core.errors import CancelledError, ConfigError, NoctuleError, Unava
 from noctule.core.events import Event
 from noctule.service.component import Host
 from noctule.service.supervisor import Job
-from noctule.voice.engines import Voices, loudspeaker
-from noctule.voice.listener import Ears
+from noctule.voice.engines import SpeechEngines, loudspeaker
+from noctule.voice.listener import Listener
 from noctule.voice.session import SPEAKING, Session, SessionSettings, Utterance
-from noctule.voice.speech_worker import Mouth
+from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.transcript import Spoken
-from noctule.voice.turn_worker import Turns
+from noctule.voice.turn_worker import TurnWorker
 from noctule.voice.wakewords.clip_folder import WakeClips
-from noctule.voice.wakewords.clip_writer import ClipKeeper, Heard
+from noctule.voice.wakewords.clip_writer import ClipKeeper, Detected
 from noctule.voice.wakewords.in_service import WakeWords
 from noctule.voice.wakewords.memory import EarMemory
 
@@ -64,7 +64,7 @@ def timer_sentence(event: Event) -> str:
     return f"The {name} timer is over." if name else f"The timer for {say_duration(length)} is over."
 
 
-class Hearing:
+class VoicePipeline:
     """See organs.Organ."""
 
     name = "ears"
@@ -75,10 +75,12 @@ class Hearing:
         check_agreement(config)
         self._host = host
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
-        self.voices = Voices(host.config, host.bus)
+        self.voices = SpeechEngines(host.config, host.bus)
         self.loudspeaker = speaker = loudspeaker(config)
-        self.voice = Mouth(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
-        self.turns = Turns(
+        self.voice = (
+            SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
+        )
+        self.turns = TurnWorker(
             host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold
         )
         endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
@@ -100,7 +102,7 @@ class Hearing:
         self.memory = EarMemory(config.service.state_dir, host.bus)
         self.words = WakeWords(host.config, host.bus, self.memory)
         self._cards = CardWatch() if config.audio.source == "microphone" else None
-        self.ears = Ears(
+        self.ears = Listener(
             source or sound_source(config),
             self.words.load,
             self.session,
@@ -143,7 +145,7 @@ class Hearing:
         if event.kind != "wake.heard" or not self._saving:
             return
         samples, _ = self._ring.read(self._ring.end - int(CLIP_BEFORE * RATE))
-        self._keeper.put(Heard(str(event.fields["word"]), float(event.fields["score"]), samples, event.time))
+        self._keeper.put(Detected(str(event.fields["word"]), float(event.fields["score"]), samples, event.time))
 
     # -- organ ---------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Synthesizer(Protocol):
         """Free the model."""
 
 
-class Saying:
+class SpeechHandle:
     """One text on its way to the loudspeaker. Thread-safe."""
 
     def __init__(self, started: Callable[[], bool], clock: Clock, *, ring: bool = False) -> None:

@@ -24,7 +24,7 @@ from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.core.events import Bus
 from noctule.service.supervisor import Job, Part
-from noctule.voice.speech_handle import Saying, Synthesis, Synthesizer
+from noctule.voice.speech_handle import SpeechHandle, Synthesis, Synthesizer
 
 NAME = "voice"
 #: seconds without work after which the thread counts as frozen, and loading and one long wait for a remote engine.
@@ -37,7 +37,7 @@ AHEAD = 1.0
 PATIENCE, NAP = 1.0, 0.02
 
 
-class Mouth:
+class SpeechWorker:
     """load: makes the synthesizer in the worker's thread, None where there is none; it says so itself."""
 
     def __init__(
@@ -45,10 +45,10 @@ class Mouth:
     ) -> None:
         self._bus, self._clock = bus, clock
         self._loudspeaker, self._load = loudspeaker, load
-        self._queue: queue.Queue[Saying | None] = queue.Queue(maxsize=WAITING)
+        self._queue: queue.Queue[SpeechHandle | None] = queue.Queue(maxsize=WAITING)
         self._lock = threading.Lock()
-        self._current: Saying | None = None
-        self._waiting: list[Saying] = []
+        self._current: SpeechHandle | None = None
+        self._waiting: list[SpeechHandle] = []
         self._synthesizer: Synthesizer | None = None
         #: whether texts can be spoken; while the voice is being loaded they can wait for it.
         self.speaks = True
@@ -60,15 +60,15 @@ class Mouth:
 
     # -- any thread ----------------------------------------------------------------------------------------------
 
-    def begin(self, started: Callable[[], bool] = lambda: True) -> Saying:
+    def begin(self, started: Callable[[], bool] = lambda: True) -> SpeechHandle:
         """A new text to speak. Raises BusyError when too many wait."""
-        return self._offer(Saying(started, self._clock))
+        return self._offer(SpeechHandle(started, self._clock))
 
-    def ring(self, started: Callable[[], bool] = lambda: True) -> Saying:
+    def ring(self, started: Callable[[], bool] = lambda: True) -> SpeechHandle:
         """The chime, in the place of words. Raises BusyError."""
-        return self._offer(Saying(started, self._clock, ring=True))
+        return self._offer(SpeechHandle(started, self._clock, ring=True))
 
-    def _offer(self, saying: Saying) -> Saying:
+    def _offer(self, saying: SpeechHandle) -> SpeechHandle:
         with self._lock:
             try:
                 self._queue.put_nowait(saying)
@@ -148,13 +148,13 @@ class Mouth:
                 self._forget(saying)
                 saying.result.set_exception(UnavailableError("The voice is out of service.", "noctule status"))
 
-    def _forget(self, saying: Saying) -> None:
+    def _forget(self, saying: SpeechHandle) -> None:
         with self._lock:
             self._current = None
             if saying in self._waiting:
                 self._waiting.remove(saying)
 
-    def _serve(self, saying: Saying, part: Part) -> None:
+    def _serve(self, saying: SpeechHandle, part: Part) -> None:
         with self._lock:
             self._current = saying
         try:
@@ -186,7 +186,7 @@ class Mouth:
             "voice.failed", NAME, f"An answer was not spoken: {error}", level, code=error.code, hint=error.hint
         )
 
-    def _say(self, saying: Saying, part: Part) -> bool:
+    def _say(self, saying: SpeechHandle, part: Part) -> bool:
         """Speak one text; whether its end was reached."""
         if saying.ring:
             self._loudspeaker.start(CHIME_RATE)
@@ -202,7 +202,7 @@ class Mouth:
         finally:
             synthesis.cancel()
 
-    def _stream(self, saying: Saying, synthesis: Synthesis, part: Part) -> bool:
+    def _stream(self, saying: SpeechHandle, synthesis: Synthesis, part: Part) -> bool:
         begun = complete = False
         while not saying.cancelled.is_set():
             part.beat()
@@ -233,7 +233,7 @@ class Mouth:
                 saying.cancelled.wait(NAP)
         return False
 
-    def _finish(self, saying: Saying, part: Part) -> bool:
+    def _finish(self, saying: SpeechHandle, part: Part) -> bool:
         self._loudspeaker.finish()
         while not saying.cancelled.is_set() and not self._loudspeaker.played(NAP):
             part.beat()

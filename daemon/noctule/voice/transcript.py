@@ -46,7 +46,7 @@ class Spoken:
     settle: Callable[[int, float | None], bool]
 
 
-class Command:
+class Transcript:
     """phrase: what woke it, "" where nothing did; woken: seconds of the sound at which that was decided."""
 
     def __init__(self, phrase: str = "", woken: float = 0.0) -> None:
@@ -67,9 +67,9 @@ class Command:
         self.words.append(item)
         return True
 
-    def ahead(self, guess: Sequence[Word]) -> Command:
+    def ahead(self, guess: Sequence[Word]) -> Transcript:
         """The command as it would be if `guess` came true."""
-        other = Command(self._said, self._woken)
+        other = Transcript(self._said, self._woken)
         other.words, other.skipped = list(self.words), self.skipped
         for word in guess:
             other.add(word)
@@ -102,7 +102,7 @@ class Command:
         shares: dict[str, float] = {}
         sure: dict[str, float | None] = {}
         for reading in readings:
-            other = Command(self._said, self._woken)
+            other = Transcript(self._said, self._woken)
             for word in reading.words:
                 other.add(word)
             shares[other.text] = shares.get(other.text, 0.0) + reading.share

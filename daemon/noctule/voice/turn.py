@@ -20,12 +20,12 @@ from noctule.core.errors import BusyError, CancelledError, NoctuleError
 from noctule.core.events import Bus
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
-from noctule.voice.latency import Ledger
+from noctule.voice.latency import TurnLatency
 from noctule.voice.session import Opening, Session, Utterance
-from noctule.voice.speech_handle import Saying
-from noctule.voice.speech_worker import Mouth
+from noctule.voice.speech_handle import SpeechHandle
+from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Recogniser
-from noctule.voice.transcript import Command, Spoken, Wording
+from noctule.voice.transcript import Spoken, Transcript, Wording
 
 NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
@@ -50,7 +50,7 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True)
-class Desk:
+class TurnContext:
     """What a turn needs of whoever runs it. ended: the finished command of a turn, None while it is being spoken;
     interrupted: whether a turn is over before its time; wait: for more sound, or news, up to so many seconds."""
 
@@ -60,7 +60,7 @@ class Desk:
     session: Session
     answer: Answering
     recogniser: Recogniser | None
-    voice: Mouth | None
+    voice: SpeechWorker | None
     least: float
     beat: Callable[[], None]
     expect: Callable[[float], None]
@@ -72,9 +72,9 @@ class Desk:
 class Turn:
     """opening: what began it; noticed: when, on the monotonic clock."""
 
-    def __init__(self, desk: Desk, opening: Opening, noticed: float) -> None:
+    def __init__(self, desk: TurnContext, opening: Opening, noticed: float) -> None:
         self._desk, self._opening = desk, opening
-        self._ledger = Ledger(opening.woken, noticed)
+        self._ledger = TurnLatency(opening.woken, noticed)
         self._facts: dict[str, Any] = {}
         #: whether the words were told; how sure it was of words that were not sure enough.
         self._told = False
@@ -149,10 +149,10 @@ class Turn:
 
     # -- hearing -------------------------------------------------------------------------------------------------
 
-    def _hear(self) -> tuple[Command, Sequence[Reading]] | None:
+    def _hear(self) -> tuple[Transcript, Sequence[Reading]] | None:
         """Recognise the command while it is being spoken; None when it was broken off."""
         desk, opening = self._desk, self._opening
-        command = Command("" if opening.again else opening.phrase, opening.lead)
+        command = Transcript("" if opening.again else opening.phrase, opening.lead)
         desk.expect(REMOTE)
         listening = desk.recogniser.begin() if desk.recogniser is not None else None
         try:
@@ -185,7 +185,7 @@ class Turn:
             if listening is not None:
                 listening.cancel()
 
-    def _take(self, command: Command, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
+    def _take(self, command: Transcript, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
         over = False
         for item in heard:
             over = over or isinstance(item, EndOfTurn)
@@ -196,7 +196,7 @@ class Turn:
         if over and ahead.words:  # what is left of the wake word is no command yet
             self._desk.session.end_of_turn(self._opening.turn)
 
-    def _show(self, command: Command) -> None:
+    def _show(self, command: Transcript) -> None:
         """Tell how far the command is, when that is news: its last words may be taken back, but fewer are no news."""
         desk, text = self._desk, command.text
         if not text or f"{self._shown} ".startswith(f"{text} "):
@@ -244,7 +244,7 @@ class Turn:
         self._check()
         self._end("session.turn", "A turn is complete", reply=reply, spoken=spoken)
 
-    def _begin_to_speak(self) -> Saying | None:
+    def _begin_to_speak(self) -> SpeechHandle | None:
         voice = self._desk.voice
         if voice is None or not voice.speaks:
             return None
@@ -259,7 +259,7 @@ class Turn:
         self._ledger.mark("sound", self._desk.clock.monotonic())
         return self._desk.session.speaking(self._opening.turn)
 
-    def _spoken(self, saying: Saying) -> bool:
+    def _spoken(self, saying: SpeechHandle) -> bool:
         """Wait until the answer is spoken; whether it was, to its end. A voice that fails is told, not raised."""
         saying.close()
         try:
@@ -276,7 +276,7 @@ class Turn:
         message = f"The answer was not spoken: {error}"
         self._desk.bus.publish("voice.failed", NAME, message, 6, turn=self._opening.turn, code=error.code)
 
-    def _ask_again(self, saying: Saying | None) -> None:
+    def _ask_again(self, saying: SpeechHandle | None) -> None:
         """Once; then give up politely."""
         desk, opening, sure = self._desk, self._opening, self._unsure or 0.0
         text, spoken = GIVEN_UP if opening.again else SORRY, False

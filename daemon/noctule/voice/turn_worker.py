@@ -21,9 +21,9 @@ from noctule.core.errors import BusyError, NoctuleError, UnavailableError, hande
 from noctule.core.events import Bus
 from noctule.service.supervisor import Job, Part
 from noctule.voice.session import Opening, Session, Utterance
-from noctule.voice.speech_worker import Mouth
+from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Recogniser
-from noctule.voice.turn import NAME, NAP, Answering, Desk, Turn
+from noctule.voice.turn import NAME, NAP, Answering, Turn, TurnContext
 
 #: seconds without work after which the thread counts as frozen; for loading a model; of a look at the queue.
 MAX_AGE, LOAD_LIMIT, PATIENCE = 15.0, 300.0, 1.0
@@ -39,7 +39,7 @@ class Announcement:
     result: Future[bool] = field(default_factory=Future)
 
 
-class Turns:
+class TurnWorker:
     """load: makes the recogniser in the worker's thread, None where there is none, and says so itself; threshold: the
     confidence below which is asked again, None for the recogniser's own; voice: None where nothing can be heard."""
 
@@ -50,7 +50,7 @@ class Turns:
         ring: SoundRing,
         answer: Answering,
         load: Callable[[], Recogniser | None],
-        voice: Mouth | None = None,
+        voice: SpeechWorker | None = None,
         threshold: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._bus, self._clock, self._ring = bus, clock, ring
@@ -184,7 +184,7 @@ class Turns:
         assert self.session is not None
         recogniser, own = self._recogniser, self._threshold()
         least = own if own is not None else recogniser.confidence if recogniser is not None else 0.0
-        desk = Desk(
+        desk = TurnContext(
             self._bus, self._clock, self._ring, self.session, self._answer, recogniser, self.voice, least,
             part.beat, part.expect, self._ending, lambda turn: turn <= self._interrupted, self._wait,
         )  # fmt: skip

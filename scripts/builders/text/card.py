@@ -85,7 +85,7 @@ Whole templates are held out, drawn by a hash of the line, and of {len(topics())
 for test, {_names("validation")} for validation. {_only("trained_phrasings", actions)} of the phrasings and
 {_only("trained_outside", outside)} of the out-of-domain templates (the files `trained_….txt`) are for training alone:
 they were written after the division, and the test is that of version 3, byte for byte
-(`tests/unit/test_tiny_frozen.py`). A sentence that a held-out template gives is never trained on, even
+(`tests/unit/builders/test_tiny_frozen.py`). A sentence that a held-out template gives is never trained on, even
 where a trained template would give it too. Held out as well are a dozen numbers in durations and percentages, every
 fifth timer name and task of the first list, a seventh of the words of crossed sentences, ways to be polite ("be so
 kind and …"), and ways to negate, report or ask back. The plainest way to ask for each action ("what time is it") is

@@ -30,7 +30,7 @@ class Inner(Protocol):
 
 
 @dataclass
-class Door:
+class HttpListener:
     """One listening socket's rules and counts.
 
     admit: raises a NoctuleError to refuse a peer; inner: makes the handler of one connection; refusal: renders
@@ -70,7 +70,7 @@ class FullError(NoctuleError):
 class Gate(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: HttpListener) -> None:
         self._door = door
         self._inner: Inner | None = None
         self._transport: asyncio.Transport | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from noctule.api.http.gate import Door
+from noctule.api.http.gate import HttpListener
 from noctule.api.http.json import MAX_FIELD, MAX_HEADERS, MAX_LINE, JsonRequestHandler, json_errors, raw_refusal
 from noctule.api.routes.openai import respond
 from noctule.core.clock import Clock
@@ -24,7 +24,7 @@ REFUSAL_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """max_clients: connections at once; max_body: bytes; read_timeout: seconds in which a request must arrive."""
 
     max_clients: int
@@ -38,7 +38,7 @@ class ApiServer:
     def __init__(
         self,
         routes: Sequence[web.RouteDef],
-        limits: Limits,
+        limits: ServerLimits,
         bus: Bus,
         clock: Clock,
         *,
@@ -53,7 +53,9 @@ class ApiServer:
         )
         app.add_routes(routes)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.25)
-        self.door = Door(admit, self._handler, raw_refusal, self._refused, limits.max_clients, limits.read_timeout)
+        self.door = HttpListener(
+            admit, self._handler, raw_refusal, self._refused, limits.max_clients, limits.read_timeout
+        )
         self._listener: asyncio.Server | None = None
         self._untold = 0
         self._tell_after = 0.0

@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from noctule.api.http.json import WRITE_TIMEOUT, json_body
-from noctule.capture.all_sources import Eyes
-from noctule.capture.feed.broadcast import BOUNDARY, Broadcast, Part
+from noctule.capture.all_sources import Sources
+from noctule.capture.feed.broadcast import BOUNDARY, Broadcast, StreamPart
 from noctule.capture.picture.frame import Frame
 from noctule.core.errors import BusyError, InputError
-from noctule.service.thread_pool import hands
+from noctule.service.thread_pool import thread_pool
 
 T = TypeVar("T")
 
@@ -40,9 +40,9 @@ _FORMATS = {"jpeg": (".jpg", "image/jpeg"), "jpg": (".jpg", "image/jpeg"), "png"
 class CaptureApi:
     """The handlers over one set of sources."""
 
-    def __init__(self, eyes: Eyes) -> None:
+    def __init__(self, eyes: Sources) -> None:
         self.eyes = eyes
-        self._pool = hands(_WORKERS, "pictures")
+        self._pool = thread_pool(_WORKERS, "pictures")
         self._clips = 0
         self._broadcasts: dict[tuple[str, int], Broadcast] = {}
 
@@ -101,10 +101,10 @@ class CaptureApi:
         key = (feed.spec.name, quality)
         broadcast = self._broadcasts.setdefault(key, Broadcast(feed, quality, settings.max_age, settings.timeout))
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[Part] = asyncio.Queue(_STREAM_QUEUE)
+        queue: asyncio.Queue[StreamPart] = asyncio.Queue(_STREAM_QUEUE)
         response: web.StreamResponse | None = None
 
-        def viewer(part: Part) -> None:
+        def viewer(part: StreamPart) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(_offer, queue, part)
 
@@ -168,7 +168,7 @@ class CaptureApi:
 _STREAM_HEAD = {"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}", "Cache-Control": "no-store"}
 
 
-def _offer(queue: asyncio.Queue[Part], part: Part) -> None:
+def _offer(queue: asyncio.Queue[StreamPart], part: StreamPart) -> None:
     """Into a viewer's queue; the oldest picture goes when it is full."""
     if queue.full():
         queue.get_nowait()

@@ -23,13 +23,13 @@ from noctule.audio.chunk import RATE, Pcm
 from noctule.core.errors import InputError
 
 if TYPE_CHECKING:
-    from noctule.voice.pipeline import Hearing
+    from noctule.voice.pipeline import VoicePipeline
 
 #: characters of a wake word's name or path.
 MAX_NAME = 1024
 
 
-def routes(hearing: Hearing) -> list[web.RouteDef]:
+def routes(hearing: VoicePipeline) -> list[web.RouteDef]:
     """Bound to one organ."""
 
     async def mute(request: web.Request) -> web.StreamResponse:

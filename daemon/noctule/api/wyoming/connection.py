@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from noctule.api.ask import Control, converse
-from noctule.api.wyoming.listening import Listening
-from noctule.api.wyoming.wire import MAX_LINE, Message, read
+from noctule.api.wyoming.listening import WakeListening
+from noctule.api.wyoming.wire import MAX_LINE, WireMessage, read
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.core.errors import BusyError, InputError, NoctuleError
 
@@ -36,7 +36,7 @@ class Offer:
 
     control: Control
     info: Callable[[], Mapping[str, Any]]
-    listening: Callable[[], Listening]
+    listening: Callable[[], WakeListening]
     answered: Callable[[], None]
     idle: float = IDLE
 
@@ -48,7 +48,7 @@ class Connection:
         self._offer = offer
         self._reader, self._writer = reader, writer
         self._answer: asyncio.Task[None] | None = None
-        self._listening: Listening | None = None
+        self._listening: WakeListening | None = None
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class Connection:
                 await self._take(message)
         except NoctuleError as error:
             with contextlib.suppress(OSError):
-                await self._send(Message("error", {"text": error.explain(), "code": error.code}))
+                await self._send(WireMessage("error", {"text": error.explain(), "code": error.code}))
                 await self._linger()
         except (asyncio.TimeoutError, OSError):  # also "not connected", for one that is gone already
             pass
@@ -85,12 +85,12 @@ class Connection:
             self._listening.close()
         self._writer.close()
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, message: WireMessage) -> None:
         kind, data = message.type, message.data
         if kind == "describe":
-            await self._send(Message("info", self._offer.info()))
+            await self._send(WireMessage("info", self._offer.info()))
         elif kind == "ping":
-            await self._send(Message("pong", {"text": data.get("text")}))
+            await self._send(WireMessage("pong", {"text": data.get("text")}))
         elif kind == "transcript":
             if self._answer is not None and not self._answer.done():
                 raise BusyError("The last request on this connection is not answered yet.")
@@ -102,14 +102,14 @@ class Connection:
             await self._hear(self._listening, message)
         # Anything else is from a newer protocol, or for another kind of server: the protocol says to ignore it.
 
-    async def _hear(self, listening: Listening, message: Message) -> None:
+    async def _hear(self, listening: WakeListening, message: WireMessage) -> None:
         if message.type == "audio-start":
             listening.start()
         elif message.type == "audio-chunk":
             for found in await listening.chunk(message):
                 await self._send(found)
         elif not listening.heard:
-            await self._send(Message("not-detected"))
+            await self._send(WireMessage("not-detected"))
 
     async def _handle(self, data: Mapping[str, Any]) -> None:
         """Answer a request in words. What goes wrong is an answer too: Home Assistant says it aloud."""
@@ -126,9 +126,9 @@ class Connection:
         except NoctuleError as error:
             mine, reply = False, error.message
         with contextlib.suppress(OSError):
-            await self._send(Message("handled" if mine else "not-handled", {"text": reply, **context}))
+            await self._send(WireMessage("handled" if mine else "not-handled", {"text": reply, **context}))
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: WireMessage) -> None:
         async with self._sending:
             self._writer.write(message.encode())
             try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from noctule.api.wyoming.wire import Message
+from noctule.api.wyoming.wire import WireMessage
 from noctule.audio.chunk import RATE
 from noctule.core.errors import InputError
 from noctule.wake.detector import Detector
@@ -18,7 +18,7 @@ _FORMAT = {"rate": RATE, "width": 2, "channels": 1}
 
 
 @dataclass
-class Listening:
+class WakeListening:
     """One client's detection. packages: the words it may ask for."""
 
     packages: Sequence[WakePackage]
@@ -29,7 +29,7 @@ class Listening:
     _fresh: bool = True
     _rest: bytes = field(default=b"", repr=False)
 
-    async def detect(self, message: Message) -> None:
+    async def detect(self, message: WireMessage) -> None:
         """Load the wanted words; names null means every one. Raises InputError, ModelError."""
         names = message.data.get("names")
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -49,7 +49,7 @@ class Listening:
         if self._detector is not None:
             self._detector.reset()
 
-    async def chunk(self, message: Message) -> list[Message]:
+    async def chunk(self, message: WireMessage) -> list[WireMessage]:
         """Take sound; what was heard in it. Raises InputError."""
         if self._detector is None:
             raise InputError("Sound has come before detect.", "send detect first")
@@ -67,7 +67,7 @@ class Listening:
         found = await asyncio.to_thread(self._detector.push, samples)
         self.heard += len(found)
         return [
-            Message("detection", {"name": one.word, "timestamp": self._began + round(one.time * 1000)})
+            WireMessage("detection", {"name": one.word, "timestamp": self._began + round(one.time * 1000)})
             for one in found
         ]
 

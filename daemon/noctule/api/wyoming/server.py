@@ -16,12 +16,12 @@ from noctule.api.ask import Control
 from noctule.api.http import address, unix_socket
 from noctule.api.http.peer import allowed, peer_of
 from noctule.api.wyoming.connection import Connection, Offer
-from noctule.api.wyoming.listening import Listening
-from noctule.api.wyoming.wire import MAX_LINE, Message
+from noctule.api.wyoming.listening import WakeListening
+from noctule.api.wyoming.wire import MAX_LINE, WireMessage
 from noctule.config import Config
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError
 from noctule.service.component import Host
-from noctule.service.loop_thread import Looped
+from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
 from noctule.wake.package import WakePackage
 
@@ -49,7 +49,7 @@ class WyomingServer:
             ),
             self._info, self._listening, self._answered,
         )  # fmt: skip
-        self._looped = Looped(self.name, self._open, self._close)
+        self._looped = LoopThread(self.name, self._open, self._close)
         self._listener: asyncio.Server | None = None
         self._inode = 0
         self._clients: set[asyncio.Task[None]] = set()
@@ -89,7 +89,7 @@ class WyomingServer:
             self._admit(writer.get_extra_info("socket"))
         except NoctuleError as error:
             self._counts["refused"] += 1
-            writer.write(Message("error", {"text": error.explain(), "code": error.code}).encode())
+            writer.write(WireMessage("error", {"text": error.explain(), "code": error.code}).encode())
             writer.close()
             return
         task = asyncio.ensure_future(Connection(self._offer, reader, writer).run())
@@ -125,8 +125,8 @@ class WyomingServer:
             raise UnavailableError("Wake words are switched off.", "wake.enabled")
         return [find_wake_word(word, config.service.models) for word in config.wake.words]
 
-    def _listening(self) -> Listening:
-        return Listening(self._packages())
+    def _listening(self) -> WakeListening:
+        return WakeListening(self._packages())
 
     def _info(self) -> Mapping[str, Any]:
         """The answer to `describe`: programs and models as wyoming.info declares them."""

@@ -21,7 +21,7 @@ MAX_LINE, MAX_DATA, MAX_PAYLOAD = 8192, 65_536, 262_144
 
 
 @dataclass(frozen=True)
-class Message:
+class WireMessage:
     """One event. payload: sound, mostly empty."""
 
     type: str
@@ -37,7 +37,7 @@ class Message:
         return json.dumps(head).encode() + b"\n" + data + self.payload
 
 
-async def read(reader: asyncio.StreamReader) -> Message | None:
+async def read(reader: asyncio.StreamReader) -> WireMessage | None:
     """The next event, None at the end. reader: made with limit=MAX_LINE. Raises InputError for what is no event."""
     try:
         line = await reader.readuntil(b"\n")
@@ -62,7 +62,7 @@ async def read(reader: asyncio.StreamReader) -> Message | None:
         payload = await reader.readexactly(size) if size else b""
     except asyncio.IncompleteReadError:
         raise InputError("The connection ended within an event.") from None
-    return Message(kind, data, payload)
+    return WireMessage(kind, data, payload)
 
 
 def _object(text: bytes, what: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from noctule.assistant.actions.basics import bind_basics
 from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import SPECS
-from noctule.assistant.actions.devices import CaptureProvider, Microphone, NoCapture, NoMicrophone, bind_devices
+from noctule.assistant.actions.devices import CaptureProvider, MicrophoneSwitch, NoCapture, NoMicrophone, bind_devices
 from noctule.assistant.actions.registry import ActionRegistry
 from noctule.assistant.actions.status import BoardStatus, bind_status
 from noctule.assistant.actions.timer_actions import bind_timers
@@ -27,7 +27,7 @@ class Parts:
     mixer: Mixer
     commands: UserCommands
     capture: CaptureProvider = field(default_factory=NoCapture)
-    microphone: Microphone = field(default_factory=NoMicrophone)
+    microphone: MicrophoneSwitch = field(default_factory=NoMicrophone)
     stop: Callable[[], None] = lambda: None
 
 

@@ -28,7 +28,7 @@ class CaptureProvider(Protocol):
         """Save a clip; where it is and how many seconds it really has."""
 
 
-class Microphone(Protocol):
+class MicrophoneSwitch(Protocol):
     """Opens and closes the ears."""
 
     def mute(self, muted: bool) -> None:
@@ -57,7 +57,7 @@ class NoMicrophone:
         )
 
 
-def bind_devices(registry: ActionRegistry, capture: CaptureProvider, microphone: Microphone) -> None:
+def bind_devices(registry: ActionRegistry, capture: CaptureProvider, microphone: MicrophoneSwitch) -> None:
     """Bind snapshot, clip, mute and unmute."""
 
     def snapshot(call: Call, request: Request) -> Result:

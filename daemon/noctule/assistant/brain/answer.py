@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from noctule.assistant.actions.registry import Call, Result
 from noctule.inference.manifest import Manifest
 from noctule.lm.text.chat import Message
-from noctule.lm.text.request import Chunk, Options
+from noctule.lm.text.request import Options, TextChunk
 
 
 class Pieces(Protocol):
@@ -33,15 +33,15 @@ class TextModel(Protocol):
     def context(self) -> int:
         """Most positions of a sequence."""
 
-    def generate(self, prompt: Sequence[int], options: Options, *, keep: int = 0) -> Iterator[Chunk]:
+    def generate(self, prompt: Sequence[int], options: Options, *, keep: int = 0) -> Iterator[TextChunk]:
         """Continue tokens."""
 
-    def chat(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+    def chat(self, messages: Sequence[Message], options: Options) -> Iterator[TextChunk]:
         """Answer a conversation."""
 
 
 @dataclass
-class Turn:
+class Answer:
     """One answered request. ok: the action, if any, succeeded; seconds: where the time went."""
 
     reply: str
@@ -56,7 +56,7 @@ class Turn:
     finish: str = "stop"
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def count(self, chunk: Chunk) -> None:
+    def count(self, chunk: TextChunk) -> None:
         """Add what a generation cost, from its last chunk."""
         if chunk.finish is None or chunk.stats is None:
             return

@@ -20,7 +20,7 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Pieces, Settings, TextModel, Turn
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel
 from noctule.assistant.brain.doubt import Doubt, read_doubt
 from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
@@ -87,7 +87,7 @@ class Brain:
         on_delta: Callable[[str], None] = _nothing,
         conversation: Sequence[Message] = (),
         options: Options | None = None,
-    ) -> Turn:
+    ) -> Answer:
         """Answer `text`, which the API has bounded and cleaned (noctule.core.request_text).
 
         cancel: asked once a token; on_delta: gets each further piece of the reply. conversation, options: for a
@@ -103,7 +103,7 @@ class Brain:
         elif self._form is None:
             turn = self._talk(conversation or [Message("user", text)], options, cancel, on_delta)
         elif not request.words:
-            turn = Turn(REFUSALS["unclear"], call=Call(_NONE))
+            turn = Answer(REFUSALS["unclear"], call=Call(_NONE))
             on_delta(turn.reply)
         else:
             turn = self._act(self._form, request, cancel, on_delta)
@@ -114,8 +114,8 @@ class Brain:
 
     def _command(
         self, name: str, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
-    ) -> Turn:
-        turn = Turn("", command=name)
+    ) -> Answer:
+        turn = Answer("", command=name)
         began = self._clock.monotonic()
         try:
             if not self._registry.family_allowed("command"):
@@ -136,8 +136,8 @@ class Brain:
         options: Options | None,
         cancel: Callable[[], bool],
         on_delta: Callable[[str], None],
-    ) -> Turn:
-        turn = Turn("")
+    ) -> Answer:
+        turn = Answer("")
         options = replace(options or self._settings().options, constraint=None, cancel=cancel)
         for chunk in self._lm.chat(messages, options):
             if chunk.text:
@@ -168,7 +168,7 @@ class Brain:
             return Meaning(("command", command))
         if not request.words:
             return Meaning(None)
-        turn = Turn("")
+        turn = Answer("")
         try:
             call = self._decide(form, request, turn, cancel)
         except TooLargeError:
@@ -178,7 +178,7 @@ class Brain:
         arguments = sorted((name, read(value.text).plain) for name, value in call.arguments.items())
         return Meaning((call.action, tuple(arguments)), turn.confidence or 0.0)
 
-    def _decide(self, form: CallFormat, request: Request, turn: Turn, cancel: Callable[[], bool]) -> Call:
+    def _decide(self, form: CallFormat, request: Request, turn: Answer, cancel: Callable[[], bool]) -> Call:
         """The call that the model writes for a request, `none` where it is in doubt."""
         specs = self._registry.offered()
         prompt = form.prompt(request)
@@ -212,8 +212,8 @@ class Brain:
 
     def _act(
         self, form: CallFormat, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
-    ) -> Turn:
-        turn = Turn("")
+    ) -> Answer:
+        turn = Answer("")
         turn.call = call = self._decide(form, request, turn, cancel)
         self._carry_out(turn, call, request)
         if not turn.ok:
@@ -224,7 +224,7 @@ class Brain:
         self._reply(turn, form, spec, [*form.prompt(request), *written], cancel, on_delta)
         return turn
 
-    def _carry_out(self, turn: Turn, call: Call, request: Request) -> None:
+    def _carry_out(self, turn: Answer, call: Call, request: Request) -> None:
         began = self._clock.monotonic()
         try:
             turn.result = self._registry.run(call, request)
@@ -236,7 +236,7 @@ class Brain:
 
     def _reply(
         self,
-        turn: Turn,
+        turn: Answer,
         form: CallFormat,
         spec: Spec,
         prompt: list[int],
@@ -258,7 +258,7 @@ class Brain:
     # -- the model ----------------------------------------------------------------------------------------------
 
     def _generate(
-        self, turn: Turn, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
+        self, turn: Answer, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
     ) -> list[int]:
         constraint = GrammarConstraint(automaton)
         self._run(turn, prompt, constraint, cancel, first)
@@ -266,7 +266,7 @@ class Brain:
 
     def _run(
         self,
-        turn: Turn,
+        turn: Answer,
         prompt: list[int],
         constraint: GrammarConstraint,
         cancel: Callable[[], bool],
@@ -286,7 +286,7 @@ class Brain:
         if not constraint.done():
             raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
 
-    def _tell(self, action: str, turn: Turn, error: str, arguments: str) -> None:
+    def _tell(self, action: str, turn: Answer, error: str, arguments: str) -> None:
         seconds = round(turn.seconds["action"], 4)
         if turn.ok:
             self._bus.publish(

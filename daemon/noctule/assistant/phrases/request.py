@@ -19,7 +19,7 @@ _SAME = {"’": "'", "ʼ": "'", "`": "'"}
 
 
 @dataclass(frozen=True)
-class Word:
+class RequestWord:
     """text: as the model and the parsers read it; start, end: where it stands in the original string."""
 
     text: str
@@ -32,7 +32,7 @@ class Request:
     """original: what came in; words: how it is read."""
 
     original: str
-    words: tuple[Word, ...]
+    words: tuple[RequestWord, ...]
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -61,5 +61,7 @@ def read(text: str) -> Request:
     words = []
     for match in _WORD.finditer("".join(folded)):
         word = match.group().replace("’", "'")
-        words.append(Word("percent" if word == "%" else word, origin[match.start()], origin[match.end() - 1] + 1))
+        words.append(
+            RequestWord("percent" if word == "%" else word, origin[match.start()], origin[match.end() - 1] + 1)
+        )
     return Request(text, tuple(words))

@@ -16,7 +16,7 @@ _TICK = 0.25
 
 
 @dataclass(frozen=True)
-class Part:
+class StreamPart:
     """A part of a multipart stream; error: it is not a picture but this reason, and nothing follows it."""
 
     data: bytes
@@ -27,21 +27,21 @@ class Part:
         return self.error is not None
 
 
-def picture_part(frame: Frame, jpeg: bytes) -> Part:
+def picture_part(frame: Frame, jpeg: bytes) -> StreamPart:
     """A picture with what is known of it in its head."""
     head = (
         f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nX-Noctule-Seq: {frame.seq}\r\n"
         f"X-Noctule-Pts: {frame.pts}\r\nX-Noctule-Captured: {frame.captured:.6f}\r\n"
         f"X-Noctule-Flags: {','.join(sorted(frame.flags))}\r\n\r\n"
     )
-    return Part(head.encode() + jpeg + b"\r\n")
+    return StreamPart(head.encode() + jpeg + b"\r\n")
 
 
-def end_part(error: NoctuleError) -> Part:
+def end_part(error: NoctuleError) -> StreamPart:
     """The last part: why there are no more pictures, in words."""
     text = error.explain().encode()
     head = f"--{BOUNDARY}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n\r\n"
-    return Part(head.encode() + text + f"\r\n--{BOUNDARY}--\r\n".encode(), error)
+    return StreamPart(head.encode() + text + f"\r\n--{BOUNDARY}--\r\n".encode(), error)
 
 
 class Broadcast:
@@ -50,12 +50,12 @@ class Broadcast:
     def __init__(self, feed: Feed, quality: int, max_age: float, timeout: float) -> None:
         self.feed, self.quality, self.max_age, self.timeout = feed, quality, max_age, timeout
         self._lock = threading.Lock()
-        self._viewers: list[Callable[[Part], None]] = []
+        self._viewers: list[Callable[[StreamPart], None]] = []
         self._thread: threading.Thread | None = None
         #: pictures encoded so far.
         self.encoded = 0
 
-    def join(self, viewer: Callable[[Part], None]) -> None:
+    def join(self, viewer: Callable[[StreamPart], None]) -> None:
         """`viewer(part)` is called for each picture, in the encoder's thread, until `leave` or a last part."""
         with self._lock:
             self._viewers.append(viewer)
@@ -63,7 +63,7 @@ class Broadcast:
                 self._thread = threading.Thread(target=self._run, name=f"mjpeg:{self.feed.spec.name}", daemon=True)
                 self._thread.start()
 
-    def leave(self, viewer: Callable[[Part], None]) -> None:
+    def leave(self, viewer: Callable[[StreamPart], None]) -> None:
         with self._lock:
             if viewer in self._viewers:
                 self._viewers.remove(viewer)

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from noctule.capture.feed.report import news, report
-from noctule.capture.feed.subscription import Announced, Subscription
+from noctule.capture.feed.subscription import Announced, Viewer
 from noctule.capture.picture.frame import Frame, Luma
-from noctule.capture.process.door import Door, HelperProcess
+from noctule.capture.process.door import HelperDoor, HelperProcess
 from noctule.capture.process.launch import Launcher
-from noctule.capture.process.life import Patience, Session, deadline
+from noctule.capture.process.life import Patience, ProcessLife, deadline
 from noctule.capture.process.preroll import Preroll, TimedPacket
 from noctule.capture.process.process import CaptureProcess
 from noctule.capture.process.ring import RingReader
@@ -42,7 +42,7 @@ class Feed:
         patience: Patience | None = None,
         python: str | None = None,
         command: Sequence[str] = (),
-        door: Door | None = None,
+        door: HelperDoor | None = None,
     ) -> None:
         self.spec = spec
         self.patience = self._starting = patience or Patience.of(spec)
@@ -51,12 +51,12 @@ class Feed:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
-        self._viewers: list[Subscription] = []
+        self._viewers: list[Viewer] = []
         self._listeners: list[Callable[[StreamInfo, TimedPacket], None]] = []
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
-        self._present: Session | None = None
+        self._present: ProcessLife | None = None
         self._last_wanted, self._pace = float("-inf"), 0.0
         self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
@@ -71,15 +71,15 @@ class Feed:
 
     # --- for viewers
 
-    def subscribe(self, depth: int = 2) -> Subscription:
+    def subscribe(self, depth: int = 2) -> Viewer:
         """Open the source and queue up to `depth` of its frames for the caller. Close it when done."""
-        viewer = Subscription(self, depth)
+        viewer = Viewer(self, depth)
         with self._lock:
             self._viewers.append(viewer)
         self._wake.set()
         return viewer
 
-    def unsubscribe(self, viewer: Subscription) -> None:
+    def unsubscribe(self, viewer: Viewer) -> None:
         with self._lock:
             if viewer in self._viewers:
                 self._viewers.remove(viewer)
@@ -274,7 +274,7 @@ class Feed:
             self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
-        session = Session(process, self, self._starting)
+        session = ProcessLife(process, self, self._starting)
         with self._lock:
             self._process, self._present = process, session
             self._tell_process()

@@ -30,7 +30,7 @@ class Announced:
         return frame if frame is None or self.look is None else replace(frame, look=self.look)
 
 
-class Subscription:
+class Viewer:
     """A viewer of one feed, from `Feed.subscribe`. While it is open the source is. Oldest frames go first."""
 
     def __init__(self, feed: Feed, depth: int) -> None:
@@ -67,7 +67,7 @@ class Subscription:
             self._arrived.notify_all()
         self._feed.unsubscribe(self)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Viewer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:

@@ -14,7 +14,7 @@ from noctule.core.errors import DeviceError
 HIDDEN = ".new-"
 
 
-class FullError(DeviceError):
+class DiskFullError(DeviceError):
     """The disk or the quota has no room."""
 
     code = "full"
@@ -110,5 +110,5 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == 28:  # ENOSPC
-            raise FullError(f"{path.parent} has no room for {path.name}: the disk is full") from None
+            raise DiskFullError(f"{path.parent} has no room for {path.name}: the disk is full") from None
         raise DeviceError(f"{path} cannot be written: {error.strerror}") from None

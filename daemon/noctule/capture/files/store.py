@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from noctule.capture.files.files import HIDDEN, FullError, write_file, writing
+from noctule.capture.files.files import HIDDEN, DiskFullError, write_file, writing
 from noctule.core.errors import NoctuleError
 
 
 @dataclass(frozen=True)
-class Limits:
+class StoreLimits:
     """quota: bytes per source; max_age: seconds, 0 for ever; min_free: bytes that stay free on the disk."""
 
     quota: int = 512 << 20
@@ -37,7 +37,9 @@ def safe_name(name: str) -> str:
 class Store:
     """The picture folder. Thread-safe."""
 
-    def __init__(self, folder: Path, limits: Callable[[], Limits], free: Callable[[Path], int] | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: Callable[[], StoreLimits], free: Callable[[Path], int] | None = None
+    ) -> None:
         self.folder, self._limits = folder, limits
         self._free = free or (lambda path: shutil.disk_usage(path).free)
         self._lock = threading.Lock()
@@ -82,11 +84,11 @@ class Store:
             path.unlink(missing_ok=True)
             used -= about.st_size
         if used + size > limits.quota:
-            raise FullError(
+            raise DiskFullError(
                 f"a file of {size} bytes is larger than the quota of {folder.name}", "raise capture.quota_mb"
             )
         if self._free(folder) - size < limits.min_free:
-            raise FullError(
+            raise DiskFullError(
                 f"less than {limits.min_free >> 20} MB would be free on the disk of {self.folder}",
                 "free some space, or lower capture.min_free_mb",
             )

@@ -28,12 +28,12 @@ from noctule.capture.picture.masks import paint
 from noctule.capture.process import wire
 from noctule.capture.process.discover import resolve
 from noctule.capture.process.ring import RingWriter
-from noctule.capture.sources.base import OnDemand, Paced, Picture, Source, StreamInfo
+from noctule.capture.sources.base import OnDemand, Paced, RawPicture, Source, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError, NoctuleError
 
 if TYPE_CHECKING:
-    from noctule.capture.process.packets import Encoder
+    from noctule.capture.process.packets import PacketEncoder
 
 #: kind -> (module, class); imported only in the process that needs it.
 SOURCES = {
@@ -70,7 +70,7 @@ def make_source(spec: SourceSpec) -> Source:
     return made
 
 
-class Runner:
+class CaptureLoop:
     """The loop of one capture process."""
 
     def __init__(self, sock: socket.socket, source: Source, spec: SourceSpec) -> None:
@@ -84,7 +84,7 @@ class Runner:
         #: announcements the owner had no room for; the pictures are in the ring all the same.
         self.unheard = 0
         self._described: StreamInfo | None = None
-        self._encoder: Encoder | None = None
+        self._encoder: PacketEncoder | None = None
 
     def run(self) -> None:
         """Until told to stop; raises NoctuleError, EOFError or wire.Closed."""
@@ -161,7 +161,7 @@ class Runner:
         self._next = max(self._next + self._gap, now)
         return True
 
-    def _show(self, picture: Picture) -> None:
+    def _show(self, picture: RawPicture) -> None:
         size = picture_bytes(FORMATS[picture.pix_fmt], picture.width, picture.height)
         if self.ring is None or self.ring.payload < size:
             self._new_ring(size)
@@ -208,12 +208,12 @@ class Runner:
         if not wire.send(self.sock, {"t": "ring", "slots": self.ring.slots, "payload": payload}, self.ring.fd):
             raise wire.Closed("the owner does not listen")
 
-    def _encode(self, picture: Picture) -> None:
+    def _encode(self, picture: RawPicture) -> None:
         """Make packets of a picture whose source has none of its own (or where masks must be in them)."""
         if self._encoder is None:
-            from noctule.capture.process.packets import Encoder
+            from noctule.capture.process.packets import PacketEncoder
 
-            self._encoder = Encoder(picture, self.spec.fps)
+            self._encoder = PacketEncoder(picture, self.spec.fps)
         packets = self._encoder.encode(picture)
         if packets:
             self._pass_on(self._encoder.stream(), packets)
@@ -255,7 +255,7 @@ def serve(sock: socket.socket, kinds: Sequence[str] = ()) -> int:
             spec = resolve(spec)
             source = make_source(spec)
             wire.send(sock, {"t": "beat"})  # the libraries are loaded, which takes seconds on a busy board
-            Runner(sock, source, spec).run()
+            CaptureLoop(sock, source, spec).run()
             wire.send(sock, {"t": "ended"})
         except EOFError:
             wire.send(sock, {"t": "error", "message": f"{spec.name} ended", "hint": "", "code": "device"})

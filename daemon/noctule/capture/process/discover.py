@@ -24,7 +24,7 @@ _SET_MASTER = ord("d") << 8 | 0x1E  # DRM_IOCTL_SET_MASTER, include/uapi/drm/drm
 
 
 @dataclass(frozen=True)
-class Finding:
+class FoundSource:
     """One thing found. about: what it is, in words; problem: why it cannot be used, "" when it can."""
 
     address: str
@@ -33,34 +33,34 @@ class Finding:
     hint: str = ""
 
 
-def everything() -> list[Finding]:
+def everything() -> list[FoundSource]:
     """All displays and cameras of this machine, the usable and the others."""
-    looks: tuple[Callable[[], Iterator[Finding]], ...] = (wayland, x11, kms, v4l2, picamera2, jetson)
+    looks: tuple[Callable[[], Iterator[FoundSource]], ...] = (wayland, x11, kms, v4l2, picamera2, jetson)
     return [finding for look in looks for finding in look()]
 
 
-def x11() -> Iterator[Finding]:
+def x11() -> Iterator[FoundSource]:
     for address in x11probe.displays():
         try:
             about = x11probe.probe(address)
-            yield Finding(f"x11:{address}", f"X11 display, {about.width}x{about.height}, depth {about.depth}")
+            yield FoundSource(f"x11:{address}", f"X11 display, {about.width}x{about.height}, depth {about.depth}")
         except DeviceError as error:
-            yield Finding(f"x11:{address}", "X11 display", error.message, error.hint)
+            yield FoundSource(f"x11:{address}", "X11 display", error.message, error.hint)
 
 
-def wayland() -> Iterator[Finding]:
+def wayland() -> Iterator[FoundSource]:
     for path in wlwire.sockets():
         try:
-            connection = wlwire.Connection(path)
+            connection = wlwire.WaylandConnection(path)
         except DeviceError as error:
-            yield Finding(f"wayland:{path}", "Wayland display", error.message, error.hint)
+            yield FoundSource(f"wayland:{path}", "Wayland display", error.message, error.hint)
             continue
         problem = "" if offered(connection) else "its compositor lets no program take pictures of it"
         connection.close()
-        yield Finding(f"wayland:{path}", "Wayland display", problem)
+        yield FoundSource(f"wayland:{path}", "Wayland display", problem)
 
 
-def kms() -> Iterator[Finding]:
+def kms() -> Iterator[FoundSource]:
     for path in sorted(Path("/dev/dri").glob("card*")):
         outputs = [
             p for p in sorted(Path("/sys/class/drm").glob(f"{path.name}-*")) if _text(p / "status") == "connected"
@@ -68,28 +68,28 @@ def kms() -> Iterator[Finding]:
         shown = ", ".join(p.name.partition("-")[2] for p in outputs)
         about = f"screen {shown}" if shown else "graphics card"
         if not os.access(path, os.R_OK | os.W_OK):
-            yield Finding(
+            yield FoundSource(
                 f"kms:{path}", about, f"{path} may not be used by this user", "the user must be in the group video"
             )
         elif not shown:
-            yield Finding(f"kms:{path}", about, "no screen is connected to it")
+            yield FoundSource(f"kms:{path}", about, "no screen is connected to it")
         elif not _has_capability(_CAP_SYS_ADMIN) and not _free(path):
-            yield Finding(
+            yield FoundSource(
                 f"kms:{path}",
                 about,
                 "a desktop holds the screen, and reading it then needs CAP_SYS_ADMIN",
                 "use the display source; or run as root",
             )
         else:
-            yield Finding(f"kms:{path}", about)
+            yield FoundSource(f"kms:{path}", about)
 
 
-def v4l2() -> Iterator[Finding]:
+def v4l2() -> Iterator[FoundSource]:
     for path in sorted(Path("/dev").glob("video*"), key=lambda p: (len(p.name), p.name)):
         try:
             found = v4l2info.camera(path)
         except DeviceError as error:
-            yield Finding(f"v4l2:{path}", "camera", error.message)
+            yield FoundSource(f"v4l2:{path}", "camera", error.message)
             continue
         if found is None or found.driver in ("unicam", "rp1-cfe"):
             continue  # codecs and scalers; and sensors that only libcamera can drive
@@ -102,10 +102,10 @@ def v4l2() -> Iterator[Finding]:
         if others:
             modes.append(f"{', '.join(others[:4])}{' and more' if len(others) > 4 else ''}, not read by Noctule")
         problem = "" if any(m.format for m in found.modes) else "it offers no format that Noctule reads"
-        yield Finding(f"v4l2:{path}", f"camera {found.card}: {'; '.join(modes) or 'no formats'}", problem)
+        yield FoundSource(f"v4l2:{path}", f"camera {found.card}: {'; '.join(modes) or 'no formats'}", problem)
 
 
-def picamera2() -> Iterator[Finding]:
+def picamera2() -> Iterator[FoundSource]:
     """Raspberry Pi cameras, asked of the system's Python, which alone has libcamera."""
     if not Path("/dev/media0").exists() or not SYSTEM_PYTHON.exists():
         return
@@ -126,7 +126,7 @@ def picamera2() -> Iterator[Finding]:
         return
     if done.returncode and "No module named" in done.stderr:
         if "raspberry" in _text(Path("/proc/device-tree/model")).lower():
-            yield Finding(
+            yield FoundSource(
                 "picamera2:0",
                 "Raspberry Pi camera",
                 "the system's Python has no picamera2",
@@ -136,10 +136,10 @@ def picamera2() -> Iterator[Finding]:
     for line in done.stdout.splitlines():
         if line.startswith("FOUND "):
             _, number, model = line.split(" ", 2)
-            yield Finding(f"picamera2:{number}", f"Raspberry Pi camera {model}")
+            yield FoundSource(f"picamera2:{number}", f"Raspberry Pi camera {model}")
 
 
-def jetson() -> Iterator[Finding]:
+def jetson() -> Iterator[FoundSource]:
     if "tegra" not in _text(Path("/proc/device-tree/compatible")):
         return
     for number, path in enumerate(sorted(Path("/dev").glob("video*"))):
@@ -148,10 +148,10 @@ def jetson() -> Iterator[Finding]:
         except DeviceError:
             continue
         if found is not None and "tegra" in found.driver.lower():
-            yield Finding(f"jetson:{number}", f"CSI camera {found.card}")
+            yield FoundSource(f"jetson:{number}", f"CSI camera {found.card}")
 
 
-_GROUPS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
+_GROUPS: dict[str, tuple[Callable[[], Iterator[FoundSource]], ...]] = {
     "display": (wayland, x11, kms),
     "camera": (picamera2, jetson, v4l2),
 }

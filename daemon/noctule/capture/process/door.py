@@ -23,7 +23,7 @@ from noctule.core.errors import DeviceError
 KINDS = ("display", "wayland", "x11")
 
 
-class Door:
+class HelperDoor:
     """Listens at `path` (mode 0660, of `group` where there is such a group) while `run` runs."""
 
     def __init__(self, path: Path, group: str = "") -> None:

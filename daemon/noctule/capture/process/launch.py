@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from noctule.capture.process.discover import resolve
-from noctule.capture.process.door import KINDS, Door, HelperProcess, absent
+from noctule.capture.process.door import KINDS, HelperDoor, HelperProcess, absent
 from noctule.capture.process.presence import absence
 from noctule.capture.process.process import SYSTEM_PYTHON, CaptureProcess
 from noctule.capture.spec import SourceSpec
@@ -25,7 +25,7 @@ def interpreter_for(spec: SourceSpec) -> str:
 class Launcher:
     """Launches capture processes for one source. python, command: whose interpreter, or what, runs instead."""
 
-    def __init__(self, spec: SourceSpec, python: str | None, command: Sequence[str], door: Door | None) -> None:
+    def __init__(self, spec: SourceSpec, python: str | None, command: Sequence[str], door: HelperDoor | None) -> None:
         self._spec, self._python, self._command, self._door = spec, python, command, door
 
     def launch(self) -> tuple[SourceSpec, CaptureProcess | HelperProcess]:
@@ -44,6 +44,6 @@ class Launcher:
             return None if self._door.waiting() else absent()
         return absence(self._spec)
 
-    def _through_door(self, door: Door) -> bool:
+    def _through_door(self, door: HelperDoor) -> bool:
         """A Wayland display is always somebody else's; any other display is where a helper offers it."""
         return self._spec.kind == "wayland" or (self._spec.kind in KINDS and door.waiting())

@@ -80,7 +80,7 @@ class Owner(Protocol):
         """Compressed video came."""
 
 
-class Session:
+class ProcessLife:
     """Relays what `process` says to `owner`."""
 
     def __init__(self, process: CaptureProcess | HelperProcess, owner: Owner, patience: Patience) -> None:
@@ -161,7 +161,7 @@ class Session:
             self._owner.packet(TimedPacket(packet, message["at"]))
 
 
-def deadline(session: Session | None, called: float, timeout: float, patience: Patience) -> float:
+def deadline(session: ProcessLife | None, called: float, timeout: float, patience: Patience) -> float:
     """When a wait of `timeout` seconds that began at `called` is over. The time in which the process loads its
     libraries does not count (many seconds on a busy board), up to `Patience.start`."""
     began = called if session is None else max(called, session.began)

@@ -1,4 +1,4 @@
-"""Compressed video for clips: made where a source has none (`Encoder`), written to a file as it is (`ClipWriter`)."""
+"""Compressed video for clips: made where a source has none (`PacketEncoder`), written as it is (`ClipWriter`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import av.packet
 from noctule.capture.picture.colour import to_av, yuv420_of
 from noctule.capture.picture.frame import Frame
 from noctule.capture.protocols.ffmpeg import explained
-from noctule.capture.sources.base import Packet, Picture, StreamInfo
+from noctule.capture.sources.base import Packet, RawPicture, StreamInfo
 from noctule.core.errors import UnavailableError
 
 _MICRO = Fraction(1, 1_000_000)
@@ -22,10 +22,10 @@ _MICRO = Fraction(1, 1_000_000)
 _RAW_FORMATS = {"h264": "h264", "hevc": "hevc", "mjpeg": "mjpeg", "av1": "obu"}
 
 
-class Encoder:
+class PacketEncoder:
     """H.264 of a source's pictures: libx264's fastest preset, no reordering, a key frame a second."""
 
-    def __init__(self, first: Picture, fps: float) -> None:
+    def __init__(self, first: RawPicture, fps: float) -> None:
         rate = Fraction(round((fps or 30) * 1000), 1000)
         try:
             context: Any = av.codec.CodecContext.create("libx264", "w")
@@ -46,7 +46,7 @@ class Encoder:
     def stream(self) -> StreamInfo:
         return StreamInfo("h264", self.width, self.height, _MICRO, self._rotation)
 
-    def encode(self, picture: Picture) -> list[Packet]:
+    def encode(self, picture: RawPicture) -> list[Packet]:
         """Packets of one picture; [] for one that is not later than the last, or of another size."""
         pts = round(picture.pts * 1_000_000)
         if pts <= self._last or (picture.width & ~1, picture.height & ~1) != (self.width, self.height):

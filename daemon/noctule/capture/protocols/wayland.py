@@ -50,7 +50,7 @@ def _ignore(opcode: int, body: bytes) -> None:
     """The handler of events that nobody asked for."""
 
 
-class Connection:
+class WaylandConnection:
     """One connection to a compositor. `globals`: interface -> (its number, version), the first of each."""
 
     def __init__(self, path: Path, timeout: float = 1.0) -> None:

@@ -12,7 +12,7 @@ from av.bitstream import BitStreamFilterContext
 from noctule.capture.picture.colour import planes_of, rotation_of, to_normal
 from noctule.capture.picture.layout import check_size
 from noctule.capture.protocols.ffmpeg import MAX_BAD_PACKETS, decode_alone, decode_packet, explained, video_stream
-from noctule.capture.sources.base import Delivery, Packet, Picture, StreamInfo
+from noctule.capture.sources.base import Delivery, Packet, RawPicture, StreamInfo
 from noctule.capture.spec import CAMERAS, SourceSpec
 from noctule.core.errors import DeviceError
 
@@ -92,7 +92,7 @@ class AvSource:
         if self._bad > MAX_BAD_PACKETS:
             raise DeviceError(f"{self.what} sends video that cannot be decoded")
 
-    def _picture(self, frame: Any) -> Picture:
+    def _picture(self, frame: Any) -> RawPicture:
         check_size(frame.width, frame.height, self.what)
         raw = Fraction(frame.pts) * frame.time_base if frame.pts is not None else None
         now = time.monotonic()
@@ -101,7 +101,7 @@ class AvSource:
         names = {"corrupt": frame.is_corrupt, "key": frame.key_frame, "interlaced": frame.interlaced_frame}
         pix_fmt, matrix, full, normal = to_normal(frame, camera=self.spec.kind in CAMERAS)
         self._lent.append(normal)
-        return Picture(
+        return RawPicture(
             pix_fmt,
             normal.width,
             normal.height,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 @dataclass
-class Picture:
+class RawPicture:
     """One picture as delivered; the fields are Frame's. Planes may be lent: they are valid until the next read.
 
     fill: instead of planes, for devices that write into the ring themselves: `fill(memory, offset)` has them put the
@@ -64,7 +64,7 @@ class Delivery:
     """What one read brought: pictures, and the packet they came from where there is one. alive: when there is no
     picture, the source knows that none was due (a pause in a file), so that it does not count as stuck."""
 
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[RawPicture] = field(default_factory=list)
     packet: Packet | None = None
     alive: bool = False
 

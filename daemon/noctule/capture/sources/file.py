@@ -8,7 +8,7 @@ from typing import Any
 
 from noctule.capture.protocols.ffmpeg import decode_alone, open_input, video_stream
 from noctule.capture.sources.avsource import AvSource
-from noctule.capture.sources.base import Delivery, Picture, StreamInfo
+from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import InputError
 
@@ -26,7 +26,7 @@ class FileSource(AvSource):
         self._shift = Fraction(0)
         self._end = Fraction(0)
         self._step = Fraction(1, 25)
-        self._waiting: list[Picture] = []
+        self._waiting: list[RawPicture] = []
 
     def connect(self) -> Any:
         return open_input(self.spec.address, self.what, device=False)

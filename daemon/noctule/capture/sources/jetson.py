@@ -16,7 +16,7 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 from gi.repository import Gst  # noqa: E402 - the versions must be named first
 
-from noctule.capture.sources.base import Delivery, Picture, StreamInfo  # noqa: E402
+from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo  # noqa: E402
 from noctule.capture.spec import SourceSpec  # noqa: E402
 from noctule.core.errors import DeviceError  # noqa: E402
 
@@ -88,7 +88,7 @@ class JetsonSource:
         matrix = "bt709" if height >= 720 else "bt601"
         return Delivery(
             [
-                Picture(
+                RawPicture(
                     "nv12",
                     width,
                     height,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from picamera2 import Picamera2
 
-from noctule.capture.sources.base import Delivery, Picture, StreamInfo
+from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
 
@@ -106,7 +106,7 @@ class Picamera2Source:
         matrix, full = self._colour
         return Delivery(
             [
-                Picture(
+                RawPicture(
                     "yuv420p",
                     width,
                     height,

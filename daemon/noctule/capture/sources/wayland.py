@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from noctule.capture.picture.layout import check_size
-from noctule.capture.protocols.wayland import Connection, sockets
-from noctule.capture.sources.base import Delivery, Picture, StreamInfo
-from noctule.capture.sources.wlcopy import FORMATS, Copier, Offer, copier_of
+from noctule.capture.protocols.wayland import WaylandConnection, sockets
+from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
+from noctule.capture.sources.wlcopy import FORMATS, Copier, PixelOffer, copier_of
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
 
@@ -39,9 +39,9 @@ class WaylandSource:
 
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec
-        self._connection: Connection | None = None
+        self._connection: WaylandConnection | None = None
         self._copier: Copier | None = None
-        self._offer: Offer | None = None  # for a picture that is begun
+        self._offer: PixelOffer | None = None  # for a picture that is begun
         self._shm = 0
         self._transform = 0
         self._pool: tuple[int, int] | None = None  # (memory file, its pool)
@@ -49,12 +49,12 @@ class WaylandSource:
         self._step = 1.0 / (spec.fps or 30.0)
 
     @property
-    def _wl(self) -> Connection:
+    def _wl(self) -> WaylandConnection:
         assert self._connection is not None
         return self._connection
 
     def open(self) -> dict[str, Any]:
-        self._connection = wl = Connection(socket_of(self.spec.address))
+        self._connection = wl = WaylandConnection(socket_of(self.spec.address))
         self._shm = wl.bind("wl_shm", 1, _ignore)
         output = wl.bind("wl_output", 1, self._on_output)
         self._copier = copier_of(wl, output, self.spec.cursor)
@@ -83,7 +83,7 @@ class WaylandSource:
         pts = Fraction(round((captured - self._began) * 1e6), 10**6)
         return Delivery(
             [
-                Picture(
+                RawPicture(
                     FORMATS[offer.format],
                     offer.width,
                     offer.height,
@@ -98,7 +98,7 @@ class WaylandSource:
             ]
         )
 
-    def _ask(self) -> Offer:
+    def _ask(self) -> PixelOffer:
         assert self._copier is not None
         offer = self._copier.ask()
         check_size(offer.width, offer.height, self._wl.what)

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from noctule.capture.protocols.wayland import Connection
+from noctule.capture.protocols.wayland import WaylandConnection
 from noctule.core.errors import DeviceError
 
 WLR_MANAGER = "zwlr_screencopy_manager_v1"
@@ -21,7 +21,7 @@ FORMATS = {0: "bgr0", 1: "bgr0", 0x34324258: "rgb0", 0x34324241: "rgb0"}
 
 
 @dataclass(frozen=True)
-class Offer:
+class PixelOffer:
     """What memory the compositor wants for its next picture. format: wl_shm's number; stride: bytes per row."""
 
     format: int
@@ -36,16 +36,16 @@ class Copier(Protocol):
 
     name: str
 
-    def ask(self) -> Offer: ...
+    def ask(self) -> PixelOffer: ...
     def take(self, buffer: int) -> None: ...
 
 
-def offered(connection: Connection) -> bool:
+def offered(connection: WaylandConnection) -> bool:
     """Does this compositor let programs take pictures of its outputs?"""
     return WLR_MANAGER in connection.globals or {EXT_MANAGER, EXT_SOURCES} <= connection.globals.keys()
 
 
-def copier_of(connection: Connection, output: int, cursor: bool) -> Copier:
+def copier_of(connection: WaylandConnection, output: int, cursor: bool) -> Copier:
     """The best protocol there is for pictures of `output`. cursor: with the pointer. DeviceError when none is."""
     if {EXT_MANAGER, EXT_SOURCES} <= connection.globals.keys():
         return ImageCopy(connection, output, cursor)
@@ -62,15 +62,15 @@ class Screencopy:
     name = "wlr-screencopy"
     _BUFFER, _FLAGS, _READY, _FAILED, _BUFFER_DONE = 0, 1, 2, 3, 6
 
-    def __init__(self, connection: Connection, output: int, cursor: bool) -> None:
+    def __init__(self, connection: WaylandConnection, output: int, cursor: bool) -> None:
         self._wl, self._output, self._cursor = connection, output, cursor
         self._manager = connection.bind(WLR_MANAGER, 3, _ignore)
         self._told = self._BUFFER_DONE if connection.globals[WLR_MANAGER][1] >= 3 else self._BUFFER
         self._frame = self._flags = 0
-        self._offer: Offer | None = None
+        self._offer: PixelOffer | None = None
         self._state: set[int] = set()
 
-    def ask(self) -> Offer:
+    def ask(self) -> PixelOffer:
         self._offer, self._state, self._flags = None, set(), 0
         self._frame = self._wl.new(self._on_frame)
         self._wl.send(self._manager, 0, struct.pack("=IiI", self._frame, int(self._cursor), self._output))
@@ -93,7 +93,7 @@ class Screencopy:
 
     def _on_frame(self, opcode: int, body: bytes) -> None:
         if opcode == self._BUFFER and self._offer is None:
-            self._offer = Offer(*struct.unpack_from("=IIII", body))
+            self._offer = PixelOffer(*struct.unpack_from("=IIII", body))
         elif opcode == self._FLAGS:
             (self._flags,) = struct.unpack_from("=I", body)
         self._state.add(opcode)
@@ -108,7 +108,7 @@ class ImageCopy:
     _READY, _FAILED = 3, 4
     _REASONS: ClassVar = {1: "it wants another size or format by now", 2: "its screen is gone"}
 
-    def __init__(self, connection: Connection, output: int, cursor: bool) -> None:
+    def __init__(self, connection: WaylandConnection, output: int, cursor: bool) -> None:
         self._wl, self._options = connection, int(cursor)
         self._manager = connection.bind(EXT_MANAGER, 1, _ignore)
         sources = connection.bind(EXT_SOURCES, 1, _ignore)
@@ -121,7 +121,7 @@ class ImageCopy:
         self._done = False
         self._failure: int | None = None
 
-    def ask(self) -> Offer:
+    def ask(self) -> PixelOffer:
         self._formats, self._done, self._stopped = [], False, False
         self._session = self._wl.new(self._on_session)
         self._wl.send(self._manager, 0, struct.pack("=III", self._session, self._source, self._options))
@@ -134,7 +134,7 @@ class ImageCopy:
             raise
         # One that we cannot read is named in the error of whoever checks it.
         chosen = next((f for f in self._formats if f in FORMATS), self._formats[0] if self._formats else -1)
-        return Offer(chosen, *self._size, self._size[0] * 4)
+        return PixelOffer(chosen, *self._size, self._size[0] * 4)
 
     def take(self, buffer: int) -> None:
         wl = self._wl

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from noctule.capture.picture.layout import Bytes2D, check_size
 from noctule.capture.protocols.x11 import X11Connection, explained
 from noctule.capture.protocols.x11_cursor import Pointer
-from noctule.capture.sources.base import Delivery, Picture, StreamInfo
+from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
 
@@ -82,7 +82,7 @@ class X11Source:
                 self._measure(*self._x.size())
         captured = time.monotonic()
         pts = Fraction(round((captured - self._began) * 1e6), 10**6)
-        picture = Picture("bgr0", *self._size, (), pts, captured, "rgb", True, self.spec.rotate, fill=self._fill)
+        picture = RawPicture("bgr0", *self._size, (), pts, captured, "rgb", True, self.spec.rotate, fill=self._fill)
         picture.finish = self._point if self._pointer is not None else None
         return Delivery([picture])
 

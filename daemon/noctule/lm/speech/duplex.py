@@ -20,7 +20,7 @@ from noctule.lm.speech.words import Word, WordAssembler
 
 
 @dataclass(frozen=True)
-class Spoken:
+class DuplexOutput:
     """What the model says in one frame. text: token of its text stream; word: one it has just completed, timed on
     its own voice; pcm: float32 [frame_samples] in [-1, 1]."""
 
@@ -53,14 +53,14 @@ class Duplex:
         self._words.reset()
         self._frames = 0
 
-    def feed(self, pcm: Samples) -> Spoken | None:
+    def feed(self, pcm: Samples) -> DuplexOutput | None:
         """One frame of what the user says, float32 [frame_samples] → what the model says, None at first."""
         codes = self._encoder.step(pcm)[: self._lm.layout.outside]
         if self._frames == 0:
             self._lm.step(codes)
         return self._step(codes)
 
-    def finish(self, frames: int) -> Iterator[Spoken]:
+    def finish(self, frames: int) -> Iterator[DuplexOutput]:
         """What the model says after the user has ended, until it ends its text or for `frames` frames."""
         end = np.full(self._lm.layout.outside, self._lm.layout.initial_audio, np.int32)
         for i in range(frames):
@@ -76,11 +76,11 @@ class Duplex:
         """The word still open when nothing more will come."""
         return self._words.finish()
 
-    def _step(self, codes: Tokens) -> Spoken | None:
+    def _step(self, codes: Tokens) -> DuplexOutput | None:
         frame = self._lm.step(codes)
         self._frames += 1
         if frame is None:
             return None
         text = int(frame[0])
         pcm: Samples = np.clip(self._decoder.step(frame[1 : 1 + self._decoder.n_q]), -1.0, 1.0)
-        return Spoken(text, self._words.feed(text, self._frames - self._lm.layout.max_delay), pcm)
+        return DuplexOutput(text, self._words.feed(text, self._frames - self._lm.layout.max_delay), pcm)

@@ -81,7 +81,7 @@ class Reading:
     share: float
 
 
-class Ear(ABC):
+class SttSession(ABC):
     """One listening conversation. `feed` a frame at a time; `finish` when the audio ends.
 
     What listens and writes is the subclass's; here is the order of frames, the silence around the audio and the end
@@ -188,7 +188,7 @@ class Ear(ABC):
         return [EndOfTurn(at, probability)]
 
 
-class Transcriber(Ear):
+class Transcriber(SttSession):
     """Writes one token after another, each drawn as the session's sampling says."""
 
     def __init__(self, lm: SpeechLM, encoder: Encoder, words: WordAssembler, settings: SttSettings) -> None:

@@ -18,7 +18,7 @@ from noctule.lm.speech.graph import Temporal
 from noctule.lm.speech.model import SpeechModel
 from noctule.lm.speech.session import SpeechSampling
 from noctule.lm.speech.streams import Tokens
-from noctule.lm.speech.stt import Ear, Reading, SttSettings, Transcriber
+from noctule.lm.speech.stt import Reading, SttSession, SttSettings, Transcriber
 from noctule.lm.speech.words import Word, WordAssembler
 
 #: words of a conversation that a reading remembers, the last ones.
@@ -59,7 +59,7 @@ class _Pen:
         return [] if word is None else [word]
 
 
-class BeamTranscriber(Ear):
+class BeamTranscriber(SttSession):
     """See Ear."""
 
     def __init__(self, beam: BeamSearch, encoder: Encoder, words: WordAssembler, settings: SttSettings) -> None:
@@ -130,7 +130,7 @@ def readings_of(model: SpeechModel, wanted: int = -1) -> int:
 
 def transcriber(
     model: SpeechModel, codec: Codec, sampling: SpeechSampling | None = None, seed: int = 0, readings: int = -1
-) -> Ear:
+) -> SttSession:
     """A listening conversation of its own; ModelError when the model is not made for speech to text.
 
     readings: how many are followed at once, -1 for the package's number. One where the text is drawn by chance

@@ -75,7 +75,7 @@ class TtsSettings:
             ) from None
 
 
-class Utterance:
+class SpokenText:
     """One text being spoken. `step` until `done`; `more` and `close` for a text that arrives while it is spoken."""
 
     def __init__(
@@ -212,9 +212,9 @@ class Speaker:
             speaker_tokens=() if continued else self.settings.speakers,
         )
 
-    def begin(self, entries: Sequence[Entry] = (), *, complete: bool = True) -> Utterance:
+    def begin(self, entries: Sequence[Entry] = (), *, complete: bool = True) -> SpokenText:
         """An utterance to step through; several may be under way, each with its own state."""
-        return Utterance(self.model, self.codec, self.settings, entries, complete=complete, **self._options)
+        return SpokenText(self.model, self.codec, self.settings, entries, complete=complete, **self._options)
 
     def say(self, *turns: str) -> Iterator[Samples]:
         """Sound of a whole text, frame by frame, as it is made."""

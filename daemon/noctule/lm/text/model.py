@@ -40,10 +40,10 @@ from noctule.lm.sampler import Sampler, Sampling, TextSampling, settings
 from noctule.lm.text.chat import Message, chat_prompt, check_template, kept_tokens, stops_of
 from noctule.lm.text.graph import Logits
 from noctule.lm.text.package import TextPackage, check_alive, open_text_package
-from noctule.lm.text.request import Chunk, Finish, Options, Stats, collect
+from noctule.lm.text.request import Finish, Options, Stats, TextChunk, collect
 from noctule.lm.text.stop_strings import StopText
 
-__all__ = ["Chunk", "Finish", "Message", "Options", "Overflow", "Stats", "TextLM", "collect"]
+__all__ = ["Finish", "Message", "Options", "Overflow", "Stats", "TextChunk", "TextLM", "collect"]
 
 Overflow = Literal["refuse", "slide"]
 
@@ -112,7 +112,7 @@ class TextLM:
 
     # ---- requests ---------------------------------------------------------------------------------------------
 
-    def chat(self, messages: Sequence[Message], options: Options = _DEFAULTS) -> Iterator[Chunk]:
+    def chat(self, messages: Sequence[Message], options: Options = _DEFAULTS) -> Iterator[TextChunk]:
         """Reply to a conversation. ModelError when the package has no chat template."""
         template = self.manifest.chat
         if template is None:
@@ -123,20 +123,20 @@ class TextLM:
         prompt = chat_prompt(template, self.tokenizer, messages)
         return self._submit(prompt, kept_tokens(template, self.tokenizer, messages), True, options)
 
-    def complete(self, text: str, options: Options = _DEFAULTS) -> Iterator[Chunk]:
+    def complete(self, text: str, options: Options = _DEFAULTS) -> Iterator[TextChunk]:
         """Continue a plain text, after the begin token if the model has one."""
         self._refuse_huge(len(text))
         begin = [self.tokenizer.bos] if self.tokenizer.bos is not None else []
         return self._submit([*begin, *self.tokenizer.encode(text)], len(begin), False, options)
 
-    def generate(self, prompt: Sequence[int], options: Options = _DEFAULTS, *, keep: int = 0) -> Iterator[Chunk]:
+    def generate(self, prompt: Sequence[int], options: Options = _DEFAULTS, *, keep: int = 0) -> Iterator[TextChunk]:
         """Continue a prompt of tokens.
 
         Arguments are checked now; the work is done as the chunks are taken and stops when the iterator is closed.
         """
         return self._submit(prompt, keep, False, options)
 
-    def _submit(self, prompt: Sequence[int], keep: int, start: bool, options: Options) -> Iterator[Chunk]:
+    def _submit(self, prompt: Sequence[int], keep: int, start: bool, options: Options) -> Iterator[TextChunk]:
         prompt = [int(token) for token in prompt]
         if not prompt:
             raise InputError("the prompt is empty", "give at least one token")
@@ -162,11 +162,11 @@ class TextLM:
 
     # ---- the loop ---------------------------------------------------------------------------------------------
 
-    def _run(self, prompt: list[int], keep: int, start: bool, options: Options) -> Iterator[Chunk]:
+    def _run(self, prompt: list[int], keep: int, start: bool, options: Options) -> Iterator[TextChunk]:
         with self._alone():
             yield from self._generate(prompt, keep, start, options)
 
-    def _generate(self, prompt: list[int], keep: int, start: bool, options: Options) -> Iterator[Chunk]:
+    def _generate(self, prompt: list[int], keep: int, start: bool, options: Options) -> Iterator[TextChunk]:
         stats = Stats(prompt_tokens=len(prompt))
         began = self._clock.monotonic()
         tokens = self._shorten(prompt, keep) if len(prompt) > self.context else list(prompt)
@@ -209,10 +209,10 @@ class TextLM:
                 elif stats.completion_tokens >= options.max_tokens:
                     finish = "length"
                 if shown:
-                    yield Chunk(shown)
+                    yield TextChunk(shown)
         rest = text.push(decoder.finish()) + text.finish()
         stats.decode_seconds = self._clock.monotonic() - began - stats.prefill_seconds
-        yield Chunk(rest, finish, stats)
+        yield TextChunk(rest, finish, stats)
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Keep of the cache what `tokens` begins with, all but their last at most; returns how many that is."""

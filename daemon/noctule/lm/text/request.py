@@ -59,7 +59,7 @@ class Stats:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class TextChunk:
     """Some text; the last chunk of a reply also says why it ended and what it cost."""
 
     text: str
@@ -67,7 +67,7 @@ class Chunk:
     stats: Stats | None = None
 
 
-def collect(chunks: Iterable[Chunk]) -> tuple[str, Finish, Stats]:
+def collect(chunks: Iterable[TextChunk]) -> tuple[str, Finish, Stats]:
     """Take a whole reply: its text, why it ended, what it cost."""
     parts: list[str] = []
     for chunk in chunks:

@@ -12,7 +12,7 @@ from noctule.audio.resample import Resampler
 from noctule.core.errors import ModelError
 from noctule.lm.speech.pair import SpeechPair
 from noctule.lm.speech.session import SpeechSampling
-from noctule.lm.speech.stt import Ear, EndOfTurn, Reading
+from noctule.lm.speech.stt import EndOfTurn, Reading, SttSession
 from noctule.lm.speech.stt_beam import transcriber
 from noctule.lm.speech.words import Word
 
@@ -20,7 +20,7 @@ from noctule.lm.speech.words import Word
 class ModelListening:
     """See recogniser.Listening: one command, frame by frame as it comes."""
 
-    def __init__(self, listener: Ear, rate: int, frame: int) -> None:
+    def __init__(self, listener: SttSession, rate: int, frame: int) -> None:
         self._listener, self._frame = listener, frame
         self._resampler = Resampler(RATE, rate)
         self._rest: NDArray[np.float32] = np.zeros(0, np.float32)

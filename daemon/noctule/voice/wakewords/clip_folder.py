@@ -25,7 +25,7 @@ _NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})-([A-Za-z0-9_.]+)-(\d\.\d{3})\.wav")
 
 
 @dataclass(frozen=True)
-class Clip:
+class WakeClip:
     """name: the file's; label: "", "yes" or "no"; time: local, as in the name."""
 
     path: Path
@@ -61,16 +61,16 @@ class WakeClips:
             self._tidy(wall)
         return path
 
-    def list(self) -> list[Clip]:
+    def list(self) -> list[WakeClip]:
         """All clips, oldest first."""
         found = []
         for label, folder in [("", self.folder), *((k, self.folder / v) for k, v in LABELS.items())]:
             for path in folder.glob("*.wav") if not folder.is_symlink() else ():
                 if (parts := _NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
-                    found.append(Clip(path, label, parts[2], float(parts[3]), parts[1]))
+                    found.append(WakeClip(path, label, parts[2], float(parts[3]), parts[1]))
         return sorted(found, key=lambda clip: clip.name)
 
-    def find(self, name: str) -> Clip:
+    def find(self, name: str) -> WakeClip:
         """A clip by its file's name. Raises InputError."""
         for clip in self.list():
             if clip.name == name:

@@ -18,7 +18,7 @@ WAITING, PATIENCE, MAX_AGE = 4, 1.0, 30.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class Detected:
     """samples: int16 mono 16 kHz; wall: seconds since 1970, for the clip's name."""
 
     word: str
@@ -33,12 +33,12 @@ class ClipKeeper:
     def __init__(self, clips: WakeClips, bus: Bus) -> None:
         self._clips, self._bus = clips, bus
         self._news = threading.Condition()
-        self._waiting: deque[Heard] = deque()
+        self._waiting: deque[Detected] = deque()
         #: clips that came too fast for the disk.
         self.dropped = 0
         self.job = Job("clips", self.run, MAX_AGE, self._wake)
 
-    def put(self, heard: Heard) -> bool:
+    def put(self, heard: Detected) -> bool:
         """Never blocks; False when it was dropped."""
         with self._news:
             if len(self._waiting) >= WAITING:
@@ -61,7 +61,7 @@ class ClipKeeper:
             elif stop.is_set():
                 return
 
-    def _save(self, heard: Heard) -> None:
+    def _save(self, heard: Detected) -> None:
         try:
             path = self._clips.save(heard.word, heard.score, heard.samples, heard.wall)
         except NoctuleError as error:

@@ -20,7 +20,7 @@ from noctule.lm.speech.model import SpeechModel
 from noctule.lm.speech.stt import EndOfTurn
 from noctule.lm.speech.stt_beam import transcriber
 from noctule.lm.speech.words import Word
-from noctule.voice.transcript import Command, Wording
+from noctule.voice.transcript import Transcript, Wording
 
 Audio = NDArray[np.float32]
 #: what the tests do to clean speech; noise levels in dB below the speech
@@ -103,7 +103,7 @@ class Listener:
 
     def hear(self, clip: Clip, audio: Audio, end: float) -> Trial:
         """Feed a signal frame by frame, as the microphone would."""
-        command = Command()
+        command = Transcript()
         ended: float | None = None
         last: float | None = None
         spent: list[float] = []
