@@ -25,7 +25,7 @@ def build_encoder(layers: Layers, voice: Voice, length: int) -> None:
     mask = g.reshape(g.input("mask", [length]), [1, 1, length, 1])
     noise = g.reshape(g.input("duration_noise", [length, 2]), [1, 1, length, 2])
     speaker = speaker_rows(layers, voice)
-    table = layers.store("enc_p.emb.weight", voice.array("enc_p.emb.weight") * np.float32(math.sqrt(hidden)))
+    table = layers.store("enc_p.emb.weight", voice.array("enc_p.emb.weight") * np.float32(math.sqrt(hidden)), precision="float32")
     x = g.mul(g.reshape(g.lookup(ids, table), [1, 1, length, hidden]), mask)
     # 0 where a phoneme is, -10000 beyond the text, as VITS fills it in before the softmax
     hide = g.mul(g.sub(g.reshape(mask, [1, 1, 1, length]), g.floats([1.0])), g.floats([1e4]))
@@ -52,8 +52,8 @@ def _block(layers: Layers, voice: Voice, x: Tensor, mask: Tensor, hide: Tensor, 
     y = _attention(layers, voice, x, hide, f"enc_p.encoder.attn_layers.{number}")
     x = layers.norm(g.add(x, y), f"enc_p.encoder.norm_layers_1.{number}.gamma", values)
     inner, outer = (f"enc_p.encoder.ffn_layers.{number}.conv_{i}" for i in (1, 2))
-    y = layers.relu(layers.conv(g.mul(x, mask), inner, voice.conv(inner), same=True))
-    y = g.mul(layers.conv(g.mul(y, mask), outer, voice.conv(outer), same=True), mask)
+    y = layers.relu(layers.windows(g.mul(x, mask), inner, voice.conv(inner), same=True))
+    y = g.mul(layers.windows(g.mul(y, mask), outer, voice.conv(outer), same=True), mask)
     return layers.norm(g.add(x, y), f"enc_p.encoder.norm_layers_2.{number}.gamma", values)
 
 
