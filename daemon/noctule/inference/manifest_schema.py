@@ -15,11 +15,11 @@ from noctule.inference.runner import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-KINDS = ("text-lm", "speech-lm", "codec", "wake-word")
+KINDS = ("text-lm", "speech-lm", "codec", "wake-word", "voice")
 LAYOUTS = ("noctule", "litert-community")
 _TEXT_KEYS = ("name", "version", "licence", "source", "build")
 _SECTIONS = (
-    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "architecture",
+    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "voice", "architecture",
 )  # fmt: skip
 #: Sections a kind cannot do without.
 _NEEDS = {
@@ -27,6 +27,7 @@ _NEEDS = {
     "speech-lm": ("graph", "streams"),
     "codec": ("graph", "codec"),
     "wake-word": (),
+    "voice": ("graph", "voice"),
 }
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
