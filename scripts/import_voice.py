@@ -31,7 +31,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", default="", help="where the voice comes from (default: its sha256)")
     parser.add_argument("--note", action="append", default=[], help="a line for the package's card; may be repeated")
     parser.add_argument(
-        "--precision", default="int8,int8,float16", metavar="ENCODER,FLOW,DECODER", help="float32, float16 or int8 each"
+        "--precision",
+        default="int8,int8,float16",
+        metavar="ENCODER,FLOW,DECODER",
+        help="float32, float16 or int8 each",
     )
     return parser.parse_args(arguments)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -12,12 +13,14 @@ import numpy as np
 
 from noctule.audio.wavefile import WavWriter
 from noctule.cli.common import client, load, say, socket_argument
-from noctule.cli.speech_common import open_pair, speech_arguments, warn
-from noctule.config.speech import Speech
+from noctule.cli.speech_common import cache_dir, open_pair, speech_arguments, warn
 from noctule.core.errors import InputError
 from noctule.lm.speech.codec import Samples
-from noctule.voice.engines import WYOMING
+from noctule.lm.speech.piper.voice import PiperVoice
+from noctule.voice.engines import WYOMING, voice_folder
+from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.tts.local import open_speaker
+from noctule.voice.tts.piper import PiperSynthesizer
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 HELP = "speak a text aloud, or into a WAV file"
@@ -37,10 +40,25 @@ def run(options: argparse.Namespace) -> int:
     text = " ".join(options.text)
     if options.output is None:
         return _aloud(options, text)
-    speech = load(options).config.speech
+    config = load(options).config
+    if options.model:
+        config = replace(config, speech=replace(config.speech, tts=options.model))
+    speech = config.speech
+    folder = voice_folder(config)
     began = monotonic()
     if speech.tts == WYOMING and not options.model:
-        length = _write(options.output, _engine(speech, text))
+        engine = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
+        length = _write(options.output, _spoken(engine, text))
+    elif folder is not None:
+        threads = options.threads or speech.threads
+        synthesizer = PiperSynthesizer(
+            PiperVoice.open(folder, threads=threads, cache_dir=cache_dir(config)), lambda: speech
+        )
+        try:
+            began = monotonic()
+            length = _write(options.output, _spoken(synthesizer, text))
+        finally:
+            synthesizer.close()
     else:
         pair, config = open_pair(options, "tts")
         with pair:
@@ -62,9 +80,9 @@ def _aloud(options: argparse.Namespace, text: str) -> int:
     return 0 if answer["spoken"] else 1
 
 
-def _engine(speech: Speech, text: str) -> Iterator[tuple[int, Samples]]:
-    """(rate, samples) from somebody else's engine."""
-    synthesis = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout).begin()
+def _spoken(synthesizer: Synthesizer, text: str) -> Iterator[tuple[int, Samples]]:
+    """(rate, samples) of a text."""
+    synthesis = synthesizer.begin()
     try:
         synthesis.more(text)
         synthesis.close()

@@ -73,6 +73,7 @@ __all__ = [
     "TokenizerInfo",
     "check_signatures",
     "describe_signatures",
+    "kind_of",
     "load_manifest",
     "write_manifest",
 ]
@@ -119,6 +120,13 @@ def load_manifest(folder: Path | str, kind: str) -> Manifest:
     for name, entry in manifest.files.items():
         _verify_file(folder, name, entry)
     return manifest
+
+
+def kind_of(folder: Path | str) -> str:
+    """The kind of a package, read from its manifest and no further; "" when that says none. Raises ModelError."""
+    raw = _read_json(Path(folder), Path(folder) / MANIFEST)
+    kind = raw.get("kind") if isinstance(raw, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _build(folder: Path, raw: Any, kind: str | None) -> Manifest:

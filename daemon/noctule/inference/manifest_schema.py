@@ -19,7 +19,8 @@ KINDS = ("text-lm", "speech-lm", "codec", "wake-word", "voice")
 LAYOUTS = ("noctule", "litert-community")
 _TEXT_KEYS = ("name", "version", "licence", "source", "build")
 _SECTIONS = (
-    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "voice", "architecture",
+    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "voice",
+    "architecture",
 )  # fmt: skip
 #: Sections a kind cannot do without.
 _NEEDS = {

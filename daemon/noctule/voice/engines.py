@@ -17,13 +17,16 @@ from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.core.errors import ConfigError, ModelError, NoctuleError
 from noctule.core.events import Bus
-from noctule.inference.manifest import load_manifest
+from noctule.inference.manifest import kind_of, load_manifest
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
+from noctule.lm.speech.piper.settings import KIND as VOICE
+from noctule.lm.speech.piper.voice import PiperVoice
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.stt.base import Recogniser
 from noctule.voice.stt.local import ModelRecogniser
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
+from noctule.voice.tts.piper import PiperSynthesizer
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 T = TypeVar("T")
@@ -53,6 +56,16 @@ def loudspeaker(config: Config) -> Loudspeaker | None:
     if output.startswith(FILE):
         return WavSpeaker(Path(output[len(FILE) :]))
     return PortAudioSpeaker(config.audio.speaker)
+
+
+def voice_folder(config: Config) -> Path | None:
+    """The package behind speech.tts where it is a voice of its own, None where it is something else or nothing.
+    Raises NoctuleError."""
+    name = package_of(config.speech, "tts")
+    if not name or name == config.speech.model:
+        return None
+    folder = find_model(name, config.service.models, "speech.tts")
+    return folder if kind_of(folder) == VOICE else None
 
 
 def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
@@ -85,6 +98,8 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
+    if side == "tts" and kind_of(folder) == VOICE:
+        return f"{side}: {load_manifest(folder, VOICE).name}: every file has its size and sha256"
     model = load_manifest(folder, "speech-lm")
     own = speech.codec if wanted == MODEL else ""
     codec = load_manifest(find_model(own, folders, "speech.codec") if own else find_codec(folder), "codec")
@@ -139,6 +154,12 @@ class SpeechEngines:
             return WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
         if not package_of(speech, "tts"):
             return None
+        folder = voice_folder(config)
+        if folder is not None:
+            voice = PiperVoice.open(folder, threads=speech.threads, cache_dir=cache_folder(config, self._bus))
+            name = voice.model.name
+            self._bus.publish("speech.loaded", "speech", f"Loaded the voice {name}", 5, model=name)
+            return PiperSynthesizer(voice, lambda: self._config().speech)
         pair = load_package(config, self._bus, "tts")
 
         def make() -> Synthesizer:

@@ -160,7 +160,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            f"{path}: the voice's configuration is missing.", "a Piper voice is two files, NAME.onnx and NAME.onnx.json"
+            f"{path}: the voice's configuration is missing.",
+            "a Piper voice is two files, NAME.onnx and NAME.onnx.json",
         ) from None
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise ModelError(f"{path}: is no JSON, so it is no voice's configuration.") from None

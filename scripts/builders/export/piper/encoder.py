@@ -25,7 +25,9 @@ def build_encoder(layers: Layers, voice: Voice, length: int) -> None:
     mask = g.reshape(g.input("mask", [length]), [1, 1, length, 1])
     noise = g.reshape(g.input("duration_noise", [length, 2]), [1, 1, length, 2])
     speaker = speaker_rows(layers, voice)
-    table = layers.store("enc_p.emb.weight", voice.array("enc_p.emb.weight") * np.float32(math.sqrt(hidden)), precision="float32")
+    table = layers.store(
+        "enc_p.emb.weight", voice.array("enc_p.emb.weight") * np.float32(math.sqrt(hidden)), precision="float32"
+    )
     x = g.mul(g.reshape(g.lookup(ids, table), [1, 1, length, hidden]), mask)
     # 0 where a phoneme is, -10000 beyond the text, as VITS fills it in before the softmax
     hide = g.mul(g.sub(g.reshape(mask, [1, 1, 1, length]), g.floats([1.0])), g.floats([1e4]))
@@ -34,7 +36,9 @@ def build_encoder(layers: Layers, voice: Voice, length: int) -> None:
     x = g.mul(x, mask)
     stats = g.mul(layers.dense(x, "enc_p.proj", voice.conv("enc_p.proj")), mask)
     g.output("mean", g.reshape(layers.channels(stats, 0, voice.channels), [length, voice.channels]))
-    g.output("log_deviation", g.reshape(layers.channels(stats, voice.channels, voice.channels), [length, voice.channels]))
+    g.output(
+        "log_deviation", g.reshape(layers.channels(stats, voice.channels, voice.channels), [length, voice.channels])
+    )
     g.output("log_duration", g.reshape(_durations(layers, voice, x, mask, noise, speaker), [length]))
 
 

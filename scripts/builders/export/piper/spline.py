@@ -55,9 +55,7 @@ def _edges(layers: Layers, raw: Tensor, name: str, hidden: int) -> tuple[Tensor,
     """(where each of the ten bins begins, how long it is), along one axis."""
     g = layers.graph
     share = g.softmax(g.mul(raw, g.floats([1 / math.sqrt(hidden)])))
-    size = g.mul(
-        g.add(g.mul(share, g.floats([1 - _LEAST * _BINS])), g.floats([_LEAST])), g.floats([2 * _TAIL])
-    )
+    size = g.mul(g.add(g.mul(share, g.floats([1 - _LEAST * _BINS])), g.floats([_LEAST])), g.floats([2 * _TAIL]))
     before = np.tril(np.ones((_BINS, _BINS), np.float32), -1)  # row k sums the bins before k
     start = g.linear(size, layers.store("spline.before", before, precision="float32"))
     return g.sub(start, g.floats([_TAIL])), size

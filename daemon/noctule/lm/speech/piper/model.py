@@ -59,7 +59,9 @@ class PiperModel:
         check_signatures(manifest, model.signatures)
         flow = self._runner(f"flow_{self.settings.flow[-1]}")
         for size in self.settings.flow[:-1]:
-            self._runners[f"flow_{size}"] = model.runner(f"flow_{size}", alias={"state": "new_state"}, share=flow.state)
+            self._runners[f"flow_{size}"] = model.runner(
+                f"flow_{size}", alias={"state": "new_state"}, share=flow.state
+            )
         self._check()
 
     @classmethod
@@ -125,7 +127,9 @@ class PiperModel:
 
     def sound(self, prior: Prior, noise: Floats, speaker: int = 0) -> Iterator[Floats]:
         """noise float32 [frames, channels], already scaled; the same pieces for the same input."""
-        drawn = np.repeat(prior.mean, prior.frames, 0) + noise * np.exp(np.repeat(prior.log_deviation, prior.frames, 0))
+        drawn = np.repeat(prior.mean, prior.frames, 0) + noise * np.exp(
+            np.repeat(prior.log_deviation, prior.frames, 0)
+        )
         yield from self.vocode(drawn.astype(np.float32, copy=False), speaker)
 
     def vocode(self, drawn: Floats, speaker: int = 0) -> Iterator[Floats]:

@@ -54,7 +54,9 @@ class Phonemizer:
         out: list[list[str]] = []
         sentence: list[str] = []
         for clause in self._espeak.clauses(self._settings.language, text):
-            phonemes = _SWITCH.sub("", clause.phonemes) + clause.mark + " " * (clause.mark in _PAUSES and clause.mark != "")
+            phonemes = (
+                _SWITCH.sub("", clause.phonemes) + clause.mark + " " * (clause.mark in _PAUSES and clause.mark != "")
+            )
             sentence += unicodedata.normalize("NFD", phonemes)
             if clause.ends:
                 out.append(self._clustered(sentence))

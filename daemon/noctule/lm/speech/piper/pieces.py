@@ -26,7 +26,10 @@ def cut(total: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
     for frames in range(1, rest - large * sizes[-1] + 1):
         best.append(
             min(
-                ((best[max(0, frames - size)][0] + size + _EXTRA, best[max(0, frames - size)][1] + (size,)) for size in sizes),
+                (
+                    (best[max(0, frames - size)][0] + size + _EXTRA, best[max(0, frames - size)][1] + (size,))
+                    for size in sizes
+                ),
                 key=lambda option: option[0],
             )
         )

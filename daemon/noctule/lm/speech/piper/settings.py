@@ -56,7 +56,9 @@ class VoiceSettings:
         table = manifest.raw["voice"]
         try:
             if table["family"] != FAMILY:
-                raise ModelError(f"{where}: is of the family {table['family']!r}, which this version cannot speak with.")
+                raise ModelError(
+                    f"{where}: is of the family {table['family']!r}, which this version cannot speak with."
+                )
             settings = cls(
                 **{key: int(table[key]) for key in ("rate", "hop", "channels", "delay", "margin")},
                 language=str(table["language"]),
