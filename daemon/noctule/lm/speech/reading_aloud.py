@@ -1,4 +1,4 @@
-"""How a person reads a written answer: numbers, times, dates, units and abbreviations as words, all else as it stands.
+"""How a person reads a written answer: numbers, times, dates, units and abbreviations as words.
 
     said("It is 16:07, 21.5 °C.")    # It is sixteen oh seven, twenty one point five degrees.
 
@@ -14,20 +14,10 @@ from collections.abc import Callable
 
 from noctule.lm.speech.text_normalisation import cardinal, digits, ordinal, year
 
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 _MONTH = "|".join([*_MONTHS, *(rf"{month[:3]}\.?" for month in _MONTHS)])
 _UNITS = {
     "°c": ("degree", "degrees"), "°": ("degree", "degrees"), "°f": ("degree Fahrenheit", "degrees Fahrenheit"),
@@ -35,14 +25,17 @@ _UNITS = {
     "mb": ("megabyte", "megabytes"), "kb": ("kilobyte", "kilobytes"), "kwh": ("kilowatt hour", "kilowatt hours"),
     "wh": ("watt hour", "watt hours"), "ms": ("millisecond", "milliseconds"), "s": ("second", "seconds"),
     "sec": ("second", "seconds"), "min": ("minute", "minutes"), "h": ("hour", "hours"), "hr": ("hour", "hours"),
-    "hrs": ("hours", "hours"), "km/h": ("kilometre an hour", "kilometres an hour"), "mph": ("mile an hour", "miles an hour"),
+    "hrs": ("hours", "hours"),
+    "km/h": ("kilometre an hour", "kilometres an hour"), "mph": ("mile an hour", "miles an hour"),
     "m/s": ("metre a second", "metres a second"), "km": ("kilometre", "kilometres"), "m": ("metre", "metres"),
     "cm": ("centimetre", "centimetres"), "mm": ("millimetre", "millimetres"), "kg": ("kilogram", "kilograms"),
-    "g": ("gram", "grams"), "mg": ("milligram", "milligrams"), "l": ("litre", "litres"), "ml": ("millilitre", "millilitres"),
+    "g": ("gram", "grams"), "mg": ("milligram", "milligrams"), "l": ("litre", "litres"),
+    "ml": ("millilitre", "millilitres"),
     "kw": ("kilowatt", "kilowatts"), "w": ("watt", "watts"), "v": ("volt", "volts"), "a": ("amp", "amps"),
     "khz": ("kilohertz", "kilohertz"), "mhz": ("megahertz", "megahertz"), "ghz": ("gigahertz", "gigahertz"),
     "hz": ("hertz", "hertz"), "px": ("pixel", "pixels"), "fps": ("frame a second", "frames a second"),
-    "hpa": ("hectopascal", "hectopascals"), "lb": ("pound", "pounds"), "lbs": ("pounds", "pounds"), "oz": ("ounce", "ounces"),
+    "hpa": ("hectopascal", "hectopascals"), "lb": ("pound", "pounds"), "lbs": ("pounds", "pounds"),
+    "oz": ("ounce", "ounces"),
     "ft": ("foot", "feet"), "mi": ("mile", "miles"), "db": ("decibel", "decibels"), "x": ("times", "times"),
 }  # fmt: skip
 #: units that are a letter or a common word: only these spellings, and only right behind a number
@@ -50,8 +43,10 @@ _EXACT = {"h", "m", "s", "g", "l", "a", "v", "w", "x", "min"}
 _MONEY = {"€": ("euro", "euros", "cents"), "$": ("dollar", "dollars", "cents"), "£": ("pound", "pounds", "pence")}
 _SIGNS = {"&": "and", "+": "plus", "=": "equals", "@": "at", "€": "euros", "£": "pounds", "\u00d7": "times"}
 _SHORT = {
-    "e.g.": "for example", "i.e.": "that is", "etc.": "and so on", "vs.": "versus", "approx.": "about", "Mr.": "Mister",
-    "Mrs.": "Missus", "Dr.": "Doctor", "Prof.": "Professor", "St.": "Saint", "min.": "minutes", "OK": "okay", "Wi-Fi": "wifi",
+    "e.g.": "for example", "i.e.": "that is", "etc.": "and so on", "vs.": "versus", "approx.": "about",
+    "Mr.": "Mister",
+    "Mrs.": "Missus", "Dr.": "Doctor", "Prof.": "Professor", "St.": "Saint", "min.": "minutes", "OK": "okay",
+    "Wi-Fi": "wifi",
 }  # fmt: skip
 _DAYS = {f"{d[:3]}.": d for d in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")}
 

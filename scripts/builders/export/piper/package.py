@@ -96,7 +96,7 @@ def write_graphs(voice: Voice, folder: Path, options: Options) -> dict[str, Any]
 def _manifest(voice: Voice, signatures: dict[str, Any], options: Options) -> dict[str, Any]:
     config = voice.config
     inference = config.get("inference") or {}
-    margin, before = margins(voice)
+    margin, _ = margins(voice)
     scale, masks = 1, []
     for i, stage in enumerate(stages(voice)):
         scale *= stage.stride
@@ -136,7 +136,8 @@ def _manifest(voice: Voice, signatures: dict[str, Any], options: Options) -> dic
             "margin": margin,
             "stages": masks,
             "golden": {
-                "ids": ids, "decoded": _GOLDEN_FRAMES, "rtol": _RTOL, "mean": [0.0] * len(ids), "frames": [], "sound": [],
+                "ids": ids, "decoded": _GOLDEN_FRAMES, "rtol": _RTOL,
+                "mean": [0.0] * len(ids), "frames": [], "sound": [],
             },
         },
         "architecture": {"hidden": voice.hidden, "precision": [options.encoder, options.flow, options.decoder]},

@@ -78,7 +78,7 @@ def run_original(voice: Voice, ids: list[int]) -> tuple[Floats, Floats, Floats]:
 
 
 def _gather_elements() -> type[Any]:
-    """GatherElements that takes an index smaller than the data beside its axis, as torch writes it; onnx's refuses."""
+    """GatherElements for an index that is smaller than the data, as torch writes it; onnx's own refuses that."""
     from onnx.reference.op_run import OpRun
 
     class GatherElements(OpRun):  # type: ignore[misc]

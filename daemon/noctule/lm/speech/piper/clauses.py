@@ -1,6 +1,6 @@
 """A text that is still being written, cut into what is spoken at once. Pure; the cuts do not depend on how it comes.
 
-A clause ends with its sentence, or at a comma, colon or semicolon once it is long enough to carry a melody of its own.
+A clause ends with its sentence, or at a comma, colon or semicolon once it is long enough to carry its own melody.
 """
 
 from __future__ import annotations

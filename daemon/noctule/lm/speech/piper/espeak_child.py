@@ -100,10 +100,10 @@ def merged(signs: str, names: str) -> str:
     if len(words) != len(others):
         return signs.replace(_SEPARATOR, "")
     out = []
-    for word, other in zip(words, others):
+    for word, other in zip(words, others, strict=True):
         parts, own = word.split(_SEPARATOR), other.split(_SEPARATOR)
         if len(parts) == len(own):
-            parts = ["ʲ" if name.strip(_STRESS) == ";" else part for part, name in zip(parts, own)]
+            parts = ["ʲ" if name.strip(_STRESS) == ";" else part for part, name in zip(parts, own, strict=True)]
         out.append("".join(parts))
     return " ".join(out)
 
@@ -118,6 +118,7 @@ def main() -> int:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
+        answer: dict[str, object]
         try:
             answer = {"clauses": espeak.clauses(asked["voice"], asked["text"])}
         except LookupError as error:

@@ -1,8 +1,8 @@
 """A Piper voice: phoneme numbers in, sound out piece by piece. Used by one thread.
 
-Model: VITS (arXiv 2106.06103) as Piper trains it. Three kinds of graphs: `encode_N` gives N phonemes their sound's mean
-and deviation and their length, `flow_N` turns N frames drawn from those into the decoder's, keeping state between
-them, and `decode_N` makes sound of N frames. The noise is drawn here, from the seed and the phonemes alone: the same
+Model: VITS (arXiv 2106.06103) as Piper trains it. Three kinds of graphs: `encode_N` gives N phonemes their sound's
+mean and deviation and their length, `flow_N` turns N frames drawn from those into the decoder's, keeping state
+between them, and `decode_N` makes sound of N frames. The noise is drawn here, from the seed and the phonemes alone: the same
 text gives the same samples wherever it stands in an answer.
 """
 
@@ -42,7 +42,7 @@ class Manner:
 
 @dataclass(frozen=True)
 class Prior:
-    """What the encoder makes of phonemes: mean and log_deviation float32 [n, channels], frames int64 [n] each lasts."""
+    """What the encoder makes of n phonemes: mean and log_deviation float32 [n, channels], frames int64 [n]."""
 
     mean: Floats
     log_deviation: Floats

@@ -1,7 +1,7 @@
 """Text → the numbers a Piper voice was trained on, as Piper's own front end makes them.
 
-espeak-ng's IPA taken apart into code points (NFD), the clause's punctuation behind it, a blank after a comma, colon or
-semicolon; `^` before, `$` behind, and the pad between all of them. `[[ … ]]` in a text is phonemes already.
+espeak-ng's IPA taken apart into code points (NFD), the clause's punctuation behind it, a blank after a comma, colon
+or semicolon; `^` before, `$` behind, and the pad between all of them. `[[ … ]]` in a text is phonemes already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PAD, BEGIN, END = "_", "^", "$"
 _GIVEN = re.compile(r"(\[\[.*?\]\])")
 #: "(en)" … "(fr)" around words of another language
 _SWITCH = re.compile(r"\([^)]+\)")
-_PAUSES = frozenset(",:;")
+_PAUSES = (",", ":", ";")
 
 
 class Phonemizer:
@@ -54,9 +54,7 @@ class Phonemizer:
         out: list[list[str]] = []
         sentence: list[str] = []
         for clause in self._espeak.clauses(self._settings.language, text):
-            phonemes = (
-                _SWITCH.sub("", clause.phonemes) + clause.mark + " " * (clause.mark in _PAUSES and clause.mark != "")
-            )
+            phonemes = _SWITCH.sub("", clause.phonemes) + clause.mark + " " * (clause.mark in _PAUSES)
             sentence += unicodedata.normalize("NFD", phonemes)
             if clause.ends:
                 out.append(self._clustered(sentence))

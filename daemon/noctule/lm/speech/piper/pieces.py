@@ -24,14 +24,11 @@ def cut(total: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
     rest = max(0, total - begin)
     large = max(0, rest // sizes[-1] - 2)
     for frames in range(1, rest - large * sizes[-1] + 1):
-        best.append(
-            min(
-                (
-                    (best[max(0, frames - size)][0] + size + _EXTRA, best[max(0, frames - size)][1] + (size,))
-                    for size in sizes
-                ),
-                key=lambda option: option[0],
-            )
-        )
+        before = [(best[max(0, frames - size)], size) for size in sizes]
+        best.append(min(((cost + size + _EXTRA, (*pieces, size)) for (cost, pieces), size in before), key=_cost))
     tail = sorted(best[-1][1], reverse=True)
     return (begin, *[sizes[-1]] * large, *tail)
+
+
+def _cost(option: tuple[float, tuple[int, ...]]) -> float:
+    return option[0]

@@ -17,7 +17,7 @@ PHONEME_TYPES = ("espeak", "text")
 
 @dataclass(frozen=True)
 class Stage:
-    """One upsampling of the decoder: its steps of a frame so far, and the steps of margin its mask has on each side."""
+    """One upsampling of the decoder: its steps of a frame, and the steps of margin of its mask on either side."""
 
     scale: int
     margin: int
@@ -56,23 +56,21 @@ class VoiceSettings:
         table = manifest.raw["voice"]
         try:
             if table["family"] != FAMILY:
-                raise ModelError(
-                    f"{where}: is of the family {table['family']!r}, which this version cannot speak with."
-                )
-            settings = cls(
-                **{key: int(table[key]) for key in ("rate", "hop", "channels", "delay", "margin")},
-                language=str(table["language"]),
-                phoneme_type=str(table["phoneme_type"]),
-                phonemes={str(key): tuple(int(n) for n in ids) for key, ids in table["phonemes"].items()},
-                speakers={str(key): int(n) for key, n in table["speakers"].items()},
-                speaker_count=int(table["speaker_count"]),
-                default_speaker=int(table["default_speaker"]),
+                raise ModelError(f"{where}: family: this version speaks with {FAMILY!r}, found {table['family']!r}.")
+            fields: dict[str, Any] = {
+                **{key: int(table[key]) for key in ("rate", "hop", "channels", "delay", "margin", "default_speaker")},
                 **{key: float(table[key]) for key in ("noise_scale", "length_scale", "noise_w")},
                 **{key: tuple(sorted(int(n) for n in table[key])) for key in ("encode", "flow", "decode")},
-                stages=tuple(Stage(int(scale), int(margin)) for scale, margin in table["stages"]),
-                golden=dict(table["golden"]),
-                clusters=frozenset(tuple(str(sign) for sign in cluster) for cluster in table["clusters"]),
-            )
+                "language": str(table["language"]),
+                "phoneme_type": str(table["phoneme_type"]),
+                "phonemes": {str(key): tuple(int(n) for n in ids) for key, ids in table["phonemes"].items()},
+                "speakers": {str(key): int(n) for key, n in table["speakers"].items()},
+                "speaker_count": int(table["speaker_count"]),
+                "stages": tuple(Stage(int(scale), int(margin)) for scale, margin in table["stages"]),
+                "golden": dict(table["golden"]),
+                "clusters": frozenset(tuple(str(sign) for sign in cluster) for cluster in table["clusters"]),
+            }
+            settings = cls(**fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{where}: cannot be read ({type(error).__name__}: {error}).") from None
         numbers = (settings.hop, settings.channels, settings.speaker_count, *settings.encode, *settings.decode)
