@@ -21,7 +21,7 @@ speaks, on the TFLite runtime, without onnxruntime.
 | licence | {licence} |
 | source | {source} |
 | weights | encoder {encoder}, flow {flow}, decoder {decoder} |
-| off the original, without noise | encoder {gap_encoder:.2%}, sound {gap_sound:.3%} of the largest value, on average |
+| off the original, without noise | encoder {gap_encoder:.2%}, sound {gap_sound:.3%} of the largest, on average |
 | build | `{build}` |
 
 Phonemes are made by espeak-ng (GPL-3), which is a program of the system and no part of this package.

@@ -1,14 +1,17 @@
 """Latent frames → sound, in pieces of the time axis: VITS's HiFi-GAN generator (Kong, Kim & Bae 2020, 2010.05646).
 
-As in flow.py: valid convolutions, a margin of frames on either side, and masks where an utterance ends. Every stage
-of the upsampling keeps only as much of the margin as the stages after it need.
+A piece comes with a margin of frames on either side, of which every stage of the upsampling keeps only as much as the
+stages after it need. Where an utterance ends, frames are masked wherever VITS would pad with zeros, so that the pieces
+joined are the whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from builders.export.piper.checkpoint import Voice
+import numpy as np
+
+from builders.export.piper.checkpoint import Convolution, Voice
 from builders.export.piper.encoder import speaker_rows
 from builders.export.piper.operators import Layers
 from builders.tflite.writer import Tensor
@@ -78,55 +81,65 @@ def margins(voice: Voice) -> tuple[int, list[int]]:
     return before[0] + _half(voice, "dec.conv_pre"), before
 
 
-def build_decoder(layers: Layers, voice: Voice, frames: int) -> None:
-    """Inputs: latent float32 [frames + 2 * margin, channels], mask float32 [frames + 2 * margin], for each stage i
-    mask_i float32 (the mask, each entry repeated) and, of several speakers, speaker int32 [1].
-    Output: sound float32 [frames * hop] in [-1, 1]."""
+def build_decoder(layers: Layers, voice: Voice, frames: int, *, inner: bool = False) -> None:
+    """Inputs: latent float32 [frames + 2 * margin, channels]; unless inner, mask float32 [frames + 2 * margin] and for
+    each stage i mask_i float32 (the same, finer); of several speakers, speaker int32 [1]. inner: for pieces whose
+    margins lie inside the utterance, where nothing is to be masked. Output: sound float32 [frames * hop] in [-1, 1].
+    """
     g = layers.graph
     margin, before = margins(voice)
-    steps = frames + 2 * margin
+    steps, parts = frames + 2 * margin, stages(voice)
     x = g.reshape(g.input("latent", [steps, voice.channels]), [1, 1, steps, voice.channels])
-    mask = g.reshape(g.input("mask", [steps]), [1, 1, steps, 1])
-    x = layers.conv(g.mul(x, mask), "dec.conv_pre", voice.conv("dec.conv_pre"), same=False)
+    mask = None if inner else g.reshape(g.input("mask", [steps]), [1, 1, steps, 1])
+    x = layers.conv(_masked(layers, x, mask), "dec.conv_pre", voice.conv("dec.conv_pre"), same=False)
     speaker = speaker_rows(layers, voice)
     if speaker is not None:
         x = g.add(x, layers.dense(speaker, "dec.cond", voice.conv("dec.cond")))
-    mask = layers.crop(mask, margin - before[0], margin - before[0])
-    scale = 1  # steps of a frame
-    for i, stage in enumerate(stages(voice)):
-        x = g.mul(layers.leaky(x, _SLOPE), mask)
-        x = layers.upsample(x, stage.up, voice.conv(stage.up))
+    cut, scale = margin - before[0], 1
+    mask = mask and layers.crop(mask, cut, cut)
+    for i, stage in enumerate(parts):
+        x = _masked(layers, layers.leaky(x, _SLOPE), mask)
+        x = layers.upsample(x, stage.up, _shared(voice.conv(stage.up), parts[i - 1] if i else None))
         scale *= stage.stride
         after = before[i + 1] if i + 1 < len(before) else _half(voice, "dec.conv_post")
         # x begins at the second half of the margin's first step: step q * stride - padding of torch's result
         spare = before[i] * stage.stride - stage.stride + voice.conv(stage.up).padding
         wanted = after + stage.reach
         x = layers.crop(x, spare - wanted, x.shape[2] - (spare - wanted) - frames * scale - 2 * wanted)
-        mask = g.reshape(g.input(f"mask_{i}", [x.shape[2]]), [1, 1, x.shape[2], 1])
-        x = _mean(layers, voice, stage, x, mask)
-        mask = layers.crop(mask, stage.reach, stage.reach)
-    x = g.mul(layers.leaky(x, _LAST_SLOPE), mask)
-    sound = g.unary("TANH", layers.conv(x, "dec.conv_post", voice.conv("dec.conv_post"), same=False))
-    g.output("sound", g.reshape(sound, [frames * scale]))
+        mask = None if inner else g.reshape(g.input(f"mask_{i}", [x.shape[2]]), [1, 1, x.shape[2], 1])
+        x = layers.crop(_sum(layers, voice, stage, x, mask), stage.reach, stage.reach)
+        mask = mask and layers.crop(mask, stage.reach, stage.reach)
+    x = _masked(layers, layers.leaky(x, _LAST_SLOPE), mask)
+    last = _shared(voice.conv("dec.conv_post"), parts[-1])
+    g.output("sound", g.reshape(g.unary("TANH", layers.conv(x, "dec.conv_post", last, same=False)), [frames * scale]))
 
 
-def _mean(layers: Layers, voice: Voice, stage: _Stage, x: Tensor, mask: Tensor) -> Tensor:
-    """The mean of the stage's blocks, cut to the reach of the widest."""
+def _shared(conv: Convolution, stage: _Stage | None) -> Convolution:
+    """The convolution after a stage, which takes the blocks' sum for their mean: leaky(x / 3) is leaky(x) / 3."""
+    return conv if stage is None else replace(conv, kernel=conv.kernel / np.float32(len(stage.blocks)))
+
+
+def _masked(layers: Layers, x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else layers.graph.mul(x, mask)
+
+
+def _sum(layers: Layers, voice: Voice, stage: _Stage, x: Tensor, mask: Tensor | None) -> Tensor:
+    """The sum of the stage's blocks, as long as x; `reach` steps at each end are wrong and for the caller to cut off.
+
+    Zeros instead of what lies beyond the ends spare a cut at each of the eighteen convolutions.
+    """
     g = layers.graph
-    entrance = g.mul(layers.leaky(x, _SLOPE), mask)
+    entrance = _masked(layers, layers.leaky(x, _SLOPE), mask)
     total: Tensor | None = None
     for block in stage.blocks:
-        spare = stage.reach - block.reach
-        y, gate = layers.crop(x, spare, spare), layers.crop(mask, spare, spare)
+        y = x
         for number, row in enumerate(block.rows):
-            z = layers.crop(entrance, spare, spare) if number == 0 else g.mul(layers.leaky(y, _SLOPE), gate)
+            z = entrance if number == 0 else _masked(layers, layers.leaky(y, _SLOPE), mask)
             for place, name in enumerate(row):
                 if place:
-                    z = g.mul(layers.leaky(z, _SLOPE), gate)
-                z = layers.conv(z, name, voice.conv(name), same=False)
-                gate = layers.crop(gate, _half(voice, name), _half(voice, name))
-            cut = (y.shape[2] - z.shape[2]) // 2
-            y = g.add(z, layers.crop(y, cut, cut))
+                    z = _masked(layers, layers.leaky(z, _SLOPE), mask)
+                z = layers.conv(z, name, voice.conv(name), same=True)
+            y = g.add(z, y)
         total = y if total is None else g.add(total, y)
     assert total is not None
-    return g.mul(total, g.floats([1 / len(stage.blocks)]))
+    return total

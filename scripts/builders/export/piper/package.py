@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from noctule.lm.speech.piper.settings import FAMILY, KIND
 
 GRAPH = "voice.tflite"
 #: phoneme numbers, frames and frames again of the graphs
-_ENCODE, _FLOW, _DECODE = (48, 96, 160, 256, 384), (16, 64), (8, 24, 64)
+_ENCODE, _FLOW, _DECODE = (32, 64, 96, 128, 192, 288, 384), (16, 64), (8, 32)
+#: frames of the decoder's graph for the middle of a clause
+_INNER = (32,)
 #: what golden answers may be off by, as a share of their largest
 _RTOL = 0.02
 #: frames the golden sound is made of
@@ -82,6 +85,7 @@ def write_graphs(voice: Voice, folder: Path, options: Options) -> dict[str, Any]
             ("encode", _ENCODE, options.encoder, build_encoder),
             ("flow", _FLOW, options.flow, build_flow),
             ("decode", _DECODE, options.decoder, build_decoder),
+            ("inner", _INNER, options.decoder, partial(build_decoder, inner=True)),
         ]
         for kind, sizes, precision, build in rows:
             for size in sizes:

@@ -1,9 +1,9 @@
 """A Piper voice: phoneme numbers in, sound out piece by piece. Used by one thread.
 
-Model: VITS (arXiv 2106.06103) as Piper trains it. Three kinds of graphs: `encode_N` gives N phonemes their sound's
-mean and deviation and their length, `flow_N` turns N frames drawn from those into the decoder's, keeping state
-between them, and `decode_N` makes sound of N frames. The noise is drawn here, from the seed and the phonemes alone: the same
-text gives the same samples wherever it stands in an answer.
+Model: VITS (arXiv 2106.06103) as Piper trains it. Three kinds of graphs: `encode_N` gives N phonemes the mean and
+deviation of their sound and their length, `flow_N` turns N frames drawn from those into the decoder's, keeping state
+between them, and `decode_N` makes sound of N frames (`inner_N` of those far from a clause's ends). The noise is drawn here, from the seed and the phonemes alone:
+the same text gives the same samples wherever it stands in an answer.
 """
 
 from __future__ import annotations
@@ -146,12 +146,15 @@ class PiperModel:
             at += size
 
     def decode(self, window: Floats, at: int, total: int, size: int, speaker: int) -> Floats:
-        runner = self._runner(f"decode_{size}")
+        margin = self.settings.margin
+        inner = at >= margin and at + size + margin <= total and f"inner_{size}" in self._model.signatures
+        runner = self._runner(f"inner_{size}" if inner else f"decode_{size}")
         runner.write("latent", window)
-        runner.write("mask", _inside(at, size, self.settings.margin, total))
-        for number, stage in enumerate(self.settings.stages):
-            mask = _inside(at * stage.scale, size * stage.scale, stage.margin, total * stage.scale)
-            runner.write(f"mask_{number}", mask)
+        if not inner:
+            runner.write("mask", _inside(at, size, margin, total))
+            for number, stage in enumerate(self.settings.stages):
+                mask = _inside(at * stage.scale, size * stage.scale, stage.margin, total * stage.scale)
+                runner.write(f"mask_{number}", mask)
         self._speak_as(runner, speaker)
         runner.run()
         sound: Floats = runner.read("sound")
@@ -216,8 +219,9 @@ class _Latents:
         if self._at == 0:
             self._model._runner(f"flow_{self._sizes[-1]}").zero_state()
         while self._at - self._delay < frames:
-            missing = frames + self._delay - self._at
-            self._step(next((n for n in self._sizes if n >= missing), self._sizes[-1]))
+            # never further than the clause reaches: what comes after it is work for nothing
+            left = self._total + self._delay - self._at
+            self._step(next((n for n in reversed(self._sizes) if n <= left), self._sizes[0]))
         return self._out[self._delay : self._delay + self._total]
 
     def _step(self, size: int) -> None:
