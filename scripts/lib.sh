@@ -88,3 +88,8 @@ link_pyaudio() { # link_pyaudio VENV: lend it Debian's PyAudio, where that fits 
         echo "Debian's PyAudio is built for another Python than $venv: no microphone and no loudspeaker there"
     fi
 }
+
+need_models() { # need_models VENV NAME...: model packages that are made of pinned Python packages; quick when they are there
+    local venv=$1; shift
+    NOCTULE_PYTHON=$venv/bin/python "$ROOT/scripts/fetch_models" "$@" || exit $?
+}

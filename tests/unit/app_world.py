@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from noctule.api.client import Client
-from noctule.app import Needs, Service
-from noctule.assistant.worker import Ask, Engine
+from noctule.app import Needs, Senses, Service, assembled, no_components
+from noctule.assistant.worker import Engine
 from noctule.config import Config, LoadedConfig, load_config
 from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus, Event
 from noctule.service.board import Board
-from noctule.service.component import Grow, none
 from noctule.service.journal import Journal
+from noctule.service.request import Ask
 
 WAIT = 15.0
 
@@ -63,7 +63,7 @@ class World:
         self.may_load = threading.Event()
         self.may_load.set()
         self.configs: list[Config] = []
-        self.grow: Grow = none
+        self.senses: Senses = no_components
         self.board: Board | None = None
         self.configure("")
 
@@ -86,7 +86,7 @@ class World:
         bus.add_sink(self.events.append)
         journal = Journal()
         service = self.service = Service(
-            self.load(), self.load, self.build, bus, journal, grow=self.grow, board=self.board
+            self.load(), self.load, bus, journal, assembled(self.build, self.senses), board=self.board
         )
         failures: list[BaseException] = []
 

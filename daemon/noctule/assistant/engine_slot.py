@@ -1,4 +1,4 @@
-"""The place that the language engine has in its worker: filled, exchanged, emptied while nobody asks. L3.
+"""The place that the language engine has in its worker: filled, exchanged, emptied while nobody asks.
 
     load       nothing is there: build what is wanted, in the worker's thread
     exchange   the next engine is built in a thread of its own while the present one goes on serving; it takes the
@@ -12,43 +12,19 @@ What an engine is, and whether there is room for two, is its builder's business.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from noctule.assistant.engine_protocol import Engine, Facts, Leanable, Rest
 from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.core.events import Bus
 from noctule.core.memory import set_aside
 from noctule.service.part import Part
 
-if TYPE_CHECKING:
-    from noctule.assistant.worker import Engine
-
 NAME = "lm"
 #: seconds that verifying, loading and warming up a model may take before it counts as frozen.
 LOAD_LIMIT = 300.0
-
-Facts = Mapping[str, Any]
-
-
-@runtime_checkable
-class Leanable(Protocol):
-    """An engine that can do with less memory and time at the price of shorter conversations."""
-
-    def lean(self, on: bool) -> int:
-        """Use the smallest context bucket, or all again; the context in force, in tokens."""
-
-
-@dataclass(frozen=True)
-class Rest:
-    """When an idle engine is to go. after: seconds without a request, 0 for never; keep: bytes of a model that always
-    stays; now: at once, whatever its size (memory is short)."""
-
-    after: float = 0.0
-    keep: int = 0
-    now: bool = False
 
 
 class EngineSlot:

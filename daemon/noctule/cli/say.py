@@ -11,7 +11,7 @@ from time import monotonic
 
 import numpy as np
 
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.cli.common import client, load, say, socket_argument
 from noctule.cli.speech_common import cache_dir, open_pair, speech_arguments, warn
 from noctule.core.errors import InputError

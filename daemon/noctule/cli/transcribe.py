@@ -1,8 +1,8 @@
 """`noctule transcribe FILE.wav`: what is said in a recording, word by word; works alone, without a daemon.
 
-A speech-to-text model writes what it hears: the one named by speech.stt unless --model names another. With
-speech.stt = "wyoming" the engine there is asked. A duplex model may be given the recording too: what is printed is
-then its own text, a reply or a translation.
+A speech-to-text model writes what it hears, hours of it if need be: the one named by speech.stt unless --model names
+another. With speech.stt = "wyoming" the engine there is asked. A duplex model may be given the recording too: what is
+printed is then its own text, a reply or a translation.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from pathlib import Path
 from noctule.audio.chunk import RATE, to_int16
 from noctule.audio.wavefile import WavReader
 from noctule.cli.common import load, printable, say
-from noctule.cli.speech_common import open_pair, speech_arguments, warn
+from noctule.cli.eyes import Progress
+from noctule.cli.speech_common import cache_dir, open_pair, package, speech_arguments, warn
 from noctule.config import Config
 from noctule.config.speech import Speech
+from noctule.inference.manifest import package_kind
 from noctule.lm.speech.codec import Samples
 from noctule.lm.speech.duplex import Duplex
+from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
+from noctule.lm.speech.moonshine.shared import SharedModel
+from noctule.lm.speech.moonshine.windows import transcribe
 from noctule.lm.speech.pair import SpeechPair, sampling
 from noctule.lm.speech.speaker_voice import speaking_conditions
 from noctule.lm.speech.stt import EndOfTurn
 from noctule.lm.speech.stt_beam import transcriber
 from noctule.lm.speech.words import Word
-from noctule.voice.engines import WYOMING
+from noctule.voice.engines import WYOMING, package_of
 from noctule.voice.stt.wyoming import BLOCK, WyomingRecogniser
 
 HELP = "write down what is said in a WAV file"
@@ -49,6 +54,9 @@ def run(options: argparse.Namespace) -> int:
         speech = load(options).config.speech
         if speech.stt == WYOMING and not options.model:
             return _ask_engine(wav, speech, options.json)
+        name = options.model or package_of(speech, "stt")
+        if name and package_kind(package(name, load(options).config, "speech.stt")) == SPEECH_TO_TEXT:
+            return _write_down(wav, options)
         pair, config = open_pair(options)
         with pair:
             shape = pair.codec.shape
@@ -58,6 +66,37 @@ def run(options: argparse.Namespace) -> int:
             show.end()
         for sentence in wav.warnings:
             warn(sentence)
+    return 0
+
+
+def _write_down(wav: WavReader, options: argparse.Namespace) -> int:
+    """By a speech-to-text package: a line for each window of the recording, as it comes; how far it is, on stderr."""
+    config = load(options).config
+    name = options.model or package_of(config.speech, "stt")
+    shared = SharedModel.open(
+        package(name, config, "speech.stt"),
+        threads=options.threads or config.speech.threads,
+        cache_dir=cache_dir(config),
+    )
+    show = _Json() if options.json else _Times() if options.times else _Plain()
+    bar, frames = Progress(), wav.format.frames
+    seconds = frames / wav.format.sample_rate if frames else 0.0
+    said = 0
+    try:
+        far = (lambda done: bar(done / seconds)) if seconds else None
+        for words in transcribe(lambda: shared, wav.at_rate(RATE, RATE), shared.longest, far):
+            bar.close()
+            for word in words:
+                show.put(word)
+            show.end()
+            said += len(words)
+    finally:
+        bar.close()
+        shared.close()
+    if not said:
+        warn(f"nobody speaks in {options.file}")
+    for sentence in wav.warnings:
+        warn(sentence)
     return 0
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noctule.config.keys import key
+from noctule.config.keys import Key, key
+from noctule.config.scan import split_name
 from noctule.config.schema_health import GovernorConfig, Supervision
 from noctule.config.speech import Speech
 
@@ -269,11 +270,13 @@ class Config:
     mqtt: Mqtt = field(default_factory=Mqtt)
     commands: dict[str, CommandConfig] = field(default_factory=dict)
     sources: dict[str, SourceConfig] = field(default_factory=dict)
+    #: slots.NAME: what a {NAME} of a command's phrases may be
+    slots: dict[str, list[str]] = field(default_factory=dict)
 
     def get(self, dotted: str) -> Any:
         """The value at "section.key" or "section.NAME.key"."""
         value: Any = self
-        for part in dotted.split("."):
+        for part in split_name(dotted):
             value = value[part] if isinstance(value, dict) else getattr(value, part)
         return value
 
@@ -295,3 +298,10 @@ SECTIONS: dict[str, type[Any]] = {
 }
 #: section name -> class of each named sub-section ([commands.NAME])
 TABLES: dict[str, type[Any]] = {"commands": CommandConfig, "sources": SourceConfig}
+#: section whose keys the owner chooses -> what its values are
+LISTS: dict[str, Key] = {
+    "slots": Key(
+        'What a {NAME} in the phrases of [commands] may be: "value", or "value | as it is spoken | or so".',
+        live=True, minimum=1, maximum=2000,
+    ),
+}  # fmt: skip

@@ -12,8 +12,8 @@ class Speech:
     """Speech in and speech out: who turns speech into words, and words into speech."""
 
     stt: str = key(
-        "noctule-stt",
-        'Who turns speech into words: a speech package by name or path, "wyoming", or "off".',
+        "moonshine-tiny-en",
+        'Who turns speech into words: a package by name or path, "wyoming", or "off".',
         maximum=1000,
     )
     tts: str = key(
@@ -27,6 +27,14 @@ class Speech:
         live=True,
         minimum=-1,
         maximum=1,
+    )
+    partials: float = key(
+        0.2,
+        "Processor seconds that words may cost while they are being spoken, for each second of sound; 0 for no such"
+        " words. (Packages of the kind speech-to-text.)",
+        live=True,
+        minimum=0,
+        maximum=4,
     )
     readings: int = key(
         -1,

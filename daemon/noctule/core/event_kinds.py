@@ -123,6 +123,10 @@ _ALL = (
     Kind(
         "session.unsure", "The words were not sure enough", "It asked again, or gave up; speech.confidence tunes it."
     ),
+    Kind("session.asked", "A command was asked back", "It was nearly clear; a yes acts, a no leaves it."),
+    Kind(
+        "speech.race", "What may have been said was weighed", "`noctule heard FILE` shows the same for a recording."
+    ),
     Kind("speech.words", "A word was heard", "A command is being recognised while it is spoken."),
     Kind("speech.loaded", "A speech model was loaded", "Its files and its golden answers were verified."),
     Kind("speech.missing", "A speech model is missing", "The entry says which, and what is done without."),

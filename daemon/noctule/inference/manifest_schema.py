@@ -1,4 +1,4 @@
-"""The schema of manifest.json: JSON in, checked values out. L1; pure. The format is told in `manifest.py`."""
+"""The schema of manifest.json: JSON in, checked values out. Pure. The format is told in `manifest.py`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from noctule.inference.runner import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-KINDS = ("text-lm", "speech-lm", "codec", "wake-word", "voice")
+KINDS = ("text-lm", "speech-lm", "speech-to-text", "codec", "wake-word", "voice")
 LAYOUTS = ("noctule", "litert-community")
 _TEXT_KEYS = ("name", "version", "licence", "source", "build")
 _SECTIONS = (
-    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "voice",
+    "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "recogniser",
+    "voice",
     "architecture",
 )  # fmt: skip
 #: Sections a kind cannot do without.
 _NEEDS = {
     "text-lm": ("graph", "tokenizer", "limits", "golden"),
     "speech-lm": ("graph", "streams"),
+    "speech-to-text": ("graph", "tokenizer", "recogniser"),
     "codec": ("graph", "codec"),
     "wake-word": (),
     "voice": ("graph", "voice"),

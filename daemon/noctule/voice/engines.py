@@ -1,4 +1,4 @@
-"""Who listens and who speaks: builds recogniser, voice and loudspeaker from [speech] and [audio]. L4.
+"""Who listens and who speaks: builds recogniser, voice and loudspeaker from [speech] and [audio].
 
 A package that is named but absent, or unfit, is told in one sentence and done without: commands are then heard but
 not understood, answers written but not spoken. Nothing else is put in its place.
@@ -10,20 +10,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from noctule.assistant.engine import cache_folder, find_model
 from noctule.audio.speaker import Loudspeaker, PortAudioSpeaker, WavSpeaker
 from noctule.config import Config
 from noctule.config.agree import FILE
 from noctule.config.speech import Speech
 from noctule.core.errors import ConfigError, ModelError, NoctuleError
 from noctule.core.events import Bus
-from noctule.inference.manifest import kind_of, load_manifest
+from noctule.inference.find import cache_folder, find_model
+from noctule.inference.manifest import load_manifest, package_kind
+from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
+from noctule.lm.speech.moonshine.shared import SharedModel
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
 from noctule.lm.speech.piper.settings import KIND as VOICE
 from noctule.lm.speech.piper.voice import PiperVoice
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.stt.base import Recogniser
+from noctule.voice.stt.guided import Askable, GuidedReader
 from noctule.voice.stt.local import ModelRecogniser
+from noctule.voice.stt.moonshine import MoonshineRecogniser, free_text
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
 from noctule.voice.tts.piper import PiperSynthesizer
@@ -65,7 +69,7 @@ def voice_folder(config: Config) -> Path | None:
     if not name or name == config.speech.model:
         return None
     folder = find_model(name, config.service.models, "speech.tts")
-    return folder if kind_of(folder) == VOICE else None
+    return folder if package_kind(folder) == VOICE else None
 
 
 def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
@@ -73,11 +77,15 @@ def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
     speech, folders = config.speech, config.service.models
     name = package_of(speech, side)
     codec = speech.codec if getattr(speech, side) == MODEL else ""
+
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", side, sentence, 4)
+
     pair = load_pair(
         find_model(name, folders, f"speech.{side}"),
         find_model(codec, folders, "speech.codec") if codec else None,
         threads=speech.threads,
-        cache_dir=cache_folder(config, bus),
+        cache_dir=cache_folder(config.service.state_dir, config.lm.weight_cache, say),
         policy=speech.realtime,
         readings=speech.readings,
     )
@@ -98,21 +106,44 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
-    if side == "tts" and kind_of(folder) == VOICE:
+    if side == "tts" and package_kind(folder) == VOICE:
         return f"{side}: {load_manifest(folder, VOICE).name}: every file has its size and sha256"
+    if side == "stt" and package_kind(folder) == SPEECH_TO_TEXT:
+        model = load_manifest(folder, SPEECH_TO_TEXT)
+        return f"{model.name} {model.version}: every file has its size and sha256"
     model = load_manifest(folder, "speech-lm")
     own = speech.codec if wanted == MODEL else ""
     codec = load_manifest(find_model(own, folders, "speech.codec") if own else find_codec(folder), "codec")
     return f"{model.name} {model.version} and {codec.name}: every file has its size and sha256"
 
 
-class SpeechEngines:
-    """Makes both sides, each in the thread that uses it, and remembers why one is missing."""
+def open_speech_to_text(config: Config, bus: Bus) -> SharedModel | None:
+    """The model behind speech.stt where it is a speech-to-text package, the same for everyone in this process; None
+    where it is something else. Raises NoctuleError."""
+    name = package_of(config.speech, "stt")
+    if not name:
+        return None
+    folder = find_model(name, config.service.models, "speech.stt")
+    if package_kind(folder) != SPEECH_TO_TEXT:
+        return None
 
-    def __init__(self, config: Callable[[], Config], bus: Bus) -> None:
-        self._config, self._bus = config, bus
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", "stt", sentence, 4)
+
+    cache = cache_folder(config.service.state_dir, config.lm.weight_cache, say)
+    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=cache)
+
+
+class SpeechEngines:
+    """Makes both sides, each in the thread that uses it, and remembers why one is missing. asking: what can be asked,
+    which guides a recogniser that can be guided."""
+
+    def __init__(self, config: Callable[[], Config], bus: Bus, asking: Callable[[], Askable] | None = None) -> None:
+        self._config, self._bus, self._asking = config, bus, asking
         #: "stt" and "tts" -> one sentence: why it is not there; missing when it is, or is switched off.
         self.troubles: dict[str, str] = {}
+        #: the board is in distress: no words before the end of a command
+        self.strained = False
 
     def recogniser(self) -> Recogniser | None:
         """What speech.stt names; None when it is off or cannot be had, which is said."""
@@ -121,6 +152,10 @@ class SpeechEngines:
     def synthesizer(self) -> Synthesizer | None:
         """What speech.tts names; None when it is off or cannot be had, which is said."""
         return self._made("tts", self._synthesizer, "answers are not spoken")
+
+    def partials(self) -> float:
+        """Processor seconds that words may cost while they are being spoken, for each second of sound."""
+        return 0.0 if self.strained else self._config().speech.partials
 
     def threshold(self) -> float | None:
         """The confidence below which is asked again; None for the package's own."""
@@ -145,6 +180,15 @@ class SpeechEngines:
             return WyomingRecogniser(speech.wyoming, speech.language, speech.timeout)
         if not package_of(speech, "stt"):
             return None
+        shared = open_speech_to_text(config, self._bus)
+        if shared is not None:
+            self._bus.publish("speech.loaded", "speech", f"Loaded {shared.name}", 5, model=shared.name)
+            if self._asking is None:
+                return MoonshineRecogniser(shared, free_text, share=self.partials)
+            reader = GuidedReader(self._asking)
+            with shared as model:
+                reader.prepare(model)
+            return MoonshineRecogniser(shared, reader, share=self.partials)
         pair = load_package(config, self._bus, "stt")
         return self._built(pair, lambda: ModelRecogniser(pair, sampling(pair, speech), speech.seed, pair.readings))
 
@@ -156,7 +200,12 @@ class SpeechEngines:
             return None
         folder = voice_folder(config)
         if folder is not None:
-            voice = PiperVoice.open(folder, threads=speech.threads, cache_dir=cache_folder(config, self._bus))
+
+            def tell(sentence: str) -> None:
+                self._bus.publish("speech.loaded", "tts", sentence, 4)
+
+            cache = cache_folder(config.service.state_dir, config.lm.weight_cache, tell)
+            voice = PiperVoice.open(folder, threads=speech.threads, cache_dir=cache)
             name = voice.model.name
             self._bus.publish("speech.loaded", "speech", f"Loaded the voice {name}", 5, model=name)
             return PiperSynthesizer(voice, lambda: self._config().speech)

@@ -1,4 +1,4 @@
-"""The hearing worker: one thread that reads the microphone, scores wake words and drives the session. L3.
+"""The hearing worker: one thread that reads the microphone, scores wake words and drives the session.
 
 Its heartbeat is a fresh block of sound that the detector has scored, nothing less: a process whose microphone died is
 frozen in the eyes of the watchdog, or, when the device says so itself, degraded and reopened until it is back.

@@ -1,4 +1,4 @@
-"""The organ of hearing: builds microphone, wake words, session and turns from the configuration. L4."""
+"""The organ of hearing: builds microphone, wake words, session and turns from the configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from noctule.assistant.phrases.numbers import say_duration
-from noctule.assistant.worker import Ask
 from noctule.audio.chunk import RATE, SoundSource
 from noctule.audio.endpointing import EndpointSettings
 from noctule.audio.microphone import Microphone
@@ -25,11 +21,13 @@ from noctule.config.agree import check_agreement
 from noctule.core.errors import CancelledError, ConfigError, NoctuleError, UnavailableError
 from noctule.core.events import Event
 from noctule.service.component import Host
+from noctule.service.request import Ask
 from noctule.service.supervisor import Job
 from noctule.voice.engines import SpeechEngines, loudspeaker
 from noctule.voice.listener import Listener
 from noctule.voice.session import SPEAKING, Session, SessionSettings, Utterance
 from noctule.voice.speech_worker import SpeechWorker
+from noctule.voice.stt.guided import Askable
 from noctule.voice.transcript import Spoken
 from noctule.voice.turn_worker import TurnWorker
 from noctule.voice.wakewords.clip_folder import WakeClips
@@ -55,27 +53,23 @@ def sound_source(config: Config) -> SoundSource:
 
 def stop_words(config: Config) -> frozenset[str]:
     """The ids of those wake words that only end a turn."""
-    return frozenset(Path(word).name for word in config.wake.stop_words)
-
-
-def timer_sentence(event: Event) -> str:
-    """What is said of a timer that has fired."""
-    name, length = str(event.fields.get("words", "")), float(event.fields["duration_s"])
-    return f"The {name} timer is over." if name else f"The timer for {say_duration(length)} is over."
+    return frozenset(Path(word).name.removesuffix(".json").removesuffix(".tflite") for word in config.wake.stop_words)
 
 
 class VoicePipeline:
-    """See organs.Organ."""
+    """The component that hears and speaks."""
 
     name = "ears"
 
-    def __init__(self, host: Host, source: SoundSource | None = None) -> None:
+    def __init__(
+        self, host: Host, source: SoundSource | None = None, asking: Callable[[], Askable] | None = None
+    ) -> None:
         config = host.config()
         wake = config.wake
         check_agreement(config)
         self._host = host
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
-        self.voices = SpeechEngines(host.config, host.bus)
+        self.voices = SpeechEngines(host.config, host.bus, asking)
         self.loudspeaker = speaker = loudspeaker(config)
         self.voice = (
             SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
@@ -141,13 +135,13 @@ class VoicePipeline:
         if event.kind == "timer.fired" and self.voice is not None:
             # the sentence is for the voice; without one the chime rings
             with contextlib.suppress(NoctuleError):
-                self.turns.announce(timer_sentence(event) if self.voice.speaks else "")
+                self.turns.announce(str(event.fields["reply"]) if self.voice.speaks else "")
         if event.kind != "wake.heard" or not self._saving:
             return
         samples, _ = self._ring.read(self._ring.end - int(CLIP_BEFORE * RATE))
         self._keeper.put(Detected(str(event.fields["word"]), float(event.fields["score"]), samples, event.time))
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component -----------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         ears = dataclasses.replace(self.ears.job, again=self._worth_another_try)
@@ -179,7 +173,7 @@ class VoicePipeline:
             self.voice.retry()
 
     def follow(self, old: Config, new: Config) -> Mapping[str, str]:
-        """Other wake words, where the configuration names others. See organs.Follower."""
+        """Other wake words, where the configuration names others. See component.Follower."""
         return self.words.follow(old, new)
 
     def troubles(self) -> Sequence[str]:
@@ -188,6 +182,11 @@ class VoicePipeline:
 
     def close(self) -> None:
         self.turns.interrupt(self.session.turn)
+
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is closed."""
+        return self.ears.muted
 
     def mute(self, muted: bool) -> None:
         """For the assistant's own action."""
@@ -211,11 +210,6 @@ class VoicePipeline:
     def save_clips(self, on: bool) -> None:
         """Start or stop keeping clips, until the next start or reload."""
         self._saving = on
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        from noctule.api.routes.voice import routes
-
-        return routes(self)
 
     def last_utterance(self) -> Utterance:
         """The last command, from memory. Raises UnavailableError."""

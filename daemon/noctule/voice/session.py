@@ -1,4 +1,4 @@
-"""One conversation turn after another: asleep, listening, thinking, speaking. L3; pure, driven by its callers.
+"""One conversation turn after another: asleep, listening, thinking, speaking. Pure, driven by its callers.
 
     asleep --wake word--> listening --end of speech--> thinking --first sound--> speaking --end--> asleep
       |                       |  ^  nobody spoke: asleep   |          |
@@ -60,6 +60,8 @@ class Opening:
     woken: float
     again: bool = False
     lead: float = 0.0
+    #: what was asked back: the sentence that a "yes" now stands for, "" where nothing was.
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -244,13 +246,22 @@ class Session:
         """The recogniser says that the speaker has finished; False when that was known, or the turn is over."""
         return self._finish(turn, "end of turn")
 
-    def ask_again(self, turn: int) -> bool:
-        """The command was not understood: listen to it once more, without a wake word. False when it is over."""
+    def wait_for(self, turn: int, silence: float | None) -> None:
+        """End this command after so many seconds of silence; None for the settings'."""
+        with self._lock:
+            if turn == self._turn and self._state == LISTENING:
+                self._endpointer.silence = silence
+
+    def ask_again(self, turn: int, question: str = "") -> bool:
+        """The command was not understood: listen to it once more, without a wake word. question: what was asked back
+        instead. False when it is over."""
         with self._lock:
             if turn != self._turn or self._state not in (THINKING, SPEAKING):
                 return False
             before = self._opening
-            opening = self._begin(Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True))
+            opening = self._begin(
+                Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True, 0.0, question)
+            )
         self._on_open(opening)
         return True
 

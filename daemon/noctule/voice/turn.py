@@ -1,4 +1,4 @@
-"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. L3; one thread.
+"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. One thread.
 
     wake word -> words appear -> end of the turn -> brain -> answer, spoken while it is being written
 
@@ -21,11 +21,12 @@ from noctule.core.events import Bus
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.voice.latency import TurnLatency
+from noctule.voice.questions import LEFT, answer_to, question
 from noctule.voice.session import Opening, Session, Utterance
 from noctule.voice.speech_handle import SpeechHandle
 from noctule.voice.speech_worker import SpeechWorker
-from noctule.voice.stt.base import Recogniser
-from noctule.voice.transcript import Spoken, Transcript, Wording
+from noctule.voice.stt.base import Guided, Recogniser
+from noctule.voice.transcript import WAKE_LAG, Spoken, Transcript, Wording
 
 NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
@@ -79,6 +80,8 @@ class Turn:
         #: whether the words were told; how sure it was of words that were not sure enough.
         self._told = False
         self._unsure: float | None = None
+        #: the sentence that must be asked back, "" for none.
+        self._asked = ""
         #: the command as it was last shown.
         self._shown = ""
         #: the command's sound, once it has ended; how the turn ended, and where its time went.
@@ -129,10 +132,39 @@ class Turn:
         if not wordings[0].text:
             self._end("session.unrecognised", "The recogniser found no words", **facts)
             return
+        if (wanted := self._answered(wordings)) is None:
+            return
+        wordings = wanted
         if len(wordings) == 1 and not self._settle(wordings[0], wordings[0].confidence):
             self._ask_again(self._begin_to_speak())
         else:
             self._respond(wordings)
+
+    def _answered(self, wordings: tuple[Wording, ...]) -> tuple[Wording, ...] | None:
+        """What is to be done after a question was asked back, or None after asking one, or where no was the answer."""
+        desk, opening = self._desk, self._opening
+        answer = answer_to(wordings[0].text) if opening.question else None
+        if answer:
+            return (Wording(opening.question),)
+        if answer is not None or (self._asked and not opening.again):
+            self._settle(wordings[0], None)
+            text = LEFT if answer is not None else question(self._asked)
+            spoken = self._say(text)
+            self._check()
+            message = "A question was answered with no" if answer is not None else "Asked back what was nearly clear"
+            self._end("session.asked", message, 6, reply=text, spoken=spoken)
+            if answer is None:
+                desk.session.ask_again(opening.turn, self._asked)
+            return None
+        return wordings
+
+    def _say(self, text: str) -> bool:
+        """Speak a sentence; whether it was, to its end."""
+        saying = self._begin_to_speak()
+        if saying is None:
+            return False
+        saying.put(text)
+        return self._spoken(saying)
 
     def _settle(self, wording: Wording, sure: float | None) -> bool:
         """Tell the words that are taken; whether they are sure enough. Perhaps in the brain's thread."""
@@ -155,6 +187,8 @@ class Turn:
         command = Transcript("" if opening.again else opening.phrase, opening.lead)
         desk.expect(REMOTE)
         listening = desk.recogniser.begin() if desk.recogniser is not None else None
+        if isinstance(listening, Guided):
+            listening.lead = 0.0 if opening.again else opening.lead + WAKE_LAG
         try:
             position, utterance = opening.first, None
             while utterance is None or position < utterance.last:
@@ -172,18 +206,28 @@ class Turn:
                 position += lost + len(samples)
                 if listening is not None:
                     self._take(command, listening.feed(samples), listening.guess)
+                    if isinstance(listening, Guided):
+                        desk.session.wait_for(opening.turn, listening.silence)
             self.utterance = utterance
             self._ledger.spoke = utterance.spoke
             self._ledger.mark("ended", utterance.ended)
             if listening is not None:
                 desk.expect(REMOTE)
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
+                if isinstance(listening, Guided):
+                    self._asked = listening.asked
+                    self._tell(listening.weighed)
                 desk.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
         finally:
             if listening is not None:
                 listening.cancel()
+
+    def _tell(self, weighed: Mapping[str, Any]) -> None:
+        if weighed:
+            message = f"What may have been said was weighed: {weighed['decision']}"
+            self._desk.bus.publish("speech.race", NAME, message, 6, turn=self._opening.turn, **weighed)
 
     def _take(self, command: Transcript, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
         over = False

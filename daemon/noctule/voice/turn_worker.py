@@ -1,4 +1,4 @@
-"""The assistant's turns, one after another, and what it says unasked. L3; one thread.
+"""The assistant's turns, one after another, and what it says unasked. One thread.
 
 Commands come from the session, in the hearing thread: `open` when one begins, `submit` when it has ended, `interrupt`
 when a wake or stop word, or silence, ends a turn before its time. A command that comes while another waits takes its

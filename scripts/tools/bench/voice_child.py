@@ -64,7 +64,7 @@ def piper(place: str, threads: int) -> Callable[[str, int], Iterator[tuple[int, 
 
 
 def speak(say: Callable[[str, int], Iterator[tuple[int, Floats]]]) -> None:
-    """{"text", "seed", "path"} → {"cpu", "wall", "first", "seconds", "resident"}; the sound goes to path as float32."""
+    """{"text", "seed", "path"} → {"cpu", "wall", "first", "seconds", "resident"}; the sound is saved at path."""
     for line in sys.stdin:
         asked = json.loads(line)
         wall, cpu, first, rate = time.perf_counter(), _cpu(), 0.0, 22050

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from api_world import WAIT, ApiWorld
 
-from noctule.assistant.worker import Ask
 from noctule.core.errors import BusyError, CancelledError, ConfigError, InputError, NoctuleError, UnavailableError
+from noctule.service.request import Ask
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_a_clip_of_a_source_that_dies_says_so(world: World) -> None:
     feed = world.eyes.feed("kept")
     until(lambda: feed.status()["state"] == "live")
     thread.start()
-    until(lambda: len(feed._listeners) == 1)
+    until(lambda: feed.status()["viewers"] == 1)
     os.kill(feed.status()["pid"], signal.SIGSTOP)
     thread.join(WAIT)
     assert made[0]["ended_early"] != ""

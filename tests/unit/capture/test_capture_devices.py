@@ -25,6 +25,7 @@ import pytest
 
 from capture_world import QUICK, WAIT, ffmpeg, number_in, plain_video, running, until, video
 from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.picture.colour import rgb
 from noctule.capture.picture.frame import make_frame
 from noctule.capture.picture.look import look_from, look_of
 from noctule.capture.process import discover
@@ -585,7 +586,7 @@ def test_a_stream_that_falls_silent_or_goes_away_is_noticed_and_comes_back(tmp_p
     with running(feed), feed.subscribe() as viewer:
         frame = viewer.get(WAIT)
         assert frame is not None
-        assert number_in(frame.rgb()) is not None
+        assert number_in(rgb(frame)) is not None
         server.silent.set()
         until(lambda: feed.state == LOST, "the silence")
         assert feed.error is not None

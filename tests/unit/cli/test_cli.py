@@ -17,11 +17,11 @@ from api_world import WAIT, ApiWorld
 
 from noctule import __version__
 from noctule.__main__ import main
-from noctule.assistant.worker import Ask
 from noctule.cli import VERBS, run_command
 from noctule.cli.common import duration, printable, size
 from noctule.cli.tail import words
 from noctule.core.errors import ConfigError, UnavailableError
+from noctule.service.request import Ask
 
 Capture = pytest.CaptureFixture[str]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from noctule.core.errors import InputError, ModelError
-from noctule.inference.manifest import write_manifest
+from noctule.inference.package_writer import write_manifest
 from noctule.lm.speech.codec import Codec
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "kyutai-tiny"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from noctule.core.errors import ModelError
-from noctule.inference.manifest import Manifest, load_manifest, write_manifest
+from noctule.inference.manifest import Manifest, load_manifest
+from noctule.inference.package_writer import write_manifest
 from noctule.inference.runtime import Buffers, Model, load_model
 from noctule.lm.speech.model import SpeechModel
 from noctule.lm.tokenizer import Tokenizer

@@ -22,10 +22,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from noctule.api.http.json import json_errors
-from noctule.assistant.worker import Ask
+from noctule.api.routes.voice import routes as voice_routes
 from noctule.audio.chunk import RATE
 from noctule.audio.sources import PcmSource, WavSource
-from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.audio.wav_writer import WavWriter
+from noctule.audio.wavefile import WavReader
 from noctule.cli import run_command
 from noctule.cli.status import _ears as ears_words
 from noctule.config import Config
@@ -33,6 +34,7 @@ from noctule.core.clock import SystemClock
 from noctule.core.errors import ConfigError, ModelError, UnavailableError
 from noctule.core.events import Bus, Event
 from noctule.service.component import Host
+from noctule.service.request import Ask
 from noctule.service.supervisor import Supervisor
 from noctule.voice.pipeline import VoicePipeline, sound_source
 from noctule.voice.transcript import Spoken, Wording
@@ -235,7 +237,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
 
     async def main() -> None:
         app = web.Application(middlewares=[json_errors(lambda request, error: None)])
-        app.add_routes(hearing.routes())
+        app.add_routes(voice_routes(hearing))
         async with TestClient(TestServer(app)) as client:
             await calls(client)
 
@@ -366,7 +368,7 @@ def test_timers_are_announced_and_texts_are_said_through_the_socket(home: Home, 
 
     async def main() -> None:
         app = web.Application(middlewares=[json_errors(lambda request, error: None)])
-        app.add_routes(hearing.routes())
+        app.add_routes(voice_routes(hearing))
         async with TestClient(TestServer(app)) as client:
             async with client.post("/say", json={"text": "hello there"}) as response:
                 assert await response.json() == {"spoken": True}
@@ -375,8 +377,8 @@ def test_timers_are_announced_and_texts_are_said_through_the_socket(home: Home, 
 
     with home.running(hearing) as events:
         asyncio.run(main())
-        for name in ("pasta", ""):
-            home.bus.publish("timer.fired", "timers", "over", words=name, duration_s=120.0)
+        for sentence in ("The pasta timer is over.", "The timer for 2 minutes is over."):
+            home.bus.publish("timer.fired", "timers", "over", reply=sentence)
         while len(said) < 3:
             said.append(wait_for(events, "speech.announced").fields["reply"])
     assert said == ["hello there", "The pasta timer is over.", "The timer for 2 minutes is over."]

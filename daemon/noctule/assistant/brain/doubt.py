@@ -1,4 +1,4 @@
-"""When to refuse rather than act: what a package says about its own doubts. L3, pure.
+"""When to refuse rather than act: what a package says about its own doubts. Pure.
 
 Three signs speak against a call: the model gave the action little probability; the request has words that no phrasing
 of that action has ("check my blood pressure" is no request for the board's temperature); or words that no phrasing of

@@ -1,4 +1,4 @@
-"""A second opinion on what a request asks for: its words, their neighbours and their letters. L3, numpy only.
+"""A second opinion on what a request asks for: its words, their neighbours and their letters. Numpy only.
 
 A small language model knows phrasings by heart and is sure of its guess at the next one. A bag of n-grams can learn
 nothing by heart but what is in the words, so it errs elsewhere; both are multiplied (a product of experts: G. Hinton

@@ -53,7 +53,7 @@ class SpeechModel:
         self._check_tokenizer()
         self.conditions = Conditions(model, streams.get("conditions") or {})
         self.depformer = Depformer(model, self.layout.dep_q) if self.layout.dep_q else None
-        check_speech(self)
+        check_speech(model, streams.get("golden"), self.layout.dep_q)
 
     @classmethod
     def load(cls, folder: Path | str, *, threads: int = 1, cache_dir: Path | None = None) -> SpeechModel:

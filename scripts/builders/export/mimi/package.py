@@ -17,7 +17,7 @@ from builders.export.mimi.graph import Codebooks, ConvPrecision, Side, decode_gr
 from builders.tflite.writer import Graph, Model
 from noctule.core.errors import InputError, ModelError
 from noctule.inference import runtime as tflite
-from noctule.inference.manifest import PackageWriter
+from noctule.inference.package_writer import PackageWriter
 
 GRAPH = "model.tflite"
 _GOLDEN_FRAMES = 3

@@ -1,8 +1,8 @@
 """Latent frames → sound, in pieces of the time axis: VITS's HiFi-GAN generator (Kong, Kim & Bae 2020, 2010.05646).
 
 A piece comes with a margin of frames on either side, of which every stage of the upsampling keeps only as much as the
-stages after it need. Where an utterance ends, frames are masked wherever VITS would pad with zeros, so that the pieces
-joined are the whole.
+stages after it need. Where an utterance ends, frames are masked wherever VITS would pad with zeros, so that the
+pieces joined are the whole.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def margins(voice: Voice) -> tuple[int, list[int]]:
 
 
 def build_decoder(layers: Layers, voice: Voice, frames: int, *, inner: bool = False) -> None:
-    """Inputs: latent float32 [frames + 2 * margin, channels]; unless inner, mask float32 [frames + 2 * margin] and for
+    """Inputs: latent float32 [frames + 2 * margin, channels]; unless inner, mask float32 [frames + 2 * margin] and of
     each stage i mask_i float32 (the same, finer); of several speakers, speaker int32 [1]. inner: for pieces whose
     margins lie inside the utterance, where nothing is to be masked. Output: sound float32 [frames * hop] in [-1, 1].
     """

@@ -20,7 +20,8 @@ from builders.export.piper.reference import Gap, measure
 from builders.tflite.store import Weight
 from builders.tflite.writer import Graph, Model
 from noctule.core.errors import ModelError
-from noctule.inference.manifest import Manifest, PackageWriter, write_manifest
+from noctule.inference.manifest import Manifest
+from noctule.inference.package_writer import PackageWriter, write_manifest
 from noctule.lm.speech.piper.model import PiperModel
 from noctule.lm.speech.piper.settings import FAMILY, KIND
 

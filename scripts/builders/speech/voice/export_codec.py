@@ -15,7 +15,7 @@ from builders.speech.shape import CARD, CODEBOOKS, FRAME, FRAME_RATE, RATE
 from builders.tflite.writer import Graph, Model
 from noctule.core.errors import ModelError
 from noctule.inference import runtime as tflite
-from noctule.inference.manifest import PackageWriter
+from noctule.inference.package_writer import PackageWriter
 from noctule.lm.speech.codec import golden_pcm
 
 NAME = "noctule-speech-codec"
