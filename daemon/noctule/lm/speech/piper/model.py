@@ -2,8 +2,8 @@
 
 Model: VITS (arXiv 2106.06103) as Piper trains it. Graphs: `encode_N` gives N phonemes the mean and deviation of their
 sound and their length, `flow_N` turns N frames drawn from those into the decoder's, keeping state between them, and
-`decode_N` makes sound of N frames (`inner_N` of those far from a clause's ends). The noise is drawn here, from the seed
-and the phonemes alone: the same text gives the same samples wherever it stands in an answer.
+`decode_N` makes sound of N frames (`inner_N` of those far from a clause's ends). The noise is drawn here, from the
+seed and the phonemes alone: the same text gives the same samples wherever it stands in an answer.
 """
 
 from __future__ import annotations
