@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -16,10 +17,12 @@ from noctule.cli.speech_common import cache_dir, open_pair, package, speech_argu
 from noctule.config import Config
 from noctule.core.errors import InputError
 from noctule.lm.speech.codec import Samples
-from noctule.voice.engines import WYOMING, pocket_folder
+from noctule.lm.speech.piper.voice import PiperVoice
+from noctule.voice.engines import WYOMING, pocket_folder, voice_folder
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.tts.local import open_speaker
-from noctule.voice.tts.pocket import open_pocket
+from noctule.voice.tts.piper import PiperSynthesizer
+from noctule.voice.tts.pocket import PocketSynthesizer, open_pocket
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 HELP = "speak a text aloud, or into a WAV file"
@@ -40,21 +43,20 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         return _aloud(options, text)
     config = load(options).config
-    speech, folder = config.speech, _pocket(options, config)
+    if options.model:
+        named = str(package(options.model, config, "speech.tts").absolute())
+        config = replace(config, speech=replace(config.speech, tts=named))
+    speech = config.speech
     began = monotonic()
-    if speech.tts == WYOMING and not options.model:
-        engine = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
-        length = _write(options.output, _spoken(engine, text))
-    elif folder is not None:
-        threads, voice = options.threads or 0, str(options.voice or "")
-        pocket = open_pocket(folder, speech, voice=voice, threads=threads, cache_dir=cache_dir(config))
-        if not pocket.verdict.keeps_up:
-            warn(pocket.verdict.sentence)
+    if speech.tts == WYOMING:
+        remote = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
+        length = _write(options.output, _spoken(remote, text))
+    elif (engine := _engine(options, config)) is not None:
         try:
             began = monotonic()
-            length = _write(options.output, _spoken(pocket, text))
+            length = _write(options.output, _spoken(engine, text))
         finally:
-            pocket.close()
+            engine.close()
     else:
         pair, config = open_pair(options, "tts")
         with pair:
@@ -76,11 +78,21 @@ def _aloud(options: argparse.Namespace, text: str) -> int:
     return 0 if answer["spoken"] else 1
 
 
-def _pocket(options: argparse.Namespace, config: Config) -> Path | None:
-    """The pocket-tts package that is to speak; None where something else is."""
-    if not options.model:
-        return pocket_folder(config)
-    return pocket_folder(config, str(package(options.model, config, "speech.tts").absolute()))
+def _engine(options: argparse.Namespace, config: Config) -> PiperSynthesizer | PocketSynthesizer | None:
+    """The Piper voice or the pocket-tts model that is to speak; None where something else is."""
+    speech = config.speech
+    folder = voice_folder(config)
+    if folder is not None:
+        voice = PiperVoice.open(folder, threads=options.threads or speech.threads, cache_dir=cache_dir(config))
+        return PiperSynthesizer(voice, lambda: speech)
+    folder = pocket_folder(config)
+    if folder is None:
+        return None
+    threads, speaker = options.threads or 0, str(options.voice or "")
+    pocket = open_pocket(folder, speech, voice=speaker, threads=threads, cache_dir=cache_dir(config))
+    if not pocket.verdict.keeps_up:
+        warn(pocket.verdict.sentence)
+    return pocket
 
 
 def _spoken(synthesizer: Synthesizer, text: str) -> Iterator[tuple[int, Samples]]:

@@ -21,6 +21,8 @@ from noctule.inference.manifest import load_manifest, package_kind
 from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
 from noctule.lm.speech.moonshine.shared import SharedModel
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
+from noctule.lm.speech.piper.settings import KIND as VOICE
+from noctule.lm.speech.piper.voice import PiperVoice
 from noctule.lm.speech.pocket.settings import KIND as POCKET
 from noctule.lm.speech.realtime import Verdict
 from noctule.voice.speech_handle import Synthesizer
@@ -30,6 +32,7 @@ from noctule.voice.stt.local import ModelRecogniser
 from noctule.voice.stt.moonshine import MoonshineRecogniser, free_text
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
+from noctule.voice.tts.piper import PiperSynthesizer
 from noctule.voice.tts.pocket import open_pocket
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
@@ -60,6 +63,16 @@ def loudspeaker(config: Config) -> Loudspeaker | None:
     if output.startswith(FILE):
         return WavSpeaker(Path(output[len(FILE) :]))
     return PortAudioSpeaker(config.audio.speaker)
+
+
+def voice_folder(config: Config) -> Path | None:
+    """The package behind speech.tts where it is a voice of its own, None where it is something else or nothing.
+    Raises NoctuleError."""
+    name = package_of(config.speech, "tts")
+    if not name or name == config.speech.model:
+        return None
+    folder = find_model(name, config.service.models, "speech.tts")
+    return folder if package_kind(folder) == VOICE else None
 
 
 def pocket_folder(config: Config, name: str = "") -> Path | None:
@@ -110,6 +123,8 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
+    if side == "tts" and package_kind(folder) == VOICE:
+        return f"{side}: {load_manifest(folder, VOICE).name}: every file has its size and sha256"
     own_kind = {"stt": SPEECH_TO_TEXT, "tts": POCKET}[side]
     if package_kind(folder) == own_kind:
         model = load_manifest(folder, own_kind)
@@ -196,6 +211,13 @@ class SpeechEngines:
             return WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
         if not package_of(speech, "tts"):
             return None
+        folder = voice_folder(config)
+        if folder is not None:
+            cache = _cache(config, self._bus, "tts")
+            voice = PiperVoice.open(folder, threads=speech.threads, cache_dir=cache)
+            name = voice.model.name
+            self._bus.publish("speech.loaded", "speech", f"Loaded the voice {name}", 5, model=name)
+            return PiperSynthesizer(voice, lambda: self._config().speech)
         folder = pocket_folder(config)
         if folder is not None:
             return self._pocket(config, folder)
