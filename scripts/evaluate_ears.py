@@ -2,11 +2,12 @@
 """What the ears make of recordings: right action, wrong action, asked back, by voice and condition.
 
     scripts/evaluate_ears.py make FOLDER [--judging] [--count 60] [--piper VOICE.onnx]   speak requests into FOLDER
-    scripts/evaluate_ears.py judge FOLDER [--conditions clean,…] [--config FILE]         what would be done about them
-    scripts/evaluate_ears.py other FOLDER [--conditions clean]                           sounds after which nothing may be
+    scripts/evaluate_ears.py judge FOLDER [--conditions clean,…] [--config FILE]   what would be done about them
+    scripts/evaluate_ears.py other FOLDER [--conditions clean]   sounds after which nothing may be done
 
-FOLDER holds clips.tsv (file, text, action, voice; tab-separated, with a header) beside its WAV files; `other` takes any
-folder of WAV files. Requests are drawn from the held-out lines of the phrasings, and the grammar is built without them.
+FOLDER holds clips.tsv (file, text, action, voice; tab-separated, with a header) beside its WAV files; `other` takes
+any folder of WAV files. Requests are drawn from the held-out lines of the phrasings, and the grammar is built without
+them unless --all-lines says otherwise.
 """
 
 from __future__ import annotations

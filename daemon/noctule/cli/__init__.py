@@ -34,6 +34,7 @@ VERBS = {
     "log": "noctule.cli.log",
     "volume": "noctule.cli.volume",
     "transcribe": "noctule.cli.transcribe",
+    "heard": "noctule.cli.heard",
     "say": "noctule.cli.say",
     "bench": "noctule.cli.bench",
     "mute": "noctule.cli.mute",

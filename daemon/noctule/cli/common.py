@@ -41,7 +41,12 @@ def load(options: argparse.Namespace) -> LoadedConfig:
     from noctule.config import load_config
 
     named = options.config or os.environ.get("NOCTULE_CONFIG")
-    return load_config(Path(named) if named else None, os.environ, options.set)
+    loaded = load_config(Path(named) if named else None, os.environ, options.set)
+    if loaded.config.commands or loaded.config.slots:
+        from noctule.assistant.grammar.check import check_phrases
+
+        check_phrases(loaded)
+    return loaded
 
 
 def printable(text: str) -> str:

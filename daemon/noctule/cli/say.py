@@ -13,14 +13,16 @@ import numpy as np
 
 from noctule.audio.wav_writer import WavWriter
 from noctule.cli.common import client, load, say, socket_argument
-from noctule.cli.speech_common import cache_dir, open_pair, speech_arguments, warn
+from noctule.cli.speech_common import cache_dir, open_pair, package, speech_arguments, warn
+from noctule.config import Config
 from noctule.core.errors import InputError
 from noctule.lm.speech.codec import Samples
 from noctule.lm.speech.piper.voice import PiperVoice
-from noctule.voice.engines import WYOMING, voice_folder
+from noctule.voice.engines import WYOMING, pocket_folder, voice_folder
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.tts.local import open_speaker
 from noctule.voice.tts.piper import PiperSynthesizer
+from noctule.voice.tts.pocket import open_pocket
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 HELP = "speak a text aloud, or into a WAV file"
@@ -42,17 +44,27 @@ def run(options: argparse.Namespace) -> int:
         return _aloud(options, text)
     config = load(options).config
     if options.model:
-        config = replace(config, speech=replace(config.speech, tts=options.model))
-    speech = config.speech
-    folder = voice_folder(config)
+        named = str(package(options.model, config, "speech.tts").absolute())
+        config = replace(config, speech=replace(config.speech, tts=named))
+    speech, folder, piper = config.speech, _pocket(options, config), voice_folder(config)
     began = monotonic()
     if speech.tts == WYOMING and not options.model:
         engine = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
         length = _write(options.output, _spoken(engine, text))
     elif folder is not None:
-        threads = options.threads or speech.threads
+        threads, voice = options.threads or 0, str(options.voice or "")
+        pocket = open_pocket(folder, speech, voice=voice, threads=threads, cache_dir=cache_dir(config))
+        if not pocket.verdict.keeps_up:
+            warn(pocket.verdict.sentence)
+        try:
+            began = monotonic()
+            length = _write(options.output, _spoken(pocket, text))
+        finally:
+            pocket.close()
+    elif piper is not None:
         synthesizer = PiperSynthesizer(
-            PiperVoice.open(folder, threads=threads, cache_dir=cache_dir(config)), lambda: speech
+            PiperVoice.open(piper, threads=options.threads or speech.threads, cache_dir=cache_dir(config)),
+            lambda: speech,
         )
         try:
             began = monotonic()
@@ -78,6 +90,13 @@ def _aloud(options: argparse.Namespace, text: str) -> int:
     if not answer["spoken"]:
         say("It was interrupted.")
     return 0 if answer["spoken"] else 1
+
+
+def _pocket(options: argparse.Namespace, config: Config) -> Path | None:
+    """The pocket-tts package that is to speak; None where something else is."""
+    if not options.model:
+        return pocket_folder(config)
+    return pocket_folder(config, str(package(options.model, config, "speech.tts").absolute()))
 
 
 def _spoken(synthesizer: Synthesizer, text: str) -> Iterator[tuple[int, Samples]]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
+from noctule.config.lists import LISTS
 from noctule.config.scan import dotted_name, key_lines, odd_name, split_name
-from noctule.config.schema import LISTS, SECTIONS, TABLES, Config
+from noctule.config.schema import SECTIONS, TABLES, Config
 from noctule.core.errors import ConfigError
 
 if sys.version_info >= (3, 11):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from noctule.config.keys import Key, default_of, key_of, keys_of, plain
+from noctule.config.lists import LISTS
 from noctule.config.load import LoadedConfig, walk
 from noctule.config.scan import dotted_name, split_name
-from noctule.config.schema import LISTS, SECTIONS, TABLES
+from noctule.config.schema import SECTIONS, TABLES
 
 HEAD = """\
 # Noctule's configuration. Each line below shows a default: remove the # to change it.

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noctule.config.keys import Key, key
+from noctule.config.keys import key
 from noctule.config.scan import split_name
 from noctule.config.schema_health import GovernorConfig, Supervision
+from noctule.config.schema_network import Mqtt, Wyoming
 from noctule.config.speech import Speech
 
 
@@ -166,31 +167,6 @@ class Wake:
 
 
 @dataclass
-class Wyoming:
-    """The Wyoming protocol, Home Assistant's way in: answers to its words, and wake words in its sound."""
-
-    listen: str = key(
-        "", 'Where: "tcp://127.0.0.1:10400" or "unix:///run/noctule/wyoming.sock"; empty for none.', maximum=200
-    )
-    lan: bool = key(False, "Allow an address that other machines reach: it has no password and no cipher.")
-    max_clients: int = key(8, "Connections served at once; further ones are closed.", minimum=1, maximum=256)
-    languages: list[str] = key(["en"], "Languages it is offered for.", minimum=1, maximum=64)
-
-
-@dataclass
-class Mqtt:
-    """An MQTT broker that is told what happens here, and may ask. Its connection is not encrypted."""
-
-    host: str = key("", "The broker's name or address; empty for none.", maximum=253)
-    port: int = key(1883, "Its port.", minimum=1, maximum=65535)
-    user: str = key("", "User name; the password is the credential noctule-mqtt. Empty for none.", maximum=200)
-    name: str = key("", "This board's name in topics, empty for its host name.", maximum=60)
-    prefix: str = key("noctule", "How topics begin.", minimum=1, maximum=100)
-    discovery: str = key("homeassistant", "Where Home Assistant looks for devices; empty for nowhere.", maximum=100)
-    commands: bool = key(False, "Take requests from the broker: whoever may publish there may ask.")
-
-
-@dataclass
 class CommandConfig:
     """A command of your own: one section [commands.NAME] each."""
 
@@ -298,10 +274,3 @@ SECTIONS: dict[str, type[Any]] = {
 }
 #: section name -> class of each named sub-section ([commands.NAME])
 TABLES: dict[str, type[Any]] = {"commands": CommandConfig, "sources": SourceConfig}
-#: section whose keys the owner chooses -> what its values are
-LISTS: dict[str, Key] = {
-    "slots": Key(
-        'What a {NAME} in the phrases of [commands] may be: "value", or "value | as it is spoken | or so".',
-        live=True, minimum=1, maximum=2000,
-    ),
-}  # fmt: skip

@@ -23,7 +23,8 @@ from noctule.core.clock import Clock
 from noctule.core.errors import UnavailableError
 from noctule.core.events import Bus
 from noctule.service.supervisor import Job, Part
-from noctule.voice.session import Heard, Session
+from noctule.voice.heard import Heard
+from noctule.voice.session import Session
 
 NAME = "ears"
 #: seconds of waiting for sound after which the loop looks at its orders.

@@ -1,8 +1,8 @@
 """The data files and their little template language (see the heads of data/*.txt).
 
 The phrasings of the actions, and the rules they use, are the daemon's own (noctule.assistant.grammar.template tells
-their language): what trains the brain is what the recogniser listens for. Here they are read as templates to draw from,
-in the older spelling of the data files, whose hash decides which lines are held out.
+their language): what trains the brain is what the recogniser listens for. Here they are read as templates to draw
+from, in the older spelling of the data files, whose hash decides which lines are held out.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def _read(name: str) -> dict[str, list[str]]:
             title = line[2:]
             found.setdefault(title, [])
         elif line and not line.startswith("#"):
-            found[title].append(line if folder == DATA else _drawn(line, title))
+            found[title].append(line if folder == DATA else drawn(line, title))
     return found
 
 
-def _drawn(line: str, action: str) -> str:
+def drawn(line: str, action: str) -> str:
     """A line of the phrasings as the data files spell it: [a|b] for (a|b), [a|] for [a], "=> duration=$d"."""
     left, _, right = line.partition("=>")
     names = {"duration": "c"} if action == "clip" else {}

@@ -1,9 +1,9 @@
-"""What would be done about a recording: the device's own reader, race, decision, brain and doubts; actions do nothing."""
+"""What would be done about a recording: the device's own reader, race, decision, brain and doubts; actions do
+nothing."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,11 +100,11 @@ class Tally:
         self.seconds += found.seconds
 
     def line(self, name: str) -> str:
-        n = max(1, self.clips)
+        def share(count: int) -> str:
+            return f"{100 * count / max(1, self.clips):5.1f} %"
+
         return (
-            f"{name:36} {self.clips:5} clips  right {100 * self.right / n:5.1f} %  wrong {100 * self.wrong / n:4.1f} %  asked back"
-            f" {100 * self.asked / n:4.1f} % (right {100 * self.asked_right / n:4.1f} %)  {1000 * self.seconds / n:4.0f} ms"
+            f"{name:36} {self.clips:5} clips  right {share(self.right)}  wrong {share(self.wrong)}"
+            f"  asked back {share(self.asked)} (the right thing {share(self.asked_right)})"
+            f"  {1000 * self.seconds / max(1, self.clips):4.0f} ms"
         )
-
-
-__all__ = ["Counter", "Ears", "Outcome", "Tally"]

@@ -53,8 +53,8 @@ def talkers(count: int, others: Sequence[Audio], rng: np.random.Generator, many:
 
 
 def reverberate(audio: Audio, seconds: float, rng: np.random.Generator) -> Audio:
-    """A room whose echo falls by 60 dB in so many seconds: exponentially decaying noise behind the direct sound, which
-    is as strong as all the echo (about 2 m away)."""
+    """A room whose echo falls by 60 dB in so many seconds: exponentially decaying noise behind the direct sound,
+    which is as strong as all the echo (about 2 m away)."""
     count = int(seconds * RATE)
     times = np.arange(count) / RATE
     tail = rng.standard_normal(count) * 10 ** (-3 * times / seconds)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from random import Random
 
 from builders.text import slots
-from builders.text.expand import _drawn, expand
+from builders.text.expand import drawn, expand, macros
 from builders.text.split import Part, action_sources
 from noctule.assistant.actions.declared import LONGEST_CLIP, LONGEST_TIMER, SPECS
 from noctule.assistant.grammar.files import Phrasing, english
@@ -28,15 +28,14 @@ def draw(part: Part, number: int, seed: int) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for at in count():
         if len(found) >= number or at > 50 * number:
-            return list(found.items())
+            break
         action = actions[at % len(actions)]
-        text = "".join(
-            piece.text for piece in expand(rng.choice(by_action[action]), lambda s: _fill(s, rng, action), rng)
-        )
+        fill = partial(_fill, rng=rng, action=action)
+        text = "".join(piece.text for piece in expand(rng.choice(by_action[action]), fill, rng))
         text = " ".join(text.split())
         if not _WRITTEN.search(text):
             found.setdefault(text, action)
-    return []
+    return list(found.items())
 
 
 def _fill(slot: str, rng: Random, action: str) -> str:
@@ -59,13 +58,11 @@ def held_out_lines() -> frozenset[tuple[str, str]]:
 
 
 def _seen(line: Phrasing) -> bool:
-    spelled = _drawn(line.text, line.action).partition("=>")[0].strip()
+    spelled = drawn(line.text, line.action).partition("=>")[0].strip()
     return (line.action, _expanded(spelled)) not in held_out_lines()
 
 
 def _expanded(line: str) -> str:
-    from builders.text.expand import macros
-
     return re.sub(r"<([a-z]+)>", lambda match: macros()[match.group(1)], line)
 
 

@@ -15,7 +15,8 @@ from tools.ears.conditions import RATE, Audio
 #: voices that thresholds are chosen with, and those that only judge
 CHOOSING = ("flite/slt", "flite/kal16", "espeak/en-us", "festival/kal_diphone")
 JUDGING = (
-    "piper/joe", "flite/rms", "flite/awb", "festival/ked_diphone", "festival/cmu_us_slt_arctic_hts", "espeak/en-gb+f3",
+    "piper/joe", "flite/rms", "flite/awb", "festival/ked_diphone", "festival/cmu_us_slt_arctic_hts",
+    "espeak/en-gb+f3",
 )  # fmt: skip
 
 

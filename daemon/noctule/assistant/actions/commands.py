@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from noctule.assistant.actions.process import run_program
 from noctule.assistant.actions.registry import Result, Value
@@ -62,7 +62,9 @@ class UserCommands:
             how = f"ended with {output.code}" if output.code > 0 else f"was ended by signal {-output.code}"
             words = " ".join(output.text.split())[:_QUOTE]
             raise UnavailableError(f"The command {name} {how}{': ' + words if words else '.'}")
-        facts = {"command": name, "values": said, "exit": output.code, "output": output.text}
+        facts: dict[str, Any] = {"command": name, "exit": output.code, "output": output.text}
+        if said:
+            facts["values"] = said
         return _filled(command.reply, command.phrases, said), Result({}, facts)
 
 

@@ -103,3 +103,7 @@ def refused(sentence: str, on_delta: Callable[[str], None]) -> Answer:
     """Nothing was done, and this is said."""
     on_delta(sentence)
     return Answer(sentence, call=Call("none"))
+
+
+def nothing(text: str) -> None:
+    """Nobody listens to the pieces of the reply."""

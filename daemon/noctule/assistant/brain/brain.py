@@ -20,32 +20,25 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, refused, tell
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, nothing, refused, tell
 from noctule.assistant.brain.doubt import Doubt, read_doubt
 from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objection, set_right
-from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
+from noctule.assistant.brain.ngrams import Ngrams, opinion, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
+from noctule.assistant.brain.writing import write
 from noctule.assistant.grammar.files import Phrasings
 from noctule.assistant.grammar.grammar import Grammar, Match
 from noctule.assistant.phrases.request import Request, read
 from noctule.core.clock import Clock, SystemClock
 from noctule.core.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.core.events import Bus
-from noctule.lm.grammar import Automaton, GrammarConstraint
-from noctule.lm.sampler import TextSampling
 from noctule.lm.text.chat import Message
 from noctule.lm.text.request import Options
 
-#: A call is never drawn by chance.
-_GREEDY = TextSampling(temperature=0.0)
 _NONE = "none"
 #: where nothing can be asked by a phrase
 EMPTY = Grammar(Phrasings(), ())
-
-
-def _nothing(text: str) -> None:
-    """Nobody listens to the pieces of the reply."""
 
 
 class Brain:
@@ -91,7 +84,7 @@ class Brain:
         text: str,
         *,
         cancel: Callable[[], bool] = lambda: False,
-        on_delta: Callable[[str], None] = _nothing,
+        on_delta: Callable[[str], None] = nothing,
         conversation: Sequence[Message] = (),
         options: Options | None = None,
     ) -> Answer:
@@ -184,7 +177,8 @@ class Brain:
             return Meaning(None)
         turn = Answer("")
         try:
-            call = self._asked(asked) or self._decide(form, request, turn, cancel)
+            given = self._asked(asked)
+            call = self._unopposed(given, request, turn) if given else self._decide(form, request, turn, cancel)
         except TooLargeError:
             return Meaning(None)
         if call.action == _NONE:
@@ -207,27 +201,24 @@ class Brain:
         automaton = form.calls(request, specs)
         if automaton.check() > room:
             raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
-        first = FirstChoice(self._opinion(form, request, specs), len(self.ngrams.members) if self.ngrams else 0)
-        tokens = self._generate(turn, prompt, automaton, cancel, first)
+        first = FirstChoice(
+            opinion(self.ngrams, form, request, specs), len(self.ngrams.members) if self.ngrams else 0
+        )
+        tokens = write(self._lm, turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
-        call = set_right(call, request)
-        turn.reply = objection(call, request)
-        if turn.reply:
-            turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
-            return Call(_NONE)
+        call = self._unopposed(set_right(call, request), request, turn)
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             return Call(_NONE)
         return call
 
-    def _opinion(self, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
-        """Action token -> what the package's n-grams say for it; nothing without them."""
-        if self.ngrams is None:
-            return {}
-        said = self.ngrams.opinion(request.texts)
-        # An action that they were not taught is as unlikely as the unlikeliest.
-        lowest = min(said.values())
-        return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}
+    def _unopposed(self, call: Call, request: Request, turn: Answer) -> Call:
+        """The call, or none with a reply where something speaks against it."""
+        turn.reply = objection(call, request)
+        if not turn.reply:
+            return call
+        turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
+        return Call(_NONE)
 
     def _act(
         self,
@@ -238,7 +229,8 @@ class Brain:
         on_delta: Callable[[str], None],
     ) -> Answer:
         turn = Answer("")
-        turn.call = call = asked or self._decide(form, request, turn, cancel)
+        guarded = self._unopposed(asked, request, turn) if asked is not None else None
+        turn.call = call = guarded or self._decide(form, request, turn, cancel)
         if turn.reply:
             on_delta(turn.reply)
             return turn
@@ -278,37 +270,6 @@ class Brain:
         reply = replies[0]
         if len(replies) > 1:
             heads = form.heads(replies)
-            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
+            reply = heads[tuple(write(self._lm, turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
         turn.reply = " ".join(filter(None, (fill(reply.template, fields), turn.result.then)))
         on_delta(turn.reply)
-
-    # -- the model ----------------------------------------------------------------------------------------------
-
-    def _generate(
-        self, turn: Answer, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
-    ) -> list[int]:
-        constraint = GrammarConstraint(automaton)
-        self._run(turn, prompt, constraint, cancel, first)
-        return constraint.tokens
-
-    def _run(
-        self,
-        turn: Answer,
-        prompt: list[int],
-        constraint: GrammarConstraint,
-        cancel: Callable[[], bool],
-        first: FirstChoice,
-    ) -> None:
-        """Generate until the grammar is at its end. Anything else that ends it is an error."""
-        first.constraint = constraint
-        options = Options(
-            max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=first
-        )
-        finish = ""
-        for chunk in self._lm.generate(prompt, options):
-            turn.count(chunk)
-            finish = chunk.finish or finish
-        if finish == "cancelled":
-            raise CancelledError("The answer was cancelled.")
-        if not constraint.done():
-            raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")

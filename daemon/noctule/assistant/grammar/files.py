@@ -81,3 +81,8 @@ def load(paths: Iterable[Path]) -> Phrasings:
 def english() -> Phrasings:
     """The shipped phrasings."""
     return load(sorted(ENGLISH.glob("*.txt")))
+
+
+def rules_and_lists() -> Phrasings:
+    """The shipped rules and kinds alone, without the actions' lines: what the owner's phrases may use."""
+    return load([ENGLISH / name for name in ("courtesies.txt", "kinds.txt")])

@@ -1,10 +1,11 @@
-"""The whole grammar: what the assistant's actions and the owner's commands can be asked with, and what a sentence means.
+"""The whole grammar: what the assistant's actions and the owner's commands can be asked with, and what a sentence
+means.
 
     grammar = Grammar(english(), SPECS, {"heating": ["set the heating to {degrees:number:5..30}"]})
     grammar.match(read("set the heating to twenty one please"))      # command "heating", degrees "21"
 
-A sentence that a line of the grammar gives needs no model to be understood. What several lines give is taken as the one
-that leaves the fewest words to slots for any words; the owner's commands come first, then the order of the lines.
+A sentence that a line of the grammar gives needs no model to be understood. What several lines give is taken as the
+one that leaves the fewest words to slots for any words; the owner's commands come first, then the order of the lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The grammar of the configuration in force: compiled when the owner's commands or lists have changed, else as it was."""
+"""The grammar of the configuration in force: compiled when the owner's commands or lists have changed, else as it
+was."""
 
 from __future__ import annotations
 

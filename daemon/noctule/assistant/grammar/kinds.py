@@ -77,7 +77,9 @@ def options(slot: Slot, lists: Lists) -> Iterable[Sequenced]:
     if kind in FREE:
         return [(Rule("common_name"),)] if kind == "name" else []
     known = ", ".join(sorted({*NAMED, *FREE, *lists}))
-    raise TemplateError(f"{{{slot.name}{':' if kind else ''}{kind}}}: there is no such kind or list (known: {known})")
+    raise TemplateError(
+        f"{{{slot.name}{f':{kind}' if kind != slot.name else ''}}}: there is no such kind or list (known: {known})"
+    )
 
 
 def _spelled(low: float, high: float) -> bool:

@@ -1,8 +1,9 @@
-"""Templates as a network of words that is never listed: rules and slots are networks of their own, which it calls. Pure.
+"""Templates as a network of words that is never listed: rules and slots are networks of their own, which it calls.
+Pure.
 
 A recursive transition network (W. Woods, *Transition network grammars for natural language analysis*, CACM 13, 1970),
-without recursion. It is built from the right to the left, and what is the same from a place on is stored once, so that
-a thousand lines that end alike share their ends.
+without recursion. It is built from the right to the left, and what is the same from a place on is stored once, so
+that a thousand lines that end alike share their ends.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ MOST_NODES = 2_000_000
 
 
 class Node(NamedTuple):
-    """kind: see above; word: of a WORD; next: of WORD, ANY and CALL; targets: of a FORK; network: of a CALL; slot: the
-    slot that a CALL fills, None for a rule; meaning: of an ACCEPT."""
+    """kind: see above; word: of a WORD; next: of WORD, ANY and CALL; targets: of a FORK; network: of a CALL; slot:
+    the slot that a CALL fills, None for a rule; meaning: of an ACCEPT."""
 
     kind: int
     next: int = -1

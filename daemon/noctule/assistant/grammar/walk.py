@@ -1,7 +1,7 @@
 """Walking a network word by word: the places one can be at are one state, and states are made when they are reached.
 
-The subset construction (Rabin and Scott, 1959), done lazily, over a network with calls: a place inside a called network
-knows the state it returns to, and equal places with different returns are told apart by those alone.
+The subset construction (Rabin and Scott, 1959), done lazily, over a network with calls: a place inside a called
+network knows the state it returns to, and equal places with different returns are told apart by those alone.
 """
 
 from __future__ import annotations

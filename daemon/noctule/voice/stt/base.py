@@ -32,8 +32,8 @@ class Listening(Protocol):
 
 @runtime_checkable
 class Guided(Protocol):
-    """A `Listening` that knows what can be asked. asked: after `finish`, the sentence that must be asked back before it
-    is acted on, "" for none; silence: seconds of it that end the command now, None for as many as usual."""
+    """A `Listening` that knows what can be asked. asked: after `finish`, the sentence that must be asked back before
+    it is acted on, "" for none; silence: seconds of it that end the command now, None for as many as usual."""
 
     asked: str
     silence: float | None

@@ -2,7 +2,8 @@
 
 The score of the best sentence (log-probability a word) tells whether the sound is that sentence at all; its ratio to
 the free text tells whether something else explains the sound much better; and where both are in doubt the words go to
-the brain with their own confidence, as free text does. Clearly asked acts, near is asked back, the rest is left alone.
+the brain with their own confidence, as free text does. Clearly asked acts, near is asked back, the rest is left
+alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.lm.speech.guided.race import Race, Runner, run_race
+from noctule.lm.speech.guided.race import Candidate, Race, run_race
 from noctule.lm.speech.guided.search import GuidedSearch, bare
 from noctule.lm.speech.guided.tokens import Tokens, Way, Words
 from noctule.lm.speech.moonshine.belief import doubt, silent
@@ -49,12 +50,15 @@ class Askable(Protocol):
 @dataclass(frozen=True)
 class Thresholds:
     """A sentence with at least `score` and a `ratio` of at least that a word acts; one with at least `near_score` and
-    `near_ratio` is asked back. `margin`: by how much (natural logarithm) another meaning must be behind."""
+    `near_ratio` is asked back. A sentence of at most `few` words must be `few_better` better: much that is said
+    sounds like two words. margin: by how much (natural logarithm) another meaning must be behind."""
 
     score: float = -1.3
     ratio: float = -0.8
     near_score: float = -1.7
-    near_ratio: float = -1.3
+    near_ratio: float = -1.1
+    few: int = 3
+    few_better: float = 0.6
     margin: float = 0.7
 
 
@@ -63,7 +67,7 @@ class Decided:
     """runner: the sentence of ACT and ASK."""
 
     what: str
-    runner: Runner | None = None
+    runner: Candidate | None = None
     why: str = ""
 
 
@@ -78,9 +82,10 @@ def decide(race: Race, limits: Thresholds) -> Decided:
     rivals = [other for other in others if other.skipped <= best.skipped]
     close = any(best.ratio - other.ratio < limits.margin for other in rivals)
     ratio = best.ratio / max(1, best.words)
-    if best.score >= limits.score and ratio >= limits.ratio:
+    more = limits.few_better if best.words <= limits.few else 0.0
+    if best.score >= limits.score + more and ratio >= limits.ratio:
         return Decided(ASK if close else ACT, best, "two readings are alike" if close else "")
-    if best.score >= limits.near_score and ratio >= limits.near_ratio:
+    if best.score >= limits.near_score + more and ratio >= limits.near_ratio:
         return Decided(ASK, best, "near")
     return Decided(FREE)
 
@@ -149,7 +154,7 @@ class GuidedReader:
         return Recognition(tuple(free), unfinished=unfinished, weighed=weighed)
 
 
-def _timed(runner: Runner, free: Sequence[Word], seconds: float) -> tuple[Word, ...]:
+def _timed(runner: Candidate, free: Sequence[Word], seconds: float) -> tuple[Word, ...]:
     """The sentence's words spread over the time of the free words they stand for."""
     texts = runner.text.split()
     heard = free[runner.skipped :] or free

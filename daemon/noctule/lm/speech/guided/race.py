@@ -19,6 +19,8 @@ from noctule.lm.speech.moonshine.greedy import Transcription, greedy, most_token
 from noctule.lm.speech.moonshine.model import EncodedUtterance
 from noctule.lm.speech.moonshine.words import words_of
 
+#: rows for a sound longer than so many seconds, whose sentences have more places to go wrong
+_LONG, _WIDE = 2.5, 8
 #: words of the free text that may stand before the request; what skipping one costs
 SKIPPED, _PENALTY = 4, 0.75
 #: steps of the free text in which a search may begin
@@ -30,7 +32,7 @@ _SURE = -0.2
 
 
 @dataclass(frozen=True)
-class Runner:
+class Candidate:
     """A request in the race. text: its likeliest wording; meaning: what it asks for, comparable; score: the natural
     logarithm of its probability a word; ratio: of its probability to that of the free text from there on; skipped:
     words of the free text before it."""
@@ -49,7 +51,7 @@ class Race:
 
     free: Transcription
     free_text: str
-    runners: tuple[Runner, ...]
+    runners: tuple[Candidate, ...]
 
     @property
     def free_score(self) -> float:
@@ -64,15 +66,15 @@ def run_race(
     lead: float = 0.0,
     beam: int = BEAM,
 ) -> Race:
-    """meaning: what a sentence asks for, None for nothing; lead: seconds of the sound in which the wake word may be, 0
-    for none: only words that begin there may stand before the request."""
+    """meaning: what a sentence asks for, None for nothing; lead: seconds of the sound in which the wake word may be,
+    0 for none: only words that begin there may stand before the request."""
     free = greedy(utterance, keep=_KEPT)
     tokenizer = utterance.tokenizer
     text = tokenizer.decode(free.tokens)
     whole, words = free.hypothesis.log_probability, len(bare(text).split())
     known = meaning(text) if free.ended and words and whole / words > _SURE else None
     if known is not None:
-        return Race(free, text, (Runner(text, known, whole / words, 0.0, words, 0),))
+        return Race(free, text, (Candidate(text, known, whole / words, 0.0, words, 0),))
     before = 0
     if lead > 0:
         before = sum(word.start < lead for word in words_of(free, tokenizer, utterance.seconds))
@@ -82,6 +84,8 @@ def run_race(
         for skipped, at in enumerate(prefixes(free.tokens, tokenizer, SKIPPED))
         if at < len(free.ahead) and skipped <= before
     ]
+    if utterance.seconds > _LONG:
+        beam = max(beam, _WIDE)
     try:
         readings = search(free.decoder, free.tokens, roots, most_tokens(utterance.seconds), beam) if roots else []
     except (InputError, ModelError):
@@ -94,7 +98,7 @@ def _runners(
     meaning: Callable[[str], Hashable | None],
     whole: float,
     before: Mapping[int, float],
-) -> tuple[Runner, ...]:
+) -> tuple[Candidate, ...]:
     """One for each meaning, best first: what asks for the same from the same place adds up ("5", "five"); of several
     places the best, where a word that is skipped must be earned."""
     together: dict[tuple[int, Hashable], tuple[float, GuidedReading]] = {}
@@ -104,11 +108,11 @@ def _runners(
         if what is not None:
             total, best = together.get((reading.skipped, what), (-math.inf, reading))
             together[reading.skipped, what] = (float(np.logaddexp(total, reading.log_probability)), best)
-    best_of: dict[Hashable, Runner] = {}
+    best_of: dict[Hashable, Candidate] = {}
     for (skipped, what), (total, reading) in sorted(
         together.items(), key=lambda item: -(item[1][0] - _PENALTY * item[0][0])
     ):
         words = max(1, reading.words)
         score = (total - before[skipped]) / words
-        best_of.setdefault(what, Runner(reading.text, what, score, total - whole, words, skipped))
+        best_of.setdefault(what, Candidate(reading.text, what, score, total - whole, words, skipped))
     return tuple(best_of.values())
