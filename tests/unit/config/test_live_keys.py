@@ -96,7 +96,7 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
     "wake.save": (True, lambda r: r.ears.status()["saving"]),
     "wake.save_quota": (9, lambda r: r.ears.clips.quota_mb),
     "wake.save_days": (8, lambda r: r.ears.clips.days),
-    "speech.confidence": (0.3, lambda r: r.ears.voices.threshold()),
+    "speech.confidence", "speech.pause", "speech.speaker", "speech.speed", "speech.volume",: (0.3, lambda r: r.ears.voices.threshold()),
     "speech.partials": (0.3, lambda r: r.ears.voices.partials()),
     "supervision.restarts": (9, lambda r: r.service.supervisor.policy.restarts),
     "supervision.window": (99.0, lambda r: r.service.supervisor.policy.window),
