@@ -18,6 +18,7 @@ from noctule import __version__
 from noctule.api.control import Control, ControlServer
 from noctule.api.routes.operate import routes as operating
 from noctule.api.routes.timers import routes as timer_routes
+from noctule.api.routes.transcriptions import routes as transcription_routes
 from noctule.assistant.model_manager import Build, ModelManager, Needs
 from noctule.assistant.timers import Timers
 from noctule.assistant.worker import NAME as LM
@@ -37,6 +38,7 @@ from noctule.service.operation import Operation
 from noctule.service.status import report
 from noctule.service.supervisor import STARTING, Job, Part, Policy, Supervisor
 from noctule.service.thread_pool import LOOP_HANDS, thread_pool
+from noctule.voice.transcription import Transcriptions
 
 __all__ = ["Build", "Needs", "Service"]
 
@@ -93,6 +95,7 @@ class Service:
             self._clock,
             limit=lambda: self.config.actions.max_timers,
         )
+        self.transcriptions = Transcriptions(lambda: self.config, bus)
         self._grow = grow
         self._board = board or Board()
         #: senses: what the configuration asks for, plugged in by the caller's `grow` once nobody else has them.
@@ -150,6 +153,7 @@ class Service:
             extra=[
                 *operating(self.operation),
                 *timer_routes(self.timers),
+                *transcription_routes(self.transcriptions, lambda: self.config.api.max_audio),
                 *(route for organ in self.organs for route in organ.routes()),
             ],
             words=lambda: self.config.service.log_words,
@@ -224,6 +228,7 @@ class Service:
         stopping = asyncio.ensure_future(asyncio.to_thread(self.supervisor.stop, timeout))
         await server.stop()
         stuck = await stopping
+        self.transcriptions.close()
         organs, self.organs = self.organs, []
         stuck = dict.fromkeys(close_all(organs, ORGAN_CLOSE), "") | stuck
         for name, where in stuck.items():

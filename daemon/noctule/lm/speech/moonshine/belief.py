@@ -2,8 +2,8 @@
 
 It was trained on speech and writes something for every sound: "You" for silence, clicks, knocks, noise and tones,
 surer of it than of most commands; notes for hum; the same phrase over and over for sound that ends in a word. Its own
-probabilities do not tell all of these from speech. Some are known by what they are; for the others it counts where the
-decoder looked: it walks along speech as it writes, and stays about where it is over sound that holds no words.
+probabilities do not tell all of these from speech. Some are known by what they are; for the others it counts where
+the decoder looked: it walks along speech as it writes, and stays about where it is over sound that holds no words.
 """
 
 from __future__ import annotations
