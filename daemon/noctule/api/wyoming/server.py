@@ -136,7 +136,7 @@ class WyomingServer:
 
     def _info(self) -> Mapping[str, Any]:
         """The answer to `describe`: programs and models as wyoming.info declares them."""
-        about: dict[str, Any] = {"handle": [], "wake": [], "asr": []}
+        about: dict[str, Any] = {"handle": [], "wake": []}
         if name := self._transcriptions.written_by():
             models = [{**_ABOUT, "name": name, "description": "Speech to text", "languages": ["en"]}]
             program = {**_ABOUT, "name": "noctule", "description": "Noctule", "models": models}

@@ -13,9 +13,9 @@ import re
 
 import numpy as np
 
-from noctule.lm.speech.moonshine.greedy import Transcription
+from noctule.lm.speech.moonshine.greedy import Transcription, middle_of
 from noctule.lm.speech.moonshine.rows import FloatArray
-from noctule.lm.speech.moonshine.shape import FRAME, RATE
+from noctule.lm.speech.moonshine.shape import RATE
 
 #: whole texts that stand for "nobody spoke"; a person who says just that has not asked for anything
 HABITS = frozenset(
@@ -75,6 +75,5 @@ def walked(found: Transcription) -> float:
     Of fewer than three tokens nothing can be said: the fastest walk."""
     if len(found.tokens) < 3:
         return _FASTEST
-    weight = found.heard / (found.heard.sum(axis=1, keepdims=True) + 1e-9)
-    middles = (weight * np.arange(weight.shape[1])).sum(axis=1) * FRAME
-    return float(middles.max() - middles.min()) / (len(middles) - 1)
+    middles = [middle_of([row]) for row in found.heard]
+    return (max(middles) - min(middles)) / (len(middles) - 1)
