@@ -1,333 +1,154 @@
-"""The service: builds the parts from the configuration, wires them, reloads, stops. L4.
+"""The one place where everything is put together: components, their routes, the language engine.
 
-    load config -> lock -> control socket -> language worker loads -> READY=1 -> serve -> SIGTERM -> STOPPING=1
-
-The main thread runs an event loop for the API and the signals, and nothing that could block it. Everything else has
-a thread under the supervisor. The socket is open from the start, so that `noctule status` can say "loading".
+The floors below know nothing of each other: voice, assistant and capture meet here, through protocols.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from noctule import __version__
-from noctule.api.control import Control, ControlServer
-from noctule.api.routes.operate import routes as operating
+from aiohttp import web
+
+from noctule.api.ask import Control
+from noctule.api.control import ControlServer
+from noctule.api.routes.absent import routes as absent_routes
+from noctule.api.routes.operate import routes as operate_routes
 from noctule.api.routes.timers import routes as timer_routes
 from noctule.api.routes.transcriptions import routes as transcription_routes
+from noctule.assistant.engine_protocol import Engine
 from noctule.assistant.model_manager import Build, ModelManager, Needs
 from noctule.assistant.timers import Timers
-from noctule.assistant.worker import NAME as LM
-from noctule.assistant.worker import Ask, Engine
-from noctule.config import Config, LoadedConfig
-from noctule.core.clock import Clock, SystemClock
-from noctule.core.errors import UnavailableError
-from noctule.core.events import Bus
-from noctule.core.memory import set_aside
-from noctule.core.request_text import clean_request
-from noctule.service.board import Board
-from noctule.service.component import Component, Follower, Grow, Host, close_all, none
-from noctule.service.governor import Governed, Governor
-from noctule.service.instance_lock import InstanceLock
-from noctule.service.journal import Journal, notify, watchdog_interval
+from noctule.core.errors import NoctuleError
+from noctule.service.component import Assembly, Component, Host, close_all
 from noctule.service.operation import Operation
-from noctule.service.status import report
-from noctule.service.supervisor import STARTING, Job, Part, Policy, Supervisor
-from noctule.service.thread_pool import LOOP_HANDS, thread_pool
+from noctule.service.service import Assemble, Service
+from noctule.service.supervisor import Part, Supervisor
 from noctule.voice.transcription import Transcriptions
 
-__all__ = ["Build", "Needs", "Service"]
-
-#: what systemd is asked for, again and again, while models load.
-EXTEND_SECONDS = 15
-#: seconds that the organs get, all at once, to release their devices.
-ORGAN_CLOSE = 0.5
-#: names a part that freezes on SIGUSR2, so that a test can see the watchdog at work on a real stall. Unset in
-#: every installation: then SIGUSR2 keeps its default.
-FREEZE_VARIABLE = "NOCTULE_DEBUG_FREEZE"
+__all__ = ["Build", "Needs", "Plugged", "Senses", "Service", "assembled", "build_components", "build_engine"]
 
 
-class Service:
-    """One running Noctule. load: reads the configuration again; build: loads the language engine."""
+@dataclass(frozen=True)
+class Plugged:
+    """A component with its routes on the control socket, and what ends with that socket."""
 
-    def __init__(
-        self,
-        loaded: LoadedConfig,
-        load: Callable[[], LoadedConfig],
-        build: Build,
-        bus: Bus,
-        journal: Journal,
-        clock: Clock | None = None,
-        grow: Grow = none,
-        board: Board | None = None,
-    ) -> None:
-        self._clock = clock or SystemClock()
-        self._bus = bus
-        self._journal = journal
-        self._build = build
-        self._started = self._clock.monotonic()
-        self._ready = False
-        self._state = "starting"
-        self._last_ping = 0.0
-        self._watchdog = watchdog_interval()
-        supervision = loaded.config.supervision
-        self.supervisor = Supervisor(
-            bus,
-            Policy(supervision.restarts, supervision.window, supervision.retry),
-            self._clock,
-            ping=self._feed,
-            changed=self._changed,
+    component: Component
+    routes: Sequence[web.RouteDef] = ()
+    close: Callable[[], None] = lambda: None
+
+
+#: builds what the configuration asks for besides the language and the timers.
+Senses = Callable[[Host], list[Plugged]]
+
+
+def no_components(host: Host) -> list[Plugged]:
+    """A service without senses."""
+    return []
+
+
+def assembled(build: Build, senses: Senses = no_components) -> Assemble:
+    """How a service is put together. build: loads the language engine; senses: the other components."""
+
+    def assemble(host: Host, operation: Operation, supervisor: Supervisor) -> Assembly:
+        config = host.config()
+        timers = Timers(
+            config.service.state_dir / "timers.json",
+            host.bus,
+            host.clock,
+            limit=lambda: host.config().actions.max_timers,
+            stall=config.supervision.stall,
         )
-        self.operation = Operation(
-            loaded, load, bus, journal, self.supervisor, lambda: self.organs, self.summary, self.status
-        )
-        self.language = ModelManager(
-            lambda: self.config, bus, self._clock, self._build_engine, self._needs, self.supervisor
-        )
-        self.operation.language = self.language
-        self.timers = Timers(
-            loaded.config.service.state_dir / "timers.json",
-            bus,
-            self._clock,
-            limit=lambda: self.config.actions.max_timers,
-        )
-        self.transcriptions = Transcriptions(lambda: self.config, bus)
-        self._grow = grow
-        self._board = board or Board()
-        #: senses: what the configuration asks for, plugged in by the caller's `grow` once nobody else has them.
-        self.organs: list[Component] = []
-        self.governor: Governor | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._news: asyncio.Event | None = None
-        self._ending: asyncio.Event | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        components: list[Component] = [timers]
 
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self.operation.config
+        def needs(part: Part) -> Needs:
+            return Needs(host.config, part, timers, host.bus, host.clock, components)
 
-    # -- life ----------------------------------------------------------------------------------------------------
+        manager = ModelManager(host.config, host.bus, host.clock, build, needs, supervisor, operation.inforce.built)
+        plugged = senses(replace(host, submit=manager.submit))
+        components += [manager, *(one.component for one in plugged)]
+        control = Control.of(replace(host, submit=manager.submit), operation.reload)
+        has = [route for one in plugged for route in one.routes]
+        writer = Transcriptions(host.config, host.bus)
+        has += transcription_routes(writer, lambda: host.config().api.max_audio)
+        routes = [*operate_routes(operation, manager), *timer_routes(timers), *has, *absent_routes(has)]
+        front = ControlServer(control, config.api, routes, [*(one.close for one in plugged), writer.close])
+        return Assembly(components, front)
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises NoctuleError when the service cannot even start."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(thread_pool(LOOP_HANDS, "service"))
-        self._news, self._ending = asyncio.Event(), asyncio.Event()
-        api = self.config.api
-        # The lock first: an organ takes devices and sockets, which are another instance's as long as that lives.
-        with InstanceLock(api.socket.with_name("noctule.lock")):
-            try:
-                await self._serve()
-            finally:
-                close_all(self.organs, ORGAN_CLOSE)
+    return assemble
 
-    async def _serve(self) -> None:
-        """Listen, start every part, wait for the end. The caller closes the organs if this never begins."""
-        assert self._ending is not None
-        api = self.config.api
-        clean = self._clean
-        self.organs = self._grow(Host(lambda: self.config, self._bus, self._clock, self.submit, clean, self.status))
-        self.governor = Governor(
-            lambda: self.config.governor,
-            self._board,
-            [step for part in (self.language, *self.organs) if isinstance(part, Governed) for step in part.steps()],
-            self._bus,
-            self._clock,
-            self.config.supervision.stall,
-            self._changed,
-        )
-        control = Control(
-            self._bus,
-            self._clock,
-            self.status,
-            self.operation.reload,
-            self.submit,
-            clean,
-            lambda: self.config.lm.timeout,
-            lambda: self.config.lm.max_prompt,
-            extra=[
-                *operating(self.operation),
-                *timer_routes(self.timers),
-                *transcription_routes(self.transcriptions, lambda: self.config.api.max_audio),
-                *(route for organ in self.organs for route in organ.routes()),
-            ],
-            words=lambda: self.config.service.log_words,
-        )
-        server = ControlServer(
-            control,
-            api.socket,
-            group=api.group,
-            max_clients=api.max_clients,
-            max_body=api.max_body,
-            read_timeout=api.read_timeout,
-        )
-        await server.start()
-        self.server = server
-        try:
-            self._listen_to_signals()
-            self._start_parts()
-            await self._until_ready()
-            await self._ending.wait()
-        finally:
-            await self._stop(server)
 
-    def _clean(self, text: str) -> str:
-        return clean_request(text, self.config.lm.max_prompt)
+def build_engine(needs: Needs) -> Engine:
+    """Load the language engine. Its libraries are imported in the worker's thread, while the socket answers."""
+    from noctule.assistant.engine import build_engine as build
 
-    def _start_parts(self) -> None:
-        lm = self.config.lm
-        what = f"loading {lm.model}" if lm.enabled else "without a language model"
-        self._bus.publish("service.starting", "service", f"Noctule {__version__} is starting: {what}", level=5)
-        notify(STATUS=f"Starting: {what}")
-        self._background(self._beat_for_api(self.supervisor.watch("api", self.config.supervision.stall)))
-        stall = self.config.supervision.stall
-        self.supervisor.add(
-            Job("timers", lambda part, stop: self.timers.run(part.beat, stop), stall, self.timers.wake)
-        )
-        if lm.enabled:
-            self.supervisor.add(self.language.worker.job)
-        assert self.governor is not None
-        self.supervisor.add(self.governor.job)
-        for organ in self.organs:
-            for job in organ.jobs():
-                self.supervisor.add(job)
-        self.supervisor.start()
+    return build(needs)
 
-    async def _until_ready(self) -> None:
-        """READY once every part works or is known not to."""
-        assert self._news is not None
-        assert self._ending is not None
-        ending = asyncio.ensure_future(self._ending.wait())
-        while not ending.done() and any(p.state == STARTING and not p.reason for p in self.supervisor.parts()):
-            news = asyncio.ensure_future(self._news.wait())
-            await asyncio.wait({news, ending}, return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
-            self._news.clear()
-        if not ending.done():
-            ending.cancel()
-            set_aside()
-            self._ready, self._state = True, "ready"
-            seconds = self._clock.monotonic() - self._started
-            notify(READY=1, STATUS=self.summary())
-            self._bus.publish("service.ready", "service", f"{self.summary()} ({seconds:.2f} s)", 5, seconds=seconds)
 
-    async def _stop(self, server: ControlServer) -> None:
-        self._state = "stopping"
-        notify(STOPPING=1, STATUS="Stopping")
-        self._bus.publish("service.stopping", "service", "Noctule is stopping", level=5)
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        timeout = self.config.service.stop_timeout
-        # Workers first: a request that ends lets its client's connection end by itself.
-        stopping = asyncio.ensure_future(asyncio.to_thread(self.supervisor.stop, timeout))
-        await server.stop()
-        stuck = await stopping
-        self.transcriptions.close()
-        organs, self.organs = self.organs, []
-        stuck = dict.fromkeys(close_all(organs, ORGAN_CLOSE), "") | stuck
-        for name, where in stuck.items():
-            text = f"{name} did not stop in time and was left behind" + (f"; it is at {where}" if where else "")
-            self._bus.publish("service.overdue", name, text, level=4)
-        self._bus.publish("service.stopped", "service", "Noctule has stopped", level=5)
-        self.stuck = list(stuck)
+def build_components(host: Host) -> list[Plugged]:
+    """What the configuration switches on. Raises NoctuleError for settings that contradict each other; what was
+    plugged in before is then closed again."""
+    plugged: list[Plugged] = []
+    try:
+        _plug_in(plugged, host)
+    except NoctuleError:
+        close_all([one.component for one in plugged], 0.5)
+        raise
+    return plugged
 
-    def _listen_to_signals(self) -> None:
-        assert self._loop is not None
-        assert self._ending is not None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._ending.set)
-        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._background(self.operation.reload_quietly()))
-        frozen = os.environ.get(FREEZE_VARIABLE)
-        if frozen:
-            self._loop.add_signal_handler(signal.SIGUSR2, self.supervisor.freeze, frozen)
 
-    def _background(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+def _plug_in(plugged: list[Plugged], host: Host) -> None:
+    """Each is imported only where it is wanted: a board without cameras pays nothing for them."""
+    config = host.config()
+    if config.wake.enabled and config.audio.source != "none":
+        plugged.append(voice(host))
+    elif config.audio.output != "off":
+        plugged.append(loudspeaker_only(host))
+    if config.capture.enabled:
+        plugged += capture(host)
+    if config.api.tcp:
+        from noctule.api.tcp import TcpApi
 
-    @staticmethod
-    async def _beat_for_api(part: Part) -> None:
-        """The API's work is done by the event loop: each turn of it is a beat."""
-        while True:
-            part.beat()
-            await asyncio.sleep(min(1.0, part.max_age / 4))
+        plugged.append(Plugged(TcpApi(host)))
+    if config.wyoming.listen:
+        from noctule.api.wyoming.server import WyomingServer
 
-    # -- what the supervisor tells us (in its thread) ------------------------------------------------------------
+        plugged.append(Plugged(WyomingServer(host)))
+    if config.mqtt.host:
+        from noctule.api.mqtt.link import MqttLink
 
-    def _feed(self) -> None:
-        """All parts work: feed the watchdog, or, while loading, ask systemd for patience."""
-        now = self._clock.monotonic()
-        if now - self._last_ping < min(1.0, (self._watchdog or 4.0) / 4):
-            return
-        self._last_ping = now
-        if not self._ready:
-            notify(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000)
-        elif self._watchdog is not None:
-            notify(WATCHDOG=1)
+        plugged.append(Plugged(MqttLink(host)))
 
-    def _changed(self) -> None:
-        if self._loop is not None and self._news is not None:
-            self._loop.call_soon_threadsafe(self._news.set)
-        if self._ready:
-            notify(STATUS=self.summary())
 
-    def _needs(self, part: Part) -> Needs:
-        return Needs(lambda: self.config, part, self.timers, self._bus, self._clock, self.organs)
+def voice(host: Host) -> Plugged:
+    """Microphone, wake words, recogniser, voice."""
+    from noctule.api.routes.voice import routes
+    from noctule.assistant.grammar.in_force import GrammarInForce
+    from noctule.voice.pipeline import VoicePipeline
 
-    def _build_engine(self, needs: Needs) -> Engine:
-        if not needs.beside:
-            self.operation.inforce.built(LM)
-        return self._build(needs)
+    pipeline = VoicePipeline(host, asking=GrammarInForce(host.config))
+    return Plugged(pipeline, routes(pipeline))
 
-    def end(self) -> None:
-        """Stop, as SIGTERM does; from any thread."""
-        if self._loop is not None and self._ending is not None:
-            self._loop.call_soon_threadsafe(self._ending.set)
 
-    # -- requests ------------------------------------------------------------------------------------------------
+def loudspeaker_only(host: Host) -> Plugged:
+    """A voice without ears."""
+    from noctule.api.routes.voice import say_route
+    from noctule.voice.loudspeaker_only import LoudspeakerOnly
 
-    def submit(self, ask: Ask) -> None:
-        """Hand a request to the language worker. Raises BusyError or UnavailableError."""
-        if all(part.name != LM for part in self.supervisor.parts()):
-            raise UnavailableError("The language model is switched off.", "set lm.enabled = true and restart")
-        self._bus.publish("ask.received", LM, "A request has come", characters=len(ask.text), prompt=ask.text)
-        self.language.worker.submit(ask)
+    speaker = LoudspeakerOnly(host)
+    return Plugged(speaker, [say_route(speaker.say)])
 
-    # -- status --------------------------------------------------------------------------------------------------
 
-    def summary(self) -> str:
-        """One line for STATUS= and `systemctl status`."""
-        troubles = [*self.supervisor.troubles(), *self._more_troubles()]
-        if troubles:
-            return "Degraded: " + "; ".join(troubles)
-        name = self.language.worker.about.get("model")
-        return f"Ready: {name}" if name else "Ready" if self._ready else "Starting"
+def capture(host: Host) -> list[Plugged]:
+    """Displays and cameras, and the page that shows them."""
+    from noctule.api.routes.capture import CaptureApi
+    from noctule.capture.component import CaptureComponent
 
-    def _more_troubles(self) -> list[str]:
-        parts = [self.language, self.governor, *(organ for organ in self.organs if isinstance(organ, Follower))]
-        return [trouble for part in parts if part is not None for trouble in part.troubles()]
+    component = CaptureComponent(host)
+    api = CaptureApi(component.sources)
+    plugged = [Plugged(component, api.routes(), api.close)]
+    if host.config().capture.page_port:
+        from noctule.api.page.component import PageComponent
 
-    def status(self) -> Mapping[str, Any]:
-        """Everything `noctule status` shows; JSON-able."""
-        return {
-            **report(self.supervisor, self._state, self._clock.monotonic() - self._started, self._more_troubles()),
-            "summary": self.summary(),
-            "lm": self.language.report(),
-            "governor": self.governor.report() if self.governor is not None else {},
-            "api": self.server.report(),
-            "timers": self.timers.report(),
-            **{organ.name: dict(organ.status()) for organ in self.organs},
-            "journal": {
-                "structured": self._journal.structured,
-                "lost": self._journal.lost,
-                "verbosity": self.operation.verbosity,
-            },
-            "config": {"files": self.operation.inforce.files, "needs_restart": self.operation.inforce.pending()},
-        }
+        plugged.append(Plugged(PageComponent(host, component.sources)))
+    return plugged

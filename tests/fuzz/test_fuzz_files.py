@@ -273,9 +273,9 @@ def test_timers(tmp_path_factory: pytest.TempPathFactory, room: Path, data: byte
     path.write_bytes(data)
     with refuses_or_takes():
         timers = Timers(path, Bus(), ManualClock(), boot_id="b")
-        timers.report()
+        timers.status()
         timers.fire_due()
-        json.dumps(timers.report())
+        json.dumps(timers.status())
 
 
 @fuzz(15)

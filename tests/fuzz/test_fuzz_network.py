@@ -7,12 +7,13 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_world import WAIT, ApiWorld, status_of_a_service
+from api_world import ApiWorld, status_of_a_service
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -24,15 +25,16 @@ from noctule.api.routes.operate import routes as operating
 from noctule.api.routes.voice import routes as hearing_routes
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage, read
 from noctule.assistant.actions.volume import Mixer
-from noctule.assistant.worker import Ask
 from noctule.capture.all_sources import Sources
-from noctule.config.schema import Config, SourceConfig
+from noctule.config.schema import Api, Config, SourceConfig
 from noctule.core.clock import SystemClock
 from noctule.core.errors import InputError, UnavailableError
 from noctule.core.events import Bus
 from noctule.core.request_text import clean_request
 from noctule.service.component import Host
+from noctule.service.request import Ask
 from noctule.voice.wakewords.clip_folder import WakeClips
+from waiting import WAIT
 
 
 class FakeHearing:
@@ -65,15 +67,20 @@ class FakeHearing:
         raise UnavailableError("nothing was heard")
 
 
-class FakeService:
+class FakeModels:
+    def status(self) -> Mapping[str, Any]:
+        return {"model": "m"}
+
+    def use(self, model: str) -> Future[Any]:
+        raise UnavailableError("no models here")
+
+
+class FakeOperation:
     config = Config()
     verbosity = "info"
 
-    def status(self) -> Mapping[str, Any]:
-        return {"lm": {"model": "m"}}
-
-    async def use_model(self, model: str) -> Mapping[str, Any]:
-        raise UnavailableError("no models here")
+    async def to_its_end(self, future: Future[Any]) -> Any:
+        raise AssertionError("no exchange begins here")
 
     def set_verbosity(self, level: str) -> None:
         pass
@@ -89,15 +96,15 @@ class Everything(ApiWorld):
         config.capture.folder, config.capture.timeout = folder / "pictures", 0.5
         self.eyes = CaptureApi(Sources(config))
         extra = [
-            *operating(FakeService(), Mixer(lambda: "", find=lambda name: None)),
+            *operating(FakeOperation(), FakeModels(), Mixer(lambda: "", find=lambda name: None)),  # type: ignore[arg-type]
             *hearing_routes(FakeHearing(folder / "clips")),  # type: ignore[arg-type]
             *self.eyes.routes(),
         ]
         control = Control(
             self.bus, SystemClock(), lambda: self.status(), self._reload, self._submit,
-            lambda text: clean_request(text, 4096), lambda: 5.0, lambda: 4096, extra=extra,
+            lambda text: clean_request(text, 4096), lambda: 5.0, lambda: 4096,
         )  # fmt: skip
-        self.server = ControlServer(control, self.path, **self.settings)
+        self.server = ControlServer(control, Api(**self.settings), extra)
         await self.server.start()
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("litert_torch", reason="needs scripts/requirements-host.txt"
 from builders.common.terminal import quiet
 from builders.export.text.community import community_graph_entry, schema_without_tensorflow
 from builders.export.text.synthetic_tokenizer import BOS, EOS, write_tokenizer
-from noctule.inference.manifest import PackageWriter
+from noctule.inference.package_writer import PackageWriter
 from noctule.lm.sampler import TextSampling
 from noctule.lm.text.model import TextLM
 from noctule.lm.text.package import open_text_package

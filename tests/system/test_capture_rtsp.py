@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 import rtsp_world
-from capture_world import WAIT, ffmpeg, number_in, numbered, running, until, video
+from capture_world import ffmpeg, number_in, numbered, running, video
 from noctule.capture.feed.feed import LIVE, LOST, Feed
 from noctule.capture.files.clip import record
 from noctule.capture.files.reader import VideoFile
+from noctule.capture.picture.colour import rgb
 from noctule.capture.process.life import Patience
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
 from rtsp_world import RtspServer
+from waiting import WAIT, until
 
 PATIENCE = Patience(stall=2.0, open=15.0, linger=0.2, backoff=0.1, backoff_max=0.3, look=0.1)
 #: generous: a loaded machine takes seconds to open a stream
@@ -39,7 +41,7 @@ def test_an_rtsp_stream_and_the_end_of_its_server(tmp_path: Path) -> None:
         feed = Feed(SourceSpec("door", "network", server.address, preroll=2.0), patience=PATIENCE)
         with running(feed), feed.subscribe(8) as viewer:
             frames = [frame for _ in range(12) if (frame := viewer.get(LONG)) is not None]
-            numbers = [number_in(frame.rgb()) for frame in frames]
+            numbers = [number_in(rgb(frame)) for frame in frames]
             assert len(numbers) == 12
             assert None not in numbers
             assert numbers == sorted(numbers, key=lambda n: n or 0)
@@ -56,7 +58,7 @@ def test_an_rtsp_stream_and_the_end_of_its_server(tmp_path: Path) -> None:
             with RtspServer(film(), server.port) as again:
                 assert again.address == server.address
                 until(lambda: feed.state == LIVE, "the return")
-                assert number_in(feed.fresh(2.0, LONG).rgb()) is not None
+                assert number_in(rgb(feed.fresh(2.0, LONG))) is not None
         with VideoFile(clip.path) as file:
             kept = [number_in(p.frame().luma()) for p in file.pictures()]
         assert None not in kept

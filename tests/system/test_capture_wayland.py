@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, running, until
+from capture_world import QUICK, running
 from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.picture.colour import rgb
 from noctule.capture.process import wire
 from noctule.capture.process.child import serve
 from noctule.capture.process.discover import wayland
@@ -25,6 +26,7 @@ from noctule.capture.sources import wlcopy
 from noctule.capture.spec import SourceSpec
 from noctule.cli import run_command
 from noctule.core.errors import DeviceError
+from waiting import WAIT, until
 from wayland_world import Sway, available
 
 pytestmark = pytest.mark.skipif(not available(), reason="sway is not installed")
@@ -52,7 +54,7 @@ def test_what_the_compositor_shows_is_what_comes(sway: Sway, tmp_path: Path) -> 
         frame = viewer.get(WAIT)
         assert frame is not None
         assert (frame.width, frame.height) == (640, 360)
-        until(lambda: np.array_equal(feed.fresh(1.0, WAIT).rgb()[180, 320], (0x20, 0x40, 0x60)), "the wall paper")
+        until(lambda: np.array_equal(rgb(feed.fresh(1.0, WAIT))[180, 320], (0x20, 0x40, 0x60)), "the wall paper")
         later = viewer.get(WAIT)
         assert later is not None
         assert later.pts > frame.pts
@@ -89,8 +91,8 @@ def test_a_screen_that_stands_on_its_side(turned: int, tmp_path: Path) -> None:
     bar = "bar {\n position top\n height 60\n mode dock\n colors {\n background #c80000\n }\n}"
     with Sway(tmp_path, settings=f"output HEADLESS-1 transform {turned}\n{bar}") as sway:
         with running(feed_of(sway.socket)) as feed:
-            until(lambda: feed.fresh(1.0, WAIT).rgb()[..., 0].max() > 150, "the bar")
-            seen = feed.fresh(1.0, WAIT).rgb()
+            until(lambda: rgb(feed.fresh(1.0, WAIT))[..., 0].max() > 150, "the bar")
+            seen = rgb(feed.fresh(1.0, WAIT))
         assert seen.shape == ((360, 640, 3) if turned == 180 else (640, 360, 3))
         assert (seen[5:50, 100:300] == (0xC8, 0, 0)).all(axis=2).mean() > 0.9
         assert (seen[70:] == (0x20, 0x40, 0x60)).all()
@@ -180,7 +182,7 @@ def test_the_inside_of_it(sway: Sway) -> None:
     made = Inside(SourceSpec("s", "wayland", str(sway.socket), rotate=90, cursor=True))
     about, _ = made.hear("opened")
     assert about["about"]["codec"] == best_protocol(sway)
-    until(lambda: np.array_equal(made.frame().rgb()[320, 180], (0x20, 0x40, 0x60)), "the wall paper")
+    until(lambda: np.array_equal(rgb(made.frame())[320, 180], (0x20, 0x40, 0x60)), "the wall paper")
     frame = made.frame()
     assert (frame.upright_size, frame.rotation) == ((360, 640), 90)
     os.killpg(sway.process.pid, signal.SIGKILL)

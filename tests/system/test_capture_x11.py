@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, running, until
+from capture_world import QUICK, running
 from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.picture.colour import rgb
 from noctule.capture.process import discover
 from noctule.capture.protocols.x11 import X11Connection, probe
 from noctule.capture.protocols.x11_cursor import Pointer
@@ -28,6 +29,7 @@ from noctule.cli import run_command
 from noctule.core.errors import DeviceError
 from tools.bench import clock
 from tools.bench.xserver import XServer
+from waiting import WAIT, until
 
 pytestmark = pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
 
@@ -48,10 +50,10 @@ def test_what_is_on_the_screen_is_what_comes(screen: XServer) -> None:
     with running(feed_of(screen.address)) as feed:
         frame = feed.fresh(1.0, WAIT)
         assert (frame.width, frame.height, frame.pix_fmt) == (640, 360, "bgr0")
-        assert clock.read(frame.rgb()) == 42
-        assert frame.rgb()[200, 300].tolist() == [230, 20, 10]
+        assert clock.read(rgb(frame)) == 42
+        assert rgb(frame)[200, 300].tolist() == [230, 20, 10]
         clock.draw(screen.pixels, 43)
-        until(lambda: clock.read(feed.fresh(0.2, WAIT).rgb()) == 43, "the new number")
+        until(lambda: clock.read(rgb(feed.fresh(0.2, WAIT))) == 43, "the new number")
         assert 0 <= time.monotonic() - frame.captured < WAIT
 
 
@@ -60,8 +62,8 @@ def test_size_and_mask(screen: XServer) -> None:
     with running(feed):
         frame = feed.fresh(1.0, WAIT)
         assert (frame.width, frame.height) == (320, 200)
-        assert (frame.rgb()[:100] == 128).all()
-        assert clock.read(frame.rgb()) is None
+        assert (rgb(frame)[:100] == 128).all()
+        assert clock.read(rgb(frame)) is None
 
 
 @contextmanager
@@ -82,9 +84,9 @@ def test_the_pointer_is_shown_where_it_is_asked_for(screen: XServer) -> None:
     screen.pixels[:] = (60, 120, 180, 0)
     with arrow(screen.address, 300, 200):
         with running(feed_of(screen.address)) as feed:
-            assert (feed.fresh(1.0, WAIT).rgb() == (180, 120, 60)).all()
+            assert (rgb(feed.fresh(1.0, WAIT)) == (180, 120, 60)).all()
         with running(feed_of(screen.address, cursor=True)) as feed:
-            seen = feed.fresh(1.0, WAIT).rgb()
+            seen = rgb(feed.fresh(1.0, WAIT))
     changed = np.argwhere((seen != (180, 120, 60)).any(axis=2))
     assert 20 < len(changed) < 400
     assert (changed >= (195, 295)).all()
@@ -143,7 +145,7 @@ def test_a_frozen_server_is_noticed_and_comes_back(screen: XServer) -> None:
         finally:
             os.kill(screen.process.pid, signal.SIGCONT)
         until(lambda: feed.state == LIVE, "the return")
-        assert clock.read(feed.fresh(1.0, WAIT).rgb()) == 42
+        assert clock.read(rgb(feed.fresh(1.0, WAIT))) == 42
 
 
 def test_a_server_that_goes_away_and_comes_back(screen: XServer) -> None:
@@ -157,7 +159,7 @@ def test_a_server_that_goes_away_and_comes_back(screen: XServer) -> None:
         with XServer(display=number) as again:
             clock.draw(again.pixels, 77)
             until(lambda: feed.state == LIVE, "the return")
-            until(lambda: clock.read(feed.fresh(1.0, WAIT).rgb()) == 77, "the new server's picture")
+            until(lambda: clock.read(rgb(feed.fresh(1.0, WAIT))) == 77, "the new server's picture")
 
 
 def test_a_server_without_shared_memory_is_refused_in_words() -> None:

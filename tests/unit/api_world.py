@@ -14,13 +14,13 @@ from typing import Any
 from noctule.api.client import Client
 from noctule.api.control import Control, ControlServer
 from noctule.api.routes.metrics import OUTCOMES
-from noctule.assistant.worker import Ask
+from noctule.config.schema import Api
 from noctule.core.clock import SystemClock
 from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus, Event
 from noctule.core.request_text import clean_request
-
-WAIT = 10.0
+from noctule.service.request import Ask
+from waiting import WAIT
 
 
 class ApiWorld:
@@ -40,7 +40,7 @@ class ApiWorld:
         self.words = False
         self.heartbeat = float(settings.pop("heartbeat", 15.0))
         self.settings: dict[str, Any] = {
-            "group": "", "max_clients": 64, "max_body": 65536, "read_timeout": WAIT, **settings,
+            "socket": self.path, "group": "", "max_clients": 64, "max_body": 65536, "read_timeout": WAIT, **settings,
         }  # fmt: skip
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -51,7 +51,7 @@ class ApiWorld:
             lambda text: clean_request(text, 4096), lambda: self.timeout, lambda: 4096, heartbeat=self.heartbeat,
             words=lambda: self.words,
         )  # fmt: skip
-        self.server = ControlServer(control, self.path, **self.settings)
+        self.server = ControlServer(control, Api(**self.settings))
         await self.server.start()
 
     async def _reload(self) -> Mapping[str, Any]:

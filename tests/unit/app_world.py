@@ -14,16 +14,15 @@ from typing import Any
 import pytest
 
 from noctule.api.client import Client
-from noctule.app import Needs, Service
-from noctule.assistant.worker import Ask, Engine
+from noctule.app import Needs, Senses, Service, assembled, no_components
+from noctule.assistant.worker import Engine
 from noctule.config import Config, LoadedConfig, load_config
 from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus, Event
 from noctule.service.board import Board
-from noctule.service.component import Grow, none
 from noctule.service.journal import Journal
-
-WAIT = 15.0
+from noctule.service.request import Ask
+from waiting import WAIT, until
 
 
 class FakeEngine:
@@ -63,7 +62,7 @@ class World:
         self.may_load = threading.Event()
         self.may_load.set()
         self.configs: list[Config] = []
-        self.grow: Grow = none
+        self.senses: Senses = no_components
         self.board: Board | None = None
         self.configure("")
 
@@ -86,7 +85,7 @@ class World:
         bus.add_sink(self.events.append)
         journal = Journal()
         service = self.service = Service(
-            self.load(), self.load, self.build, bus, journal, grow=self.grow, board=self.board
+            self.load(), self.load, bus, journal, assembled(self.build, self.senses), board=self.board
         )
         failures: list[BaseException] = []
 
@@ -123,12 +122,8 @@ class World:
 
     def until(self, kind: str, count: int = 1) -> Event:
         """Wait for the `count`-th event of a kind."""
-        for _ in range(int(WAIT / 0.005)):
-            found = [event for event in self.events if event.kind == kind]
-            if len(found) >= count:
-                return found[count - 1]
-            threading.Event().wait(0.005)
-        raise AssertionError(f"no {kind}; seen: {[e.kind for e in self.events]}")
+        until(lambda: self.kinds().count(kind) >= count, kind)
+        return [event for event in self.events if event.kind == kind][count - 1]
 
     def client(self) -> Client:
         return Client(self.path, WAIT)

@@ -1,4 +1,4 @@
-"""The service's interfaces to other programs. L4.
+"""The service's interfaces to other programs.
 
 `gate` and `peer` guard connections, `http` speaks JSON, `control` answers, `client` asks.
 """

@@ -1,19 +1,18 @@
-"""A request put to the language worker, and its answer passed on as it comes. L4; common to every API."""
+"""A request put to the language worker, and its answer passed on as it comes. Common to every API."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from aiohttp import web
-
 from noctule.api.http.json import error_body
-from noctule.assistant.worker import Ask
 from noctule.core.clock import Clock
 from noctule.core.errors import NoctuleError, UnavailableError
 from noctule.core.events import Bus
+from noctule.service.component import Host
+from noctule.service.request import Ask
 
 #: seconds of silence on /events after which a heartbeat line shows that the service lives.
 HEARTBEAT = 15.0
@@ -21,6 +20,10 @@ HEARTBEAT = 15.0
 DELTA_QUEUE = 1024
 #: seconds beyond a request's own time after which even a frozen worker is not waited for.
 GRACE = 5.0
+
+
+async def _no_reload() -> Mapping[str, Any]:
+    raise UnavailableError("The configuration is reloaded through the control socket.", "noctule reload")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,21 @@ class Control:
     words: Callable[[], bool] = lambda: False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     heartbeat: float = HEARTBEAT
-    #: routes of the organs (microphone, cameras).
-    extra: Sequence[web.RouteDef] = ()
+
+    @classmethod
+    def of(cls, host: Host, reload: Callable[[], Awaitable[Mapping[str, Any]]] | None = None) -> Control:
+        """What a service offers its faces; without `reload` its configuration is not theirs to read again."""
+        return cls(
+            host.bus,
+            host.clock,
+            host.status,
+            reload or _no_reload,
+            host.submit,
+            host.clean,
+            lambda: host.config().lm.timeout,
+            lambda: host.config().lm.max_prompt,
+            words=lambda: host.config().service.log_words,
+        )
 
 
 class Lines(Protocol):

@@ -1,4 +1,4 @@
-"""The other end of the control socket, for the noctule command. L4. Synchronous; standard library only.
+"""The other end of the control socket, for the noctule command. Synchronous; standard library only.
 
 Errors of the service come back as the exceptions they were; a service that is not there, or a socket we may not
 use, is one sentence too.

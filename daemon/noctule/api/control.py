@@ -1,4 +1,4 @@
-"""The control API: HTTP with JSON on a Unix socket, for the noctule command and programs of this board. L4.
+"""The control API: HTTP with JSON on a Unix socket, for the noctule command and programs of this board.
 
     GET  /health   {"ok": true} while the event loop turns
     GET  /status   everything `noctule status` shows
@@ -16,7 +16,7 @@ Errors are `{"error": {"code", "message", "hint"}}`. The peer must be root, the 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +27,7 @@ from noctule.api.http.peer import allowed, peer_of
 from noctule.api.http.server import ApiServer, ServerLimits
 from noctule.api.http.unix_socket import bind
 from noctule.api.routes import metrics, openai
+from noctule.config.schema import Api
 from noctule.core.errors import ForbiddenError, InputError
 
 __all__ = ["Control", "ControlServer"]
@@ -49,7 +50,10 @@ def routes(control: Control) -> list[web.RouteDef]:
         others = {
             f"{route.method} {route.resource.canonical}"
             for route in request.app.router.routes()
-            if route.resource is not None and route.method != "HEAD" and route.resource.canonical not in told
+            if route.resource is not None
+            and route.method != "HEAD"
+            and route.resource.canonical not in told
+            and not getattr(route.handler, "absent", False)
         }
         lines = [line.strip() for line in told.splitlines()]
         return web.json_response({"help": [*lines, *sorted(others, key=lambda line: line.split()[::-1])]})
@@ -125,15 +129,21 @@ class ControlServer(ApiServer):
     """The control API at work on its socket."""
 
     def __init__(
-        self, control: Control, path: Path, *, group: str, max_clients: int, max_body: int, read_timeout: float
+        self,
+        control: Control,
+        settings: Api,
+        more: Sequence[web.RouteDef] = (),
+        leaving: Sequence[Callable[[], None]] = (),
     ) -> None:
-        self.path = path
+        """more: the components' routes; leaving: called when the socket is gone, to free what these routes hold."""
+        self.path = settings.socket
         self._control = control
-        self._group = group
+        self._group = settings.group
+        self._leaving = leaving
         self._inode = 0
         super().__init__(
-            [*routes(control), *control.extra],
-            ServerLimits(max_clients, max_body, read_timeout),
+            [*routes(control), *more],
+            ServerLimits(settings.max_clients, settings.max_body, settings.read_timeout),
             control.bus,
             control.clock,
             admit=self._admit,
@@ -158,6 +168,8 @@ class ControlServer(ApiServer):
                 self.path.unlink()
         except FileNotFoundError:
             pass
+        for leave in self._leaving:
+            leave()
 
     def report(self) -> dict[str, Any]:
         """For `status`."""

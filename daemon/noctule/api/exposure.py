@@ -1,11 +1,12 @@
-"""What of the configuration opens the service to programs besides the control socket, in words, for `doctor`. L4."""
+"""What of the configuration opens the service to programs besides the control socket, in words, for `doctor`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from noctule.api.http.address import LAN_WARNING, parse, wyoming_address
+from noctule.api.http.address import LAN_WARNING
 from noctule.config import Config
+from noctule.config.address import parse, wyoming_address
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 

@@ -1,4 +1,4 @@
-"""The port for programs that cannot open a Unix socket: /v1, /metrics, /status, /health, each with a token. L4.
+"""The port for programs that cannot open a Unix socket: /v1, /metrics, /status, /health, each with a token.
 
 Off unless `api.tcp` is set. What changes the service or hands out sound and pictures stays on the control socket.
 """
@@ -11,24 +11,20 @@ from typing import Any
 from aiohttp import web
 
 from noctule.api.ask import Control
-from noctule.api.http.address import LAN_WARNING, bind, parse
+from noctule.api.http.address import LAN_WARNING, bind
 from noctule.api.http.server import ApiServer, ServerLimits
 from noctule.api.http.token import check_bearer, load_token
 from noctule.api.routes import metrics, openai, transcriptions
 from noctule.config import Config
-from noctule.core.errors import UnavailableError
+from noctule.config.address import parse
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
 from noctule.voice.transcription import Transcriptions
 
 
-async def _no_reload() -> Mapping[str, Any]:
-    raise UnavailableError("The configuration is reloaded through the control socket.", "noctule reload")
-
-
 class TcpApi:
-    """See organs.Organ. Raises ConfigError for an address that must not be used."""
+    """A component. Raises ConfigError for an address that must not be used."""
 
     name = "tcp"
 
@@ -36,10 +32,7 @@ class TcpApi:
         api = host.config().api
         self.address = parse(api.tcp, "api.tcp", api.lan, "api.lan")
         self._host = host
-        control = Control(
-            host.bus, host.clock, host.status, _no_reload, host.submit, host.clean,
-            lambda: host.config().lm.timeout, lambda: host.config().lm.max_prompt,
-        )  # fmt: skip
+        control = Control.of(host)
         self._transcriptions = Transcriptions(host.config, host.bus)
         self._routes = [
             *_plain(control), *metrics.routes(control), *openai.routes(control),
@@ -71,13 +64,10 @@ class TcpApi:
         if server is not None:
             await server.stop()
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         return [self._looped.job]
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return []
 
     def status(self) -> Mapping[str, Any]:
         server, lan = self._server, not self.address.loopback

@@ -1,4 +1,4 @@
-"""The language engine: finds the model named in the configuration, loads it, and answers with it. L4.
+"""The language engine: finds the model named in the configuration, loads it, and answers with it.
 
 What an answer is belongs to the `Brain`; here it gets its model, its actions and the configuration in force.
 """
@@ -12,52 +12,29 @@ from typing import Any
 
 from noctule.assistant.actions.bind import Parts, build_registry
 from noctule.assistant.actions.commands import UserCommands
-from noctule.assistant.actions.devices import NoCapture, NoMicrophone
+from noctule.assistant.actions.devices import CaptureProvider, MicrophoneSwitch, NoCapture, NoMicrophone, Quiet
 from noctule.assistant.actions.status import BoardStatus
 from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.brain import Brain, Settings
+from noctule.assistant.engine_protocol import Engine
+from noctule.assistant.engine_slot import NAME
+from noctule.assistant.grammar.in_force import GrammarInForce
 from noctule.assistant.model_manager import Needs
-from noctule.assistant.worker import NAME, Ask, Engine
-from noctule.capture.component import CaptureComponent
 from noctule.config import Config
 from noctule.config.schema import Lm
-from noctule.core.errors import CancelledError, ModelError, TooLargeError, UnavailableError
+from noctule.core.errors import CancelledError, TooLargeError, UnavailableError
 from noctule.core.events import Bus
+from noctule.inference.find import cache_folder, find_model
 from noctule.inference.manifest import load_manifest
 from noctule.lm.sampler import Sampling, settings
 from noctule.lm.text.chat import Message
 from noctule.lm.text.model import TextLM
 from noctule.lm.text.request import Options
 from noctule.service.board import Board
+from noctule.service.request import Ask
 
 #: bytes that must stay free when two models are in memory at once.
 _SPARE = 48_000_000
-
-
-def find_model(name: str, folders: list[Path], key: str = "lm.model") -> Path:
-    """The package's folder: `name` as a path, or below the first of `folders` that has it. Raises ModelError, with
-    the setting `key` that names it."""
-    places = [Path(name)] if Path(name).is_absolute() else [folder / name for folder in folders]
-    for place in places:
-        if (place / "manifest.json").exists():
-            return place
-    where = ", ".join(str(place.parent) for place in places)
-    raise ModelError(f"There is no model {Path(name).name} in {where}.", f"see {key} and service.models")
-
-
-def cache_folder(config: Config, bus: Bus) -> Path | None:
-    """Where the runtime keeps unpacked weights, or None when that is switched off or impossible (which is said)."""
-    if not config.lm.weight_cache:
-        return None
-    folder = config.service.state_dir / "cache"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        bus.publish(
-            "lm.loaded", NAME, f"No weight cache: {folder} cannot be made ({error.strerror}); more memory is used", 4
-        )
-        return None
-    return folder
 
 
 def check_room(folder: Path, board: Board | None = None) -> None:
@@ -80,7 +57,11 @@ def check_room(folder: Path, board: Board | None = None) -> None:
 def load_lm(config: Config, bus: Bus, wanted: Lm | None = None) -> TextLM:
     """Load, verify and warm up the wanted model, by default the configured one. Raises ModelError."""
     lm = wanted or config.lm
-    cache_dir = cache_folder(config, bus)
+
+    def say(sentence: str) -> None:
+        bus.publish("lm.loaded", NAME, sentence, 4)
+
+    cache_dir = cache_folder(config.service.state_dir, config.lm.weight_cache, say)
     model = TextLM.load(
         find_model(lm.model, config.service.models),
         threads=lm.threads,
@@ -88,9 +69,7 @@ def load_lm(config: Config, bus: Bus, wanted: Lm | None = None) -> TextLM:
         context=lm.context or None,
     )
     if cache_dir is not None and model.weight_cache is None:
-        bus.publish(
-            "lm.loaded", NAME, f"No weight cache: {cache_dir} is full or read-only; more memory is used", level=4
-        )
+        say(f"No weight cache: {cache_dir} is full or read-only; more memory is used")
     model.warm_up()
     return model
 
@@ -131,21 +110,25 @@ class BrainEngine:
         self._config = needs.config
         self._about = facts(lm, (needs.lm or needs.config().lm).threads)
         commands = UserCommands(lambda: self._config().commands)
-        from noctule.voice.pipeline import VoicePipeline  # which imports this module, for its model finder
-
-        hearing = next((o for o in needs.organs if isinstance(o, VoicePipeline)), None)
+        components = needs.components
+        quiet = next((part for part in components if isinstance(part, Quiet)), None)
         parts = Parts(
             clock=needs.clock,
             timers=needs.timers,
             board=BoardStatus(needs.config().service.state_dir),
             mixer=Mixer(lambda: self._config().actions.mixer),
             commands=commands,
-            capture=next((o.pictures for o in needs.organs if isinstance(o, CaptureComponent)), NoCapture()),
-            microphone=hearing or NoMicrophone(),
-            stop=hearing.hush if hearing is not None else lambda: None,
+            capture=next((part for part in components if isinstance(part, CaptureProvider)), NoCapture()),
+            microphone=next((part for part in components if isinstance(part, MicrophoneSwitch)), NoMicrophone()),
+            stop=quiet.hush if quiet is not None else lambda: None,
         )
         self._registry = build_registry(parts, needs.config().actions.allow)
-        self._brain = Brain(lm, self._registry, commands, needs.bus, settings=self._settings, clock=needs.clock)
+        grammar = GrammarInForce(needs.config)
+        grammar()  # compiled now, not in the first request
+        self._brain = Brain(
+            lm, self._registry, commands, needs.bus,
+            settings=self._settings, clock=needs.clock, grammar=grammar,
+        )  # fmt: skip
 
     def _settings(self) -> Settings:
         lm = self._config().lm

@@ -1,4 +1,4 @@
-"""The place that the language engine has in its worker: filled, exchanged, emptied while nobody asks. L3.
+"""The place that the language engine has in its worker: filled, exchanged, emptied while nobody asks.
 
     load       nothing is there: build what is wanted, in the worker's thread
     exchange   the next engine is built in a thread of its own while the present one goes on serving; it takes the
@@ -12,50 +12,35 @@ What an engine is, and whether there is room for two, is its builder's business.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from noctule.assistant.engine_protocol import Engine, Facts, Leanable, Rest
 from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.core.events import Bus
 from noctule.core.memory import set_aside
 from noctule.service.part import Part
 
-if TYPE_CHECKING:
-    from noctule.assistant.worker import Engine
-
 NAME = "lm"
 #: seconds that verifying, loading and warming up a model may take before it counts as frozen.
 LOAD_LIMIT = 300.0
 
-Facts = Mapping[str, Any]
-
-
-@runtime_checkable
-class Leanable(Protocol):
-    """An engine that can do with less memory and time at the price of shorter conversations."""
-
-    def lean(self, on: bool) -> int:
-        """Use the smallest context bucket, or all again; the context in force, in tokens."""
-
-
-@dataclass(frozen=True)
-class Rest:
-    """When an idle engine is to go. after: seconds without a request, 0 for never; keep: bytes of a model that always
-    stays; now: at once, whatever its size (memory is short)."""
-
-    after: float = 0.0
-    keep: int = 0
-    now: bool = False
-
 
 class EngineSlot:
-    """build: makes the engine that is wanted now. Methods of the worker's thread unless they say otherwise."""
+    """build: makes the engine that is wanted now; wake: there is something to do between requests; served: an engine
+    took the place, and whoever asked for it is not told yet.
+
+    Methods of the worker's thread unless they say otherwise."""
 
     def __init__(
-        self, build: Callable[[Part], Engine], bus: Bus, clock: Clock, rest: Callable[[], Rest] = Rest
+        self,
+        build: Callable[[Part], Engine],
+        bus: Bus,
+        clock: Clock,
+        rest: Callable[[], Rest] = Rest,
+        wake: Callable[[], None] = lambda: None,
+        served: Callable[[], None] = lambda: None,
     ) -> None:
         self._build, self._bus, self._clock, self._rest = build, bus, clock, rest
         self._lock = threading.Lock()
@@ -65,10 +50,7 @@ class EngineSlot:
         self._renew = self._abandoned = False
         self._lean = self._is_lean = False
         self._used = clock.monotonic()
-        #: called when there is something to do between requests.
-        self.wake: Callable[[], None] = lambda: None
-        #: called when an engine took the place, before whoever asked for it is told: requests are welcome again.
-        self.served: Callable[[], None] = lambda: None
+        self._wake, self._served = wake, served
         #: facts about the engine for `status`: also of one that rests.
         self.about: Facts = {}
         #: seconds that the last load took.
@@ -98,12 +80,12 @@ class EngineSlot:
     def renew(self) -> None:
         """Build the engine again, from what is wanted then, before the next request."""
         self._renew = True
-        self.wake()
+        self._wake()
 
     def lean(self, on: bool) -> None:
         """Ask for the smallest context bucket, or for all again; it happens between two requests."""
         self._lean = on
-        self.wake()
+        self._wake()
 
     def abandon(self) -> None:
         """The service stops: what was built and never served goes."""
@@ -133,7 +115,7 @@ class EngineSlot:
                     self._next = (engine, outcome, self._clock.monotonic() - began)
             if late:
                 self._turn_away(engine, outcome)
-            self.wake()
+            self._wake()
 
     # -- the worker's thread -------------------------------------------------------------------------------------
 
@@ -221,7 +203,7 @@ class EngineSlot:
         self.load_seconds = seconds
         self.about = {**engine.about(), "loaded": True, "load_s": round(seconds, 3)}
         self._used = self._clock.monotonic()
-        self.served()
+        self._served()
 
     def _discard(self) -> None:
         engine, self._engine = self._engine, None

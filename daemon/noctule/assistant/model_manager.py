@@ -1,4 +1,4 @@
-"""The service's language model: which one is wanted, and how a change of mind reaches the worker that has it. L4.
+"""The service's language model: which one is wanted, and how a change of mind reaches the worker that has it.
 
 What is wanted is the section [lm] of the configuration in force, with a model chosen by hand above it
 (`noctule model use`) and the governor's limits below it. A change is put to the worker as an exchange: the new engine
@@ -13,17 +13,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from noctule.assistant.engine_slot import Facts
+from noctule.assistant.engine_protocol import Engine, Facts, Rest
+from noctule.assistant.engine_slot import NAME
+from noctule.assistant.governed import governed_steps
 from noctule.assistant.timers import Timers
-from noctule.assistant.worker import NAME, Engine, LanguageWorker, Rest
+from noctule.assistant.worker import LanguageWorker
 from noctule.config import Config
 from noctule.config.schema import Lm
 from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, NoctuleError, TooLargeError, UnavailableError
 from noctule.core.events import Bus
-from noctule.service.component import Component
+from noctule.service.component import Component, nobody
 from noctule.service.governor import Step
-from noctule.service.supervisor import WORKING, Part, Supervisor
+from noctule.service.request import Ask
+from noctule.service.supervisor import DEGRADED, WORKING, Job, Part, Supervisor
 
 #: settings that an engine is built from: another value means another engine.
 BUILT_FROM = ("model", "threads", "context", "weight_cache")
@@ -42,7 +45,7 @@ class Needs:
     timers: Timers
     bus: Bus
     clock: Clock
-    organs: Sequence[Component] = ()
+    components: Sequence[Component] = ()
     lm: Lm | None = None
     beside: bool = False
 
@@ -52,7 +55,10 @@ Build = Callable[[Needs], Engine]
 
 
 class ModelManager:
-    """needs: makes the Needs of an engine; build: loads one; built: told that [lm] was built anew."""
+    """The component that owns the language worker. needs: makes the Needs of an engine; build: loads one; built: told
+    that [lm] is being built from the configuration of now."""
+
+    name = NAME
 
     def __init__(
         self,
@@ -62,9 +68,10 @@ class ModelManager:
         build: Build,
         needs: Callable[[Part], Needs],
         supervisor: Supervisor,
+        built: Callable[[str], None],
     ) -> None:
         self._config, self._bus, self._clock = config, bus, clock
-        self._build, self._needs, self._supervisor = build, needs, supervisor
+        self._build, self._needs, self._supervisor, self._built = build, needs, supervisor, built
         self._lock = threading.Lock()
         #: a model chosen by hand, until the next start or until lm.model changes; "" for the configured one.
         self._by_hand = ""
@@ -75,9 +82,14 @@ class ModelManager:
         self.refusal = ""
         lm = config().lm
         self.worker = LanguageWorker(
-            self._build_wanted, bus, clock, size=lm.queue, max_age=config().supervision.stall, rest=self._rest
+            self._build_wanted,
+            bus,
+            clock,
+            size=lm.queue,
+            max_age=config().supervision.stall,
+            rest=self._rest,
+            nudged=self._begin_again,
         )
-        self.worker.slot.wake = self._woken
 
     # -- what is wanted ------------------------------------------------------------------------------------------
 
@@ -87,6 +99,8 @@ class ModelManager:
         return replace(lm, model=self._by_hand or lm.model, threads=min(lm.threads, self._most_threads))
 
     def _build_wanted(self, part: Part, beside: bool = False, wanted: Lm | None = None) -> Engine:
+        if not beside:
+            self._built(NAME)
         return self._build(replace(self._needs(part), lm=wanted or self.wanted(), beside=beside))
 
     def _rest(self) -> Rest:
@@ -103,13 +117,35 @@ class ModelManager:
         """
         return self._exchange(replace(self.wanted(), model=model or self._config().lm.model), by_hand=model)
 
-    def follow(self, old: Config, new: Config) -> Future[Facts] | None:
-        """A reload put `new` in force: exchange the engine if it was built from something else, else None."""
+    def follow(self, old: Config, new: Config) -> Mapping[str, str] | Future[Mapping[str, str]]:
+        """A reload put `new` in force: exchange the engine if it was built from something else."""
+        changed = [f"lm.{key}" for key in BUILT_FROM if getattr(old.lm, key) != getattr(new.lm, key)] or ["lm.model"]
+        try:
+            exchange = self._follow(old, new)
+        except NoctuleError as error:
+            return dict.fromkeys(changed, error.explain())
+        if exchange is None:
+            return {}
+        outcome: Future[Mapping[str, str]] = Future()
+
+        def settled(done: Future[Facts]) -> None:
+            error = done.exception()
+            if error is not None and not isinstance(error, NoctuleError):
+                outcome.set_exception(error)
+            else:
+                outcome.set_result({} if error is None else dict.fromkeys(changed, error.explain()))
+
+        exchange.add_done_callback(settled)
+        return outcome
+
+    def _follow(self, old: Config, new: Config) -> Future[Facts] | None:
         self.worker.resize(new.lm.queue)
         by_hand = self._by_hand if old.lm.model == new.lm.model else ""
         before, after = self.wanted(old), replace(self.wanted(new), model=by_hand or new.lm.model)
         same = all(getattr(before, key) == getattr(after, key) for key in BUILT_FROM)
         part = self._part()
+        if part is not None and part.state == DEGRADED:
+            self._built(NAME)  # it is tried again now, with the configuration of now
         if (same and not self.refusal) or part is None:
             return None
         if part.state != WORKING and not self.worker.slot.loaded:
@@ -141,9 +177,8 @@ class ModelManager:
         self._rest_now = on
         self.worker.nudge()
 
-    def _woken(self) -> None:
-        """There is something for the worker to do between requests; one that is out of service begins again."""
-        self.worker.nudge()
+    def _begin_again(self) -> None:
+        """There is something for the worker to do: one that is out of service begins again."""
         part = self._part()
         if part is not None and part.state != WORKING:
             self._supervisor.retry(NAME)
@@ -174,14 +209,33 @@ class ModelManager:
         outcome.add_done_callback(done)
         return outcome
 
-    # -- for status ----------------------------------------------------------------------------------------------
+    # -- component -----------------------------------------------------------------------------------------------
+
+    def submit(self, ask: Ask) -> None:
+        """Hand a request to the language worker. Raises BusyError or UnavailableError."""
+        if self._part() is None:
+            nobody(ask)
+        self._bus.publish("ask.received", NAME, "A request has come", characters=len(ask.text), prompt=ask.text)
+        self.worker.submit(ask)
+
+    def jobs(self) -> Sequence[Job]:
+        return [self.worker.job] if self._config().lm.enabled else []
+
+    def apply(self, config: Config) -> None:
+        """Live settings are asked for with each request; see `follow` for the others."""
+
+    def close(self) -> None:
+        """The worker freed the model as it ended."""
+
+    def headline(self) -> str:
+        """The model's name, once there is one."""
+        return str(self.worker.about.get("model", ""))
 
     def troubles(self) -> list[str]:
         """Why the wanted model is not the one that serves."""
         return [self.refusal] if self.refusal else []
 
-    def report(self) -> Mapping[str, Any]:
-        """For `status`."""
+    def status(self) -> Mapping[str, Any]:
         lm = self._config().lm
         facts: dict[str, Any] = {
             **self.worker.about,
@@ -199,63 +253,4 @@ class ModelManager:
 
     def steps(self) -> Sequence[Step]:
         """What the language model can give up when the board is in distress."""
-        return [_Threads(self), _Context(self), _Model(self)]
-
-
-class _Threads:
-    """Half the threads: less heat and current; the answer takes longer."""
-
-    name, relieves = "threads", frozenset({"heat", "power"})
-
-    def __init__(self, language: ModelManager) -> None:
-        self._language = language
-
-    def take(self) -> str:
-        before = self._language.wanted().threads
-        if before < 2 or not self._language.worker.about:
-            return ""
-        self._language.limit_threads(before // 2)
-        return f"the language model uses {before // 2} of {before} threads"
-
-    def undo(self) -> str:
-        self._language.limit_threads(64)
-        return f"the language model uses {self._language.wanted().threads} threads again"
-
-
-class _Context:
-    """The smallest context bucket: less memory and time a token; long conversations are refused."""
-
-    name, relieves = "context", frozenset({"heat", "memory"})
-
-    def __init__(self, language: ModelManager) -> None:
-        self._language = language
-
-    def take(self) -> str:
-        smallest, now = (self._language.worker.about.get(key) for key in ("smallest_context", "context"))
-        if not smallest or not now or smallest >= now:
-            return ""
-        self._language.worker.slot.lean(True)
-        return f"the language model keeps {smallest} of {now} tokens in mind"
-
-    def undo(self) -> str:
-        self._language.worker.slot.lean(False)
-        return "the language model keeps its whole context in mind again"
-
-
-class _Model:
-    """No model in memory while nobody asks: the next answer waits for it."""
-
-    name, relieves = "model", frozenset({"memory"})
-
-    def __init__(self, language: ModelManager) -> None:
-        self._language = language
-
-    def take(self) -> str:
-        if not self._language.worker.about:
-            return ""
-        self._language.rest_now(True)
-        return "the language model is in memory only while it answers"
-
-    def undo(self) -> str:
-        self._language.rest_now(False)
-        return "the language model may stay in memory again"
+        return governed_steps(self)

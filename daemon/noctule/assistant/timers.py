@@ -1,4 +1,4 @@
-"""Timers that fire. L3.
+"""Timers that fire.
 
 A timer runs on the monotonic clock, so that NTP, a user or daylight saving cannot move it. The set of timers is
 kept in one small file, replaced atomically at every change. After a restart of the service within the same boot the
@@ -13,16 +13,18 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from noctule.assistant.phrases.numbers import say_duration
+from noctule.config import Config
 from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, InputError
 from noctule.core.events import Bus
 from noctule.core.state_file import StateFile
+from noctule.service.supervisor import Job
 
 FORMAT = 1
 #: Longest nap of the thread, in seconds: bounds how late a jump of the wall clock is noticed, and beats.
@@ -50,6 +52,15 @@ class Timer:
         return min(left, self.due_wall - clock.wall()) if self.wall_only else left
 
     @property
+    def over(self) -> str:
+        """What is said when it fires."""
+        return (
+            f"The {self.name} timer is over."
+            if self.name
+            else f"The timer for {say_duration(self.duration)} is over."
+        )
+
+    @property
     def title(self) -> str:
         """How people call it: "the pasta timer", "the 5 minutes timer"."""
         return f"the {self.name} timer" if self.name else f"the timer for {say_duration(self.duration)}"
@@ -59,8 +70,10 @@ class Timers:
     """The set of timers, its file, and the loop that fires them. Thread-safe.
 
     limit: how many may run at once; on_fire: called in the timers' thread with each timer that fires, after the
-    event "timer.fired" was published.
+    event "timer.fired" was published; stall: seconds without a beat after which the loop counts as frozen.
     """
+
+    name = "timers"
 
     def __init__(
         self,
@@ -70,7 +83,9 @@ class Timers:
         limit: Callable[[], int] = lambda: 32,
         on_fire: Callable[[Timer], None] = lambda timer: None,
         boot_id: str | None = None,
+        stall: float = 15.0,
     ) -> None:
+        self._stall = stall
         self._file = StateFile(path, bus, "timers")
         self._bus = bus
         self._clock = clock
@@ -144,8 +159,8 @@ class Timers:
         self._changed.set()
         return gone
 
-    def report(self) -> list[dict[str, Any]]:
-        """For `status`."""
+    def status(self) -> list[dict[str, Any]]:
+        """The running timers, JSON-able."""
         return [
             {
                 "number": timer.number,
@@ -155,6 +170,17 @@ class Timers:
             }
             for timer in self.running()
         ]
+
+    # -- component -----------------------------------------------------------------------------------------------
+
+    def jobs(self) -> Sequence[Job]:
+        return [Job(self.name, lambda part, stop: self.run(part.beat, stop), self._stall, self.wake)]
+
+    def apply(self, config: Config) -> None:
+        """The limit is asked for with each timer."""
+
+    def close(self) -> None:
+        """Every change is on disk already."""
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -200,6 +226,7 @@ class Timers:
                 number=timer.number,
                 duration_s=timer.duration,
                 late_s=round(late, 3),
+                reply=timer.over,
             )
             self._on_fire(timer)
         return fired

@@ -1,11 +1,11 @@
-"""The language worker: one thread that owns the language model and answers requests one after another. L3.
+"""The language worker: one thread that owns the language model and answers requests one after another.
 
 Requests wait in a bounded queue; beyond it they are refused at once and counted. A request ends early when its
 client goes away, when its time is over, or when the service stops, each within one token. Between requests the
 worker runs a canary, a real step of the model, so that its heartbeat means "I can still think" and not "I still
 wait for a queue".
 
-The worker knows nothing of language: what an answer is belongs to the `Engine` (app.py builds it from the brain).
+The worker knows nothing of language: what an answer is belongs to the `Engine`.
 """
 
 from __future__ import annotations
@@ -14,80 +14,18 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from noctule.assistant.engine_slot import LOAD_LIMIT, NAME, EngineSlot, Facts, Rest
+from noctule.assistant.engine_protocol import Engine, Facts, Rest
+from noctule.assistant.engine_slot import LOAD_LIMIT, NAME, EngineSlot
 from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, CancelledError, NoctuleError, UnavailableError, handed_over
 from noctule.core.events import Bus
+from noctule.service.request import Ask
 from noctule.service.supervisor import Job, Part
 
 __all__ = ["LOAD_LIMIT", "NAME", "Ask", "Counts", "Engine", "LanguageWorker", "Rest"]
-
-
-class Engine(Protocol):
-    """A loaded language model with everything needed to answer."""
-
-    def answer(self, ask: Ask) -> Mapping[str, Any]:
-        """Answer `ask.text`: calls `ask.emit` with pieces and `ask.going_on()` at least once a token.
-
-        The result is JSON-able and has at least "reply". Raises NoctuleError; anything else is a bug and costs
-        the worker its life.
-        """
-
-    def canary(self) -> None:
-        """One cheap real step of the model; raises when it gives no sane answer."""
-
-    def about(self) -> Mapping[str, Any]:
-        """JSON-able facts for `status`: name, hash, threads, context."""
-
-    def close(self) -> None:
-        """Free the model."""
-
-
-@dataclass(eq=False)
-class Ask:
-    """One request on its way.
-
-    emit: called in the worker's thread with each piece of the reply; deadline: monotonic seconds.
-    options: further settings of this request, as the API took them: "messages" ((role, text), …), "sampling" (fields
-    of lm.sampling), "seed", "max_tokens", "stop"; each may be missing. Of a spoken request that may have been
-    worded in several ways: "wordings" ((text, share), …), the likeliest, `text`, first, and "settle" (index, how sure
-    or None) → whether to go on (see command.Spoken).
-    """
-
-    text: str
-    emit: Callable[[str], None]
-    deadline: float
-    clock: Clock
-    options: Mapping[str, Any] = field(default_factory=dict)
-    result: Future[Mapping[str, Any]] = field(default_factory=Future)
-    beat: Callable[[], None] = lambda: None
-    #: monotonic seconds at which the worker got it, and at which the first piece of its reply came
-    received: float = 0.0
-    first: float | None = None
-    _cancelled: str = ""
-
-    def cancel(self, why: str) -> None:
-        """Ask for an early end; `why` becomes the error's sentence."""
-        self._cancelled = self._cancelled or why
-
-    @property
-    def timed_out(self) -> bool:
-        return self.clock.monotonic() >= self.deadline
-
-    def going_on(self) -> bool:
-        """Called once a token: beats, and says whether to go on."""
-        self.beat()
-        return not self._cancelled and not self.timed_out
-
-    def check(self) -> None:
-        """Raise when there is nobody left to answer, or no time."""
-        if self._cancelled:
-            raise CancelledError(self._cancelled)
-        if self.timed_out:
-            raise UnavailableError("The request's time was over before its turn came.", "the service is busy")
 
 
 @dataclass
@@ -102,7 +40,8 @@ class Counts:
 
 
 class LanguageWorker:
-    """The queue in front of the model and the loop behind it. build: loads an engine; rest: when it may go."""
+    """The queue in front of the model and the loop behind it. build: loads an engine; rest: when it may go; nudged:
+    there is something to do between requests, which the loop knows already."""
 
     def __init__(
         self,
@@ -113,6 +52,7 @@ class LanguageWorker:
         size: int,
         max_age: float,
         rest: Callable[[], Rest] = Rest,
+        nudged: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -128,8 +68,8 @@ class LanguageWorker:
         self._closed: NoctuleError | None = None
         self._stopped = False
         self.counts = Counts()
-        self.slot = EngineSlot(build, bus, clock, rest)
-        self.slot.wake, self.slot.served = self.nudge, self._open
+        self._tell_nudged = nudged
+        self.slot = EngineSlot(build, bus, clock, rest, self._to_do, self._open)
         #: seconds from a request's arrival to the first piece of its reply: the last one's, a load included.
         self.first_seconds: float | None = None
         self.job = Job(NAME, self.run, max_age, self.stop)
@@ -180,6 +120,10 @@ class LanguageWorker:
             if not self._nudged:
                 self._nudged = True
                 self._queue.put(None)
+
+    def _to_do(self) -> None:
+        self.nudge()
+        self._tell_nudged()
 
     def resize(self, size: int) -> None:
         """How many requests may wait, from now on; those that wait already stay."""

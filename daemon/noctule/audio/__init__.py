@@ -1,1 +1,1 @@
-"""Sound in and out: sources, ring, level and rate health, end of speech, loudspeaker. L2; knows nothing of words."""
+"""Sound in and out: sources, ring, level and rate health, end of speech, loudspeaker. Knows nothing of words."""

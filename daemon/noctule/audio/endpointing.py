@@ -64,6 +64,8 @@ class Endpointer:
         self._elapsed = self._voiced = self._quiet = 0.0
         #: seconds from `begin` to the end of the last speech frame.
         self.speech_end = 0.0
+        #: silence that ends this command, instead of the settings'.
+        self.silence: float | None = None
 
     @property
     def floor(self) -> float:
@@ -98,7 +100,7 @@ class Endpointer:
             self._quiet += step
             if self.state == WAITING and self._quiet > 0.3:
                 self._voiced = 0.0  # a click, not a word
-        if self.state == SPEAKING and self._quiet >= s.silence:
+        if self.state == SPEAKING and self._quiet >= (s.silence if self.silence is None else self.silence):
             self.state = ENDED
         elif self.state == WAITING and self._elapsed >= s.patience:
             self.state = NOTHING

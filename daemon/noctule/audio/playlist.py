@@ -20,7 +20,7 @@ TRAIL = 1.0
 
 class Playlist:
     """ready: whether the next file may begin (or, after the last, the source may end); until then there is silence.
-    on_file: told each file as it begins, with the monotonic time of its first sample.
+    on_file: told each file as it begins, with the monotonic time of its first sample. warn: told what a file lacks.
 
     Silence is one bit of seeded noise: digital zero is what a broken microphone gives. Sound comes in real time, so
     that times measured over it mean something.
@@ -34,8 +34,9 @@ class Playlist:
         ready: Callable[[], bool],
         on_file: Callable[[Path, float], None] = lambda path, at: None,
         clock: Clock | None = None,
+        warn: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        self._files, self._ready, self._on_file = list(files), ready, on_file
+        self._files, self._ready, self._on_file, self._warn = list(files), ready, on_file, warn
         self._clock = clock or SystemClock()
         self._never = threading.Event()
         self._hops: Iterator[Pcm] = iter(())
@@ -69,6 +70,8 @@ class Playlist:
                 for block in self._reader.at_rate(RATE, HOP):
                     hop = to_int16(block)
                     yield hop if len(hop) == HOP else np.concatenate([hop, silence()[len(hop) :]])
+                for sentence in self._reader.warnings:
+                    self._warn(sentence)
             for _ in range(int(TRAIL * RATE / HOP)):
                 yield silence()
         while not self._ready():

@@ -1,4 +1,4 @@
-"""Change the sample rate of a stream of audio, exactly the same however the stream is cut into blocks. L1.
+"""Change the sample rate of a stream of audio, exactly the same however the stream is cut into blocks.
 
 Method: polyphase windowed-sinc interpolation (Crochiere & Rabiner, *Multirate Digital Signal Processing*,
 1983, ch. 4; Kaiser window, Kaiser 1974). It is written here in numpy rather than taken from a library because

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from noctule.audio import portaudio
 from noctule.audio.chunk import to_int16
 from noctule.audio.resample import Resampler
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.core.clock import Clock, SystemClock
 from noctule.core.errors import BusyError, DeviceError
 from noctule.core.native_stderr import captured_stderr

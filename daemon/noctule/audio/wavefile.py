@@ -1,4 +1,4 @@
-"""Read and write WAV files block by block, in bounded memory. L1.
+"""Read WAV files block by block, in bounded memory.
 
 Formats: RIFF/WAVE as in Microsoft's "Multiple Channel Audio Data and WAVE Files", and RF64 (EBU Tech 3306)
 for files beyond 4 GiB; integer PCM of 8, 16, 24 and 32 bits and IEEE float of 32 and 64. Python's own `wave`
@@ -7,11 +7,10 @@ module reads neither float nor (before 3.12) WAVE_FORMAT_EXTENSIBLE, which is wh
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -19,8 +18,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from noctule.audio.mixdown import Mixdown
 from noctule.audio.resample import Resampler
+from noctule.audio.wav_format import CLIPPED_PER_SECOND, RAIL, Clipping, WavFormat, decode
 from noctule.core.errors import InputError
+from noctule.core.file_kind import kind_of_bytes
 
 Samples = NDArray[np.float32]
 
@@ -38,74 +40,52 @@ _OTHERS = {
 #: tail of every KSDATAFORMAT_SUBTYPE GUID; the first two bytes are the plain format code.
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _CONVERT = "convert it first: `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
-#: a sample at or beyond this is at the rail of its format; this many in a row is clipping, not a loud peak.
-_RAIL, _RUN = 0.9995, 3
-#: clipped runs per second of audio that are worth a warning.
-_CLIPPED_PER_SECOND = 1.0
 _STREAMED = 0xFFFFFFFF
-
-
-@dataclass(frozen=True)
-class WavFormat:
-    """What the header says. `frames` is samples per channel, or None when the writer did not know it."""
-
-    sample_rate: int
-    channels: int
-    bits: int
-    is_float: bool
-    frames: int | None
-
-    @property
-    def block_bytes(self) -> int:
-        return self.channels * self.bits // 8
-
-
-class _Clipping:
-    """Counts runs of `_RUN` or more samples at the rail, over block borders."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self._tail = np.zeros(_RUN, bool)
-
-    def feed(self, at_rail: NDArray[np.bool_]) -> None:
-        flags = np.concatenate([self._tail, at_rail])
-        length = len(at_rail)
-        # a run counts where its _RUN-th sample stands: it and those before it are set, the one before is not
-        inside = np.ones(length, bool)
-        for back in range(_RUN):
-            inside &= flags[_RUN - back : _RUN - back + length]
-        self.runs += int((inside & ~flags[:length]).sum())
-        self._tail = flags[-_RUN:]
+#: where recorders and programs that write to a pipe put a length they do not know: arecord 2^31, sox a little less,
+#: ffmpeg 2^32 - 1.
+_UNKNOWN = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
+#: names of the standard input; a pipe by another name may never get a writer.
+STDIN = ("-", "/dev/stdin")
 
 
 @dataclass
 class WavReader:
     """A WAV file as a stream of mono float32 blocks in [-1, 1]. Use as a context manager.
 
-    Channels are averaged. `warnings` collects one sentence for each thing worth telling (clipped, cut short).
-    Raises InputError, one sentence, for anything that is not a readable WAV file.
+    path: "-" is the standard input. Channels are mixed by content (mixdown.py). A second data chunk, and a recording
+    of the same format behind this one, are read on. `warnings` collects one sentence for each thing worth telling
+    (clipped, cut short, left out). Raises InputError, one sentence, for anything that is not a readable WAV file.
     """
 
     path: Path
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        try:
-            if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
-                raise InputError(f"{self.path} is not an ordinary file", "give the path of a .wav file")
-            self._file: BinaryIO = self.path.open("rb")
-        except OSError as e:
-            raise InputError(f"{self.path} cannot be read: {e.strerror or e}") from None
+        self.name = "the standard input" if str(self.path) in STDIN else str(self.path)
+        self._file = self._opened()
         try:
             self.format = self._read_header()
         except BaseException:
             self._file.close()
             raise
 
+    def _opened(self) -> BinaryIO:
+        pipe = str(self.path) in STDIN or str(self.path).startswith(("/dev/fd/", "/proc/self/fd/"))
+        try:
+            if self.path.exists() and not (self.path.is_file() or self.path.is_dir() or pipe):
+                raise InputError(f"{self.path} is not an ordinary file", "give the path of a .wav file")
+            file: BinaryIO = os.fdopen(os.dup(0), "rb") if str(self.path) == "-" else self.path.open("rb")
+        except OSError as e:
+            raise InputError(f"{self.name} cannot be read: {_why(e)}") from None
+        if pipe and file.isatty():
+            file.close()
+            raise InputError(f"{self.name} is a terminal, not a WAV file", "noctule … - < FILE.wav")
+        return file
+
     # -- header ---------------------------------------------------------------------------------------------
 
     def _bad(self, problem: str, hint: str = "") -> InputError:
-        return InputError(f"{self.path} {problem}", hint)
+        return InputError(f"{self.name} {problem}", hint)
 
     def _exactly(self, count: int) -> bytes:
         data = self._file.read(count)
@@ -120,7 +100,26 @@ class WavReader:
         if len(first) < 12 and (b"RIFF".startswith(first[:4]) or b"RF64".startswith(first[:4])):
             raise self._bad("ends inside its WAV header", "the file was cut short: copy or record it again")
         if first[:4] not in (b"RIFF", b"RF64") or first[8:] != b"WAVE":
-            raise self._bad("is not a WAV file", _CONVERT)
+            raise self._stranger(first)
+        return self._read_chunks()
+
+    def _stranger(self, first: bytes) -> InputError:
+        kind = kind_of_bytes(first + self._file.read(500))
+        if kind is None or kind.name == "wav":
+            return self._bad("is not a WAV file", _CONVERT)
+        sound = kind.name in ("ogg", "flac", "mp3", "mp4", "matroska", "avi")
+        return self._bad(f"is not a WAV file but {kind.what}", _CONVERT if sound else kind.hint)
+
+    def _skip(self, count: int) -> None:
+        """Past `count` bytes, also of a pipe; less where the file ends."""
+        if self._file.seekable():
+            self._file.seek(count, os.SEEK_CUR)
+            return
+        while count > 0 and (data := self._file.read(min(count, 65_536))):
+            count -= len(data)
+
+    def _read_chunks(self) -> WavFormat:
+        """Up to the first sample."""
         long_size: int | None = None
         header: tuple[int, int, int, int] | None = None
         while True:
@@ -137,26 +136,62 @@ class WavReader:
             elif name == b"data":
                 break
             else:
-                self._file.seek(size, os.SEEK_CUR)
+                self._skip(size)
             if size % 2:
-                self._file.seek(1, os.SEEK_CUR)
+                self._skip(1)
         if header is None:
             raise self._bad("has no format chunk before its audio", _CONVERT)
         rate, channels, bits, code = header
         block = channels * bits // 8
         size_known = long_size if size == _STREAMED and long_size is not None else size
-        # a recorder that writes to a pipe leaves 0 or the largest number: read to the end of the file
-        streamed = size in (0, _STREAMED) and long_size is None
+        unknown = size == 0 or (any(size in lengths for lengths in _UNKNOWN) and self._shorter_than(size))
+        streamed = unknown and long_size is None
         frames = None if streamed else size_known // block
-        if size == 0 and self._at_end():
+        self._odd = size % 2
+        if size == 0 and self._shorter_than(1):
             frames = 0
         return WavFormat(rate, channels, bits, code == _FLOAT, frames)
 
-    def _at_end(self) -> bool:
+    def _shorter_than(self, size: int) -> bool:
+        """Whether fewer than `size` bytes follow; a pipe with a length that nobody knows counts as shorter."""
+        if not self._file.seekable():
+            return size > 1
         here = self._file.tell()
-        more = self._file.read(1)
+        end = self._file.seek(0, os.SEEK_END)
         self._file.seek(here)
-        return not more
+        return end - here < size
+
+    def _goes_on(self, heard: int) -> int:
+        """Frames of sound that follow the data chunk just read, of the same format; 0 when there are no more."""
+        head = self._file.read(8 + self._odd)[self._odd :]
+        while len(head) == 8:
+            name, size = struct.unpack("<4sI", head)
+            if name == b"data":
+                self._odd = size % 2
+                return int(size // self.format.block_bytes)
+            if name in (b"RIFF", b"RF64") and self._file.read(4) == b"WAVE":
+                return self._another(heard)
+            if not all(32 <= byte < 127 for byte in name):
+                self._left_out(heard, "what follows is no chunk of a WAV file")
+                return 0
+            self._skip(size + size % 2)
+            head = self._file.read(8)
+        return 0
+
+    def _another(self, heard: int) -> int:
+        """A whole WAV file behind this one."""
+        try:
+            found = self._read_chunks()
+        except InputError:
+            self._left_out(heard, "what follows is a damaged WAV file")
+            return 0
+        if replace(found, frames=None) != replace(self.format, frames=None):
+            self._left_out(heard, "what follows has another format")
+            return 0
+        return found.frames if found.frames is not None else 1 << 62
+
+    def _left_out(self, heard: int, why: str) -> None:
+        self.warnings.append(f"{self.name}: only the first {heard / self.format.sample_rate:.1f} s are read: {why}")
 
     def _parse_format(self, body: bytes) -> tuple[int, int, int, int]:
         code, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", body)
@@ -183,52 +218,34 @@ class WavReader:
         form = self.format
         left = form.frames
         rate, heard = form.sample_rate, 0
-        clipping = _Clipping()
-        while left is None or left > 0:
+        clipping, mixed = Clipping(), Mixdown(form.channels)
+        while left is None or left > 0 or (left := self._goes_on(heard)) > 0:
             want = frames if left is None else min(frames, left)
             data = self._file.read(want * form.block_bytes)
             count = len(data) // form.block_bytes
             if count == 0:
                 break
-            samples = self._decode(data[: count * form.block_bytes]).reshape(count, form.channels)
+            samples = decode(data[: count * form.block_bytes], form).reshape(count, form.channels)
             if not np.isfinite(samples).all():
                 raise self._bad(f"holds a sample that is not a number near second {heard / rate:.1f}")
-            clipping.feed(np.abs(samples).max(axis=1) >= _RAIL)
+            clipping.feed(np.abs(samples).max(axis=1) >= RAIL)
             heard += count
             if left is not None:
                 left -= count
-            yield np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
+            yield mixed(samples)
         if heard == 0:
             raise self._bad("holds no audio")
-        if left:
+        if mixed.note:
+            self.warnings.append(f"{self.name}: {mixed.note}")
+        if left and left < 1 << 60:
             seconds = heard / rate
             self.warnings.append(
-                f"{self.path} ends after {seconds:.1f} s, earlier than its header says: the rest is missing"
+                f"{self.name} ends after {seconds:.1f} s, earlier than its header says: the rest is missing"
             )
-        if clipping.runs > max(2.0, _CLIPPED_PER_SECOND * heard / rate):
+        if clipping.runs > max(2.0, CLIPPED_PER_SECOND * heard / rate):
             self.warnings.append(
-                f"{self.path} is clipped in {clipping.runs} places, which costs words: record with less gain"
+                f"{self.name} is clipped in {clipping.runs} places, which costs words: record with less gain"
             )
-
-    def _decode(self, data: bytes) -> Samples:
-        bits = self.format.bits
-        if self.format.is_float:
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is then refused
-                return np.frombuffer(data, "<f4" if bits == 32 else "<f8").astype(np.float32)
-        scale = 2.0 ** (bits - 1)
-        if bits == 8:  # the one unsigned width
-            out = np.frombuffer(data, np.uint8).astype(np.float32)
-            out -= np.float32(scale)
-        elif bits == 24:
-            packed = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            wide = np.zeros((len(packed), 4), np.uint8)
-            wide[:, 1:] = packed
-            out = wide.view("<i4")[:, 0].astype(np.float32)
-            scale = 2.0**31
-        else:
-            out = np.frombuffer(data, f"<i{bits // 8}").astype(np.float32)
-        out *= np.float32(1.0 / scale)
-        return out
 
     def at_rate(self, rate: int, frames: int) -> Iterator[Samples]:
         """The audio at `rate` Hz in blocks of exactly `frames` samples; silence fills up the last."""
@@ -254,53 +271,5 @@ class WavReader:
         self.close()
 
 
-class WavWriter:
-    """Writes 16-bit mono PCM. The file gets its name only when it is whole; an error leaves nothing."""
-
-    def __init__(self, path: Path, sample_rate: int) -> None:
-        self.path, self.sample_rate = path, sample_rate
-        self.frames = 0
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            if path.is_dir():
-                raise IsADirectoryError(21, "Is a directory")
-            self._file = self._temporary.open("xb")
-        except OSError as e:
-            raise InputError(f"{path} cannot be written: {e.strerror or e}") from None
-        self._file.write(self._header())
-
-    def _header(self) -> bytes:
-        size = min(self.frames * 2, _STREAMED - 36)
-        rate = self.sample_rate
-        riff = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
-        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16)
-        return riff + form + struct.pack("<4sI", b"data", size)
-
-    def write(self, samples: Samples) -> None:
-        """Samples [n] in [-1, 1]; what lies outside is clipped, as a loudspeaker would."""
-        self._file.write((np.clip(samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
-        self.frames += len(samples)
-
-    def commit(self) -> None:
-        """Complete the header and give the file its name."""
-        self._file.seek(0)
-        self._file.write(self._header())
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self.path)
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            self._temporary.unlink()
-
-    def __enter__(self) -> WavWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.discard()
+def _why(error: OSError) -> str:
+    return "there is no such file" if error.errno == 2 else error.strerror or str(error)

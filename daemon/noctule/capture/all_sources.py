@@ -21,6 +21,7 @@ from noctule.capture.spec import SourceSpec, parse_address, parse_masks
 from noctule.capture.states import LIVE, OPENING
 from noctule.config.schema import Capture, Config, SourceConfig
 from noctule.core.errors import ConfigError, InputError, NoctuleError, UnavailableError
+from noctule.core.secrets import ENCODE_HINT, misplaced
 
 #: the sources of a configuration without any.
 DEFAULT_SOURCES = {"display": SourceConfig(kind="display"), "camera": SourceConfig(kind="camera")}
@@ -36,9 +37,9 @@ def specs_of(config: Config) -> dict[str, tuple[SourceSpec, SourceConfig]]:
         try:
             found[name] = (spec_of(name, source), source)
         except NoctuleError as error:
-            problems.append(f"sources.{name}: {error.message}")
+            problems.append(f"sources.{name}: {error.explain()}")
     if problems:
-        raise ConfigError(problems, "the configuration was not applied")
+        raise ConfigError(problems)
     return found
 
 
@@ -48,6 +49,8 @@ def spec_of(name: str, source: SourceConfig) -> SourceSpec:
         raise InputError(f"rotate must be 0, 90, 180 or 270, not {source.rotate}")
     if source.kind in ("network", "file") and not source.address:
         raise InputError(f"a source of the kind {source.kind} needs an address")
+    if source.kind == "network" and (character := misplaced(source.address)):
+        raise InputError(f'its address has a "{character}" in user or password', ENCODE_HINT)
     controls: dict[str, Any] = {}
     for text in source.controls:
         control, equals, value = text.partition("=")
@@ -116,6 +119,8 @@ class Sources:
         for feed in self.feeds.values():
             if name in ("display", "camera") and (feed.spec.kind in _DISPLAYS) == (name == "display"):
                 return feed
+        if Path(name).suffix:
+            raise InputError(f"there is no file {name}, and no source of that name")
         close = difflib.get_close_matches(name, self.feeds, n=1)
         hint = f"did you mean {close[0]}?" if close else f"sources: {', '.join(self.feeds) or 'none'}"
         raise InputError(f'there is no source named "{name}"', hint)

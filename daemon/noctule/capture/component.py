@@ -1,16 +1,12 @@
-"""The eyes as an organ of the service: sources under the supervisor, API routes, status, and the page. L4."""
+"""The eyes as a component of the service: sources under the supervisor, status, and what the governor may take."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from noctule.api.page import StatusPage
-from noctule.api.routes.capture import CaptureApi
 from noctule.capture.all_sources import Pictures, Sources
 from noctule.capture.process.door import HelperDoor
 from noctule.config import Config
@@ -20,8 +16,6 @@ from noctule.service.supervisor import Job, Part
 
 #: asking libcamera which cameras there are may take this long (seconds).
 _SLOW_LOOK = 30.0
-#: seconds between beats of the page's thread.
-_BEAT = 1.0
 
 
 def _loop(run: Callable[[threading.Event, Callable[[], None]], None]) -> Callable[[Part, threading.Event], None]:
@@ -30,7 +24,7 @@ def _loop(run: Callable[[threading.Event, Callable[[], None]], None]) -> Callabl
 
 
 class CaptureComponent:
-    """Everything about pictures that the service owns. See organs.Organ."""
+    """Everything about pictures that the service owns. A component, and what the assistant takes pictures with."""
 
     name = "eyes"
 
@@ -38,71 +32,57 @@ class CaptureComponent:
         self._host = host
         api = host.config().api
         self._door = HelperDoor(api.socket.with_name("display.sock"), api.group)
-        self.eyes = Sources(host.config(), self._publish, lambda: host.config().capture, self._door)
-        self.api = CaptureApi(self.eyes)
-        #: for the assistant's actions.
-        self.pictures = Pictures(self.eyes)
-        self._page_port = host.config().capture.page_port
+        self.sources = Sources(host.config(), self._publish, lambda: host.config().capture, self._door)
+        self._pictures = Pictures(self.sources)
 
     def _publish(self, kind: str, message: str, level: int, fields: Mapping[str, Any]) -> None:
         self._host.bus.publish(kind, "eyes", message, level, **fields)
 
+    def snapshot(self, source: str) -> Path:
+        """Save one picture of "camera" or "display"; where it is. Raises NoctuleError."""
+        return self._pictures.snapshot(source)
+
+    def clip(self, source: str, seconds: float) -> tuple[Path, float]:
+        """Save a clip; where it is and how many seconds it really has. Raises NoctuleError."""
+        return self._pictures.clip(source, seconds)
+
     def jobs(self) -> Sequence[Job]:
-        """A worker per source and per watched source, and one for the page. A source whose device is missing is a
+        """A worker per source and per watched source. A source whose device is missing is a
         working part: it waits, says so, and opens the device when it comes."""
-        self.eyes.store.clean()
+        self.sources.store.clean()
         stall = self._host.config().supervision.stall
         found = [
             Job(f"eyes:{name}", _loop(feed.run), max(stall, _SLOW_LOOK), feed.wake)
-            for name, feed in self.eyes.feeds.items()
+            for name, feed in self.sources.feeds.items()
         ]
-        found += [Job(f"watch:{w.feed.spec.name}", _loop(w.run), stall) for w in self.eyes.watches]
+        found += [Job(f"watch:{w.feed.spec.name}", _loop(w.run), stall) for w in self.sources.watches]
         found.append(Job("door", _loop(self._door.run), stall))
         found.append(Job("pictures", _loop(self._sweep), stall))
-        if self._page_port:
-            found.append(Job("page", lambda part, stop: asyncio.run(self._serve_page(part, stop)), stall))
         return found
 
-    def routes(self) -> Sequence[web.RouteDef]:
-        return self.api.routes()
-
     def status(self) -> Mapping[str, Any]:
-        return {"sources": self.eyes.status(), "page_port": self._page_port}
+        return {"sources": self.sources.status(), "page_port": self._host.config().capture.page_port}
 
     def apply(self, config: Config) -> None:
         """Live settings are asked for each time they are used."""
 
     def steps(self) -> Sequence[Step]:
         """What the governor may take."""
-        return [_Frames(self.eyes, lambda: self._host.config().governor.fps), _Background(self.eyes)]
+        return [_Frames(self.sources, lambda: self._host.config().governor.fps), _Background(self.sources)]
 
     def close(self) -> None:
-        self.api.close()
         self._door.close()
 
     def _sweep(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """Remove what is too old, every ten minutes; what is too much goes when something new comes."""
         while not stop.is_set():
-            gone = self.eyes.store.sweep()
+            gone = self.sources.store.sweep()
             if gone:
                 self._publish("capture.swept", f"Removed {gone} old pictures", 6, {"count": gone})
             for _ in range(1200):
                 beat()
                 if stop.wait(0.5):
                     return
-
-    async def _serve_page(self, part: Part, stop: threading.Event) -> None:
-        """Serve the page on its own event loop: a browser that hangs must not slow the control socket."""
-        page = StatusPage(CaptureApi(self.eyes), self._host.status, self._page_port)
-        await page.start()
-        try:
-            page.write_address(self._host.config().api.socket.with_name("page.url"))
-            self._publish("page.open", f"The status page is on port {self._page_port} of this machine", 5, {})
-            while not stop.is_set():
-                part.beat()
-                await asyncio.sleep(min(_BEAT, part.max_age / 4))
-        finally:
-            await page.stop()
 
 
 class _Frames:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from noctule.core.errors import InputError
+from noctule.core.secrets import ENCODE_HINT, hide_address, misplaced
 
 #: kind -> (what it is, an example address)
 KINDS: dict[str, tuple[str, str]] = {
@@ -64,22 +65,15 @@ class SourceSpec:
     @property
     def label(self) -> str:
         """The address as it may be shown: without user and password."""
-        return hide_secret(self.address)
-
-
-def hide_secret(address: str) -> str:
-    """An URL without the user and password in it."""
-    scheme, mark, rest = address.partition("://")
-    if not mark:
-        return address
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+        return hide_address(self.address)
 
 
 def parse_address(text: str) -> SourceSpec | None:
     """The source that an address means, or None when it is none (then it may be a configured name)."""
     if text.startswith(_STREAMS):
-        return SourceSpec(hide_secret(text), "network", text)
+        if character := misplaced(text):
+            raise InputError(f'{hide_address(text)}: its user or password has a "{character}" as it is', ENCODE_HINT)
+        return SourceSpec(hide_address(text), "network", text)
     kind, colon, rest = text.partition(":")
     if colon and kind in KINDS:
         return SourceSpec(text, kind, rest)

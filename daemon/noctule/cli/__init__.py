@@ -1,4 +1,4 @@
-"""The verbs of the noctule command. L5. A file for each verb; this one finds it and says its errors in one line.
+"""The verbs of the noctule command. A file for each verb; this one finds it and says its errors in one line.
 
 A verb's module has `HELP` (one line), `arguments(parser)` and `run(options) -> exit status`. To add a verb, write the
 module and name it in `VERBS`.
@@ -14,6 +14,7 @@ import sys
 from typing import NoReturn
 
 from noctule.core.errors import NoctuleError
+from noctule.core.secrets import hide_secrets
 
 #: verb -> its module; the order is the order of the help.
 VERBS = {
@@ -33,6 +34,7 @@ VERBS = {
     "log": "noctule.cli.log",
     "volume": "noctule.cli.volume",
     "transcribe": "noctule.cli.transcribe",
+    "heard": "noctule.cli.heard",
     "say": "noctule.cli.say",
     "bench": "noctule.cli.bench",
     "mute": "noctule.cli.mute",
@@ -82,7 +84,7 @@ def run_command(argv: list[str]) -> int:
 def complain(error: NoctuleError) -> None:
     """The sentence and the hint, for people."""
     with contextlib.suppress(OSError):
-        for line in error.message.splitlines() or [error.code]:
+        for line in hide_secrets(error.message).splitlines() or [error.code]:
             print(f"noctule: {line}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)

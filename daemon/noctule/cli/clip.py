@@ -6,9 +6,8 @@ import argparse
 import urllib.parse
 from pathlib import Path
 
-from noctule.cli.common import say
+from noctule.cli.common import check_output, say
 from noctule.cli.eyes import daemon, eyes_arguments, own_eyes, picture_path
-from noctule.core.errors import InputError
 
 HELP = "record a clip, with seconds from before"
 
@@ -27,8 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     path = options.output or picture_path(options.source, ".mp4")
-    if path.suffix.lower() != ".mp4":
-        raise InputError(f"clips are written as .mp4, not {path.name}")
+    check_output(path, ".mp4")
     service = daemon(options, options.source, timeout=options.after + 60)
     if service is not None:
         from noctule.capture.files.files import write_file

@@ -1,12 +1,15 @@
-"""What several verbs share: options, the client, and words for numbers. L5."""
+"""What several verbs share: options, the client, and words for numbers."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from noctule.core.errors import InputError
 
 if TYPE_CHECKING:  # a verb that needs neither daemon nor configuration does not pay for them
     from noctule.api.client import Client
@@ -38,7 +41,12 @@ def load(options: argparse.Namespace) -> LoadedConfig:
     from noctule.config import load_config
 
     named = options.config or os.environ.get("NOCTULE_CONFIG")
-    return load_config(Path(named) if named else None, os.environ, options.set)
+    loaded = load_config(Path(named) if named else None, os.environ, options.set)
+    if loaded.config.commands or loaded.config.slots:
+        from noctule.assistant.grammar.check import check_phrases
+
+        check_phrases(loaded)
+    return loaded
 
 
 def printable(text: str) -> str:
@@ -52,6 +60,42 @@ def say(text: str = "", end: str = "\n") -> None:
     encoding = stream.encoding or "utf-8"
     stream.write((text + end).encode(encoding, "replace").decode(encoding))
     stream.flush()
+
+
+def remark(text: str) -> None:
+    """One line beside the result: what was assumed, what is left out, how long it will take."""
+    with contextlib.suppress(OSError):
+        print(f"note: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def warn(sentence: str) -> None:
+    """One line beside the result: what of the input is not as it should be."""
+    print(f"noctule: warning: {printable(sentence)}", file=sys.stderr)
+
+
+def check_output(path: Path, *suffixes: str) -> None:
+    """The rule for every file a command writes: its folder is there, and its format is that of its name.
+
+    suffixes: the formats there are, as ".jpg". Raises InputError.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{path}: is written as {' or '.join(suffixes)}, which its name must end in")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    _check_parent(path)
+
+
+def check_folder(path: Path) -> None:
+    """The same rule for a folder of results, which is made when its own folder is there."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; name a folder")
+    if not path.is_dir():
+        _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}", f"mkdir -p {path.parent}")
 
 
 def duration(seconds: float) -> str:

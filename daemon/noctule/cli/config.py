@@ -7,6 +7,7 @@ from pathlib import Path
 
 from noctule.cli.common import config_arguments, load, say
 from noctule.config.render import show
+from noctule.core.errors import ConfigError
 
 HELP = "check the configuration, or show it as it is merged from all places"
 
@@ -24,10 +25,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.what == "check" and options.file is not None:
         options.config = options.file
-    loaded = load(options)
     if options.what == "show":
-        say(show(loaded, options.origin), end="")
+        say(show(load(options), options.origin), end="")
         return 0
+    from noctule.cli.rules import absences, load_checked
+
+    loaded = load_checked(options)
+    problems = absences(loaded)
+    if problems:
+        raise ConfigError(problems, "the service starts, and does without these")
     for path in loaded.files:
         say(f"{path}: ok")
     if not loaded.files:

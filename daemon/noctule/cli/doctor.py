@@ -7,7 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from noctule.cli.common import config_arguments, load, say, socket_argument
+from noctule.cli.common import config_arguments, say, socket_argument
+from noctule.core.errors import ConfigError
 
 HELP = "examine this board: what works, what does not, what to type"
 
@@ -19,13 +20,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from noctule.cli.preflight import FIX, Doctor
+    from noctule.cli.preflight import FIX, Doctor, Finding
+    from noctule.cli.rules import absences, load_checked
+    from noctule.config import LoadedConfig
+    from noctule.config.schema import Config
 
-    loaded = load(options)
+    try:
+        loaded = load_checked(options)
+        wrong = absences(loaded)
+    except ConfigError as error:  # what it can say without the configuration is said all the same
+        loaded, wrong = LoadedConfig(Config()), error.problems
     named = options.socket or os.environ.get("NOCTULE_SOCKET")
     socket = Path(named) if named else loaded.config.api.socket
     troubles = 0
-    for finding in Doctor(loaded, socket).examine():
+    told = (Finding("configuration", FIX, problem, "noctule config check") for problem in wrong)
+    for finding in (*told, *Doctor(loaded, socket).examine()):
         troubles += finding.state == FIX
         if options.json:
             say(json.dumps(vars(finding), ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,18 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noctule.capture.needs import need_capture
-from noctule.cli.common import say
+from noctule.cli.common import check_folder, load, remark, say
 from noctule.cli.eyes import Progress, bounded_memory, daemon, eyes_arguments, own_eyes
 from noctule.core.errors import InputError, NoctuleError
+from noctule.core.secrets import hide_address
 
 if TYPE_CHECKING:
     from noctule.capture.files.extract import Plan, Shot
 
+#: pictures that are taken of a pipe, which may have no end.
+MOST = 10_000
 HELP = "take pictures out of a video file or a live source"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FILE|SOURCE", help="a video file, a source's name, or an address: x11::0")
+    parser.add_argument(
+        "source", metavar="FILE|SOURCE", help="a video file, - for a pipe, a source's name, or an address: x11::0"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--every", metavar="TIME", help="the picture on screen every so often: 2s, 0.5")
     which.add_argument("--fps", metavar="N", help="so many pictures per second")
@@ -39,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.0, help="of --scenes or --motion, 0 for the usual")
     parser.add_argument("--corrupt", action="store_true", help="give damaged pictures too, flagged")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="at most so many")
+    parser.add_argument("--rate", metavar="N", help="pictures a second of a raw stream that does not say")
     parser.add_argument("--for", dest="seconds", default="10", metavar="TIME", help="how long to watch a live source")
     eyes_arguments(parser)
 
@@ -49,15 +56,17 @@ def run(options: argparse.Namespace) -> int:
     from noctule.capture.picture.encode import encode
 
     plan = plan_of(options)
+    check_folder(options.output)
     if not 1 <= options.quality <= 100:
         raise InputError(f"a JPEG quality is 1 to 100, not {options.quality}")
     index: list[dict[str, Any]] = []
     bar = Progress()
     problem: NoctuleError | None = None
-    about: dict[str, Any] = {"source": options.source, "mode": plan.mode}
+    about: dict[str, Any] = {"source": hide_address(options.source), "mode": plan.mode}
     try:
-        with _shots(options, plan, bar) as shots, FolderWriter(options.output) as writer:
+        with _shots(options, plan, bar) as shots, FolderWriter(options.output, _min_free(options)) as writer:
             for number, shot in enumerate(shots):
+                bar.count = number + 1
                 entry = shot.about()
                 if shot.frame is not None:
                     entry["file"] = f"{number:06d}.{options.format}"
@@ -70,6 +79,10 @@ def run(options: argparse.Namespace) -> int:
         about["ended"] = error.message
     finally:
         bar.close()
+        for note in bar.notes:
+            remark(note)
+    if bar.notes:
+        about["notes"] = list(bar.notes)
     write_file(options.output / "index.json", json.dumps({**about, "pictures": index}, indent=1).encode() + b"\n")
     given = sum("file" in entry for entry in index)
     say(f"{options.output}: {given} picture{'' if given == 1 else 's'} and index.json")
@@ -103,33 +116,52 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan("every", step=step, **shared)
 
 
-def _rate(text: str) -> Fraction:
+def _rate(text: str, option: str = "--fps") -> Fraction:
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise InputError(f"--fps is a number above 0 and at most 1000, not {text}")
+        raise InputError(f"{option} is a number above 0 and at most 1000, not {text}")
     return rate
+
+
+def _min_free(options: argparse.Namespace) -> int:
+    """Bytes that stay free on the disk: as the store keeps them, also where the configuration is broken."""
+    from noctule.config.schema import Capture
+
+    try:
+        return load(options).config.capture.min_free_mb << 20
+    except NoctuleError:
+        return Capture().min_free_mb << 20
 
 
 @contextlib.contextmanager
 def _shots(options: argparse.Namespace, plan: Plan, bar: Progress) -> Iterator[Iterator[Shot]]:
     """The shots of whatever the source is: a file, the daemon's source, or one of our own."""
-    from noctule.capture.files.extract import extract_file, extract_live, parse_time
+    from noctule.capture.files.extract import FileShots, extract_live, parse_time
     from noctule.capture.spec import parse_address
 
     spec = parse_address(options.source)
-    if spec is not None and spec.kind == "file":
+    if options.source == "-" or (spec is not None and spec.kind == "file"):
         with bounded_memory():
-            yield extract_file(spec.address, plan, bar)
+            path = "-" if spec is None else spec.address
+            file = FileShots(path, plan, bar, None if options.rate is None else _rate(options.rate, "--rate"))
+            bar.notes = file.notes
+            if file.endless and not plan.limit:
+                remark(f"a pipe may never end: it is read until it does, or {MOST} pictures are taken (--limit)")
+            with contextlib.closing(file):
+                yield itertools.islice(file, plan.limit or (MOST if file.endless else None))
         return
     seconds = float(parse_time(options.seconds))
+    watched = f"{hide_address(options.source)} is watched for {seconds:g} s (--for)"
     service = daemon(options, options.source)
     if service is not None:
         from noctule.capture.files.remote import extract_remote
 
+        remark(watched)
         yield extract_remote(service.open_stream, options.source, plan, seconds)
         return
     with own_eyes(options, options.source) as eyes:
+        remark(watched)
         yield extract_live(eyes.feed(options.source), plan, seconds)

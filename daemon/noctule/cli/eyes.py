@@ -1,4 +1,4 @@
-"""What the verbs about pictures share: the running daemon's sources, or our own when there is none. L5."""
+"""What the verbs about pictures share: the running daemon's sources, or our own when there is none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from noctule.capture.needs import need_capture
 from noctule.cli.common import client, config_arguments, load, socket_argument
 from noctule.core.errors import NoctuleError
+from noctule.core.secrets import hide_address
 
 if TYPE_CHECKING:
     from noctule.api.client import Client
@@ -76,7 +77,7 @@ def picture_path(name: str, suffix: str) -> Path:
     """A name in the current folder for a picture of `name`, such as camera-20260131-120000.jpg."""
     from noctule.capture.files.store import safe_name
 
-    return Path(f"{safe_name(name)}-{time.strftime('%Y%m%d-%H%M%S')}{suffix}")
+    return Path(f"{safe_name(hide_address(name))}-{time.strftime('%Y%m%d-%H%M%S')}{suffix}")
 
 
 class Progress:
@@ -85,17 +86,21 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, width: int = 30) -> None:
         self._stream = stream or sys.stderr
         self._width = width
-        self._shown = -1
+        self._shown = (-1, 0)
         self._on = self._stream.isatty()
+        #: pictures so far; and what is to be told at the end.
+        self.count = 0
+        self.notes: list[str] = []
 
     def __call__(self, fraction: float) -> None:
         filled = int(max(0.0, min(1.0, fraction)) * self._width)
-        if self._on and filled != self._shown:
-            self._shown = filled
-            self._stream.write(f"\r[{'#' * filled}{'.' * (self._width - filled)}] {fraction:4.0%}")
+        if self._on and (filled, self.count) != self._shown:
+            self._shown = (filled, self.count)
+            bar = f"[{'#' * filled}{'.' * (self._width - filled)}] {fraction:4.0%}"
+            self._stream.write(f"\r{bar} {self.count:6d} picture{'' if self.count == 1 else 's'} ")
             self._stream.flush()
 
     def close(self) -> None:
-        if self._on and self._shown >= 0:
-            self._stream.write("\r" + " " * (self._width + 8) + "\r")
+        if self._on and self._shown[0] >= 0:
+            self._stream.write("\r" + " " * (self._width + 26) + "\r")
             self._stream.flush()

@@ -11,16 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noctule.audio.chunk import HOP, RATE, Pcm, to_int16
-from noctule.cli.common import config_arguments, load, say
+from noctule.cli.common import config_arguments, load, say, warn
 from noctule.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from noctule.wake.detector import Detection
 
 #: seconds of quiet before a file beyond the warm-up, and after it: a word at its very end is decided then.
 _SETTLED, _TAIL = 0.2, 0.5
+#: seconds after a word is heard in which its score still rises.
+_WORD = 1.0
 
 HELP = "run the wake words, or the whole loop, over WAV files"
 
@@ -45,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         return through.run(options)
     from noctule.audio.wavefile import WavReader
     from noctule.voice.wakewords.in_service import find_wake_word
-    from noctule.wake.detector import Detection, Detector
+    from noctule.wake.detector import Detector
 
     if options.word:
         # Packages named on the command line need no valid configuration.
@@ -58,9 +63,11 @@ def run(options: argparse.Namespace) -> int:
         config = load(options).config
         folders, words = config.service.models, config.wake.words
     best: dict[str, float] = {}
+    scores: list[tuple[str, float, float]] = []
 
     def trace(word: str, time: float, mean: float) -> None:
         best[word] = max(best.get(word, 0.0), mean)
+        scores.append((word, time, mean))
 
     packages = [find_wake_word(word, folders) for word in words]
     detector = Detector(packages, trace=trace)
@@ -75,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
             detector.reset()
             detector.push(lead)
             best.clear()
+            scores.clear()
             found: list[Detection] = []
             seconds = 0.0
             with WavReader(path) as reader:
@@ -82,12 +90,14 @@ def run(options: argparse.Namespace) -> int:
                     seconds += len(block) / RATE
                     found += detector.push(to_int16(block))
             found += detector.push(_room(_TAIL))
+            for sentence in reader.warnings:
+                warn(sentence)
             heard = [
                 {
                     "word": d.word,
                     "phrase": d.phrase,
                     "time": round(d.time - begin, 2),
-                    "score": round(d.score, 3),
+                    "score": round(_peak(scores, d), 3),
                 }
                 for d in found
             ]
@@ -96,6 +106,14 @@ def run(options: argparse.Namespace) -> int:
     finally:
         detector.close()
     return 0 if heard_any else 1
+
+
+def _peak(scores: list[tuple[str, float, float]], heard: Detection) -> float:
+    """The highest score of the word that was heard, not the first above the threshold."""
+    return max(
+        (mean for word, at, mean in scores if word == heard.word and heard.time <= at <= heard.time + _WORD),
+        default=heard.score,
+    )
 
 
 def _room(seconds: float) -> Pcm:

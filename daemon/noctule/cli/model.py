@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from noctule.assistant.worker import LOAD_LIMIT
+from noctule.assistant.engine_slot import LOAD_LIMIT
 from noctule.cli.common import client, say, size, socket_argument
 
 HELP = "show the language model in service, or exchange it (use NAME)"

@@ -1,4 +1,4 @@
-"""Preflight: is everything this board needs there, and if not, what to type. L5.
+"""Preflight: is everything this board needs there, and if not, what to type.
 
 Each check gives a `Finding`: ok, note (worth knowing, works without it) or fix (something does not work). A check
 never raises: what it meets becomes its sentence. A running service is asked about its own microphone, for a device
@@ -109,12 +109,12 @@ class Doctor:
     def _runtime(self) -> Iterator[Finding]:
         from noctule.inference.probe import probe_runtime
 
-        yield Finding(
-            "version", OK, f"noctule {__version__}, Python {platform.python_version()}, {platform.machine()}"
-        )
+        here = f"noctule {__version__}, Python {platform.python_version()}, {platform.machine()}"
+        yield Finding("version", OK, here)
         probe = probe_runtime()
-        hint = "" if probe.ok else "pip install ai-edge-litert into the service's environment; see README"
-        yield Finding("runtime", OK if probe.ok else FIX, probe.sentence, hint)
+        state = FIX if not probe.ok else NOTE if probe.caveat else OK
+        hint = "" if state == OK else "install the release that requirements/ names: scripts/install and the .deb do"
+        yield Finding("runtime", state, probe.sentence, hint)
 
     def _configuration(self) -> Iterator[Finding]:
         files = ", ".join(str(path) for path in self._loaded.files) or "no file: every setting has its default"
@@ -145,7 +145,7 @@ class Doctor:
             yield Finding("sandbox", FIX, text, hint)
 
     def _models(self) -> Iterator[Finding]:
-        from noctule.assistant.engine import find_model
+        from noctule.inference.find import find_model
         from noctule.inference.manifest import load_manifest
 
         if not self.config.lm.enabled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from noctule.assistant.worker import LOAD_LIMIT
+from noctule.assistant.engine_slot import LOAD_LIMIT
 from noctule.cli.common import client, say, socket_argument
 
 HELP = "read the configuration again and apply what can change live"

@@ -6,7 +6,7 @@ import argparse
 import urllib.parse
 from pathlib import Path
 
-from noctule.cli.common import say
+from noctule.cli.common import check_output, say
 from noctule.cli.eyes import daemon, eyes_arguments, own_eyes, picture_path
 from noctule.core.errors import InputError
 
@@ -25,8 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     path = options.output or picture_path(options.source, ".jpg")
     suffix = path.suffix.lower()
-    if suffix not in (".jpg", ".jpeg", ".png"):
-        raise InputError(f"pictures are written as .jpg or .png, not {path.name}")
+    check_output(path, ".jpg", ".jpeg", ".png")
     if options.max_age is not None and not 0 < options.max_age <= 3600:
         raise InputError(f"--max-age is above 0 and at most 3600 seconds, not {options.max_age:g}")
     service = daemon(options, options.source)

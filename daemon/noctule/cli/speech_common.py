@@ -1,16 +1,16 @@
-"""What the speech verbs share: options, packages by name or path, and where unpacked weights go. L5."""
+"""What the speech verbs share: options, packages by name or path, and where unpacked weights go."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from noctule.assistant.engine import find_model
 from noctule.cli.common import config_arguments, load
+from noctule.cli.common import warn as warn
 from noctule.config import Config
 from noctule.core.errors import InputError
+from noctule.inference.find import find_model
 from noctule.lm.speech.pair import SpeechPair, load_pair
 from noctule.voice.engines import package_of
 
@@ -66,7 +66,3 @@ def cache_dir(config: Config) -> Path | None:
         warn(f"no weight cache: {users} cannot be made ({e.strerror}); more memory is used")
         return None
     return users
-
-
-def warn(sentence: str) -> None:
-    print(f"noctule: warning: {sentence}", file=sys.stderr)

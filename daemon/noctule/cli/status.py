@@ -39,6 +39,10 @@ def words(status: Mapping[str, Any]) -> list[str]:
     lines += _model(status["lm"])
     lines += _governor(status.get("governor", {}))
     lines += _ears(status["ears"]) if "ears" in status else []
+    speaker = status.get("speaker")
+    if speaker is not None:
+        lines += _speaks(speaker["voice"])
+        lines += [f"           missing: {sentence}" for sentence in speaker["missing"].values()]
     counts = status["lm"]["requests"]
     shown = ", ".join(f"{counts[key]} {key}" for key in ("received", "answered", "failed", "refused", "cancelled"))
     lines.append(f"  requests {shown}, {status['lm']['waiting']} waiting")

@@ -1,4 +1,4 @@
-"""`noctule listen --through FILE.wav…`: recordings through the whole loop, each stage with its time. L5.
+"""`noctule listen --through FILE.wav…`: recordings through the whole loop, each stage with its time.
 
 A daemon of its own is built from the configuration, without its doors to the network: wake word, recogniser, brain,
 actions and voice are the real ones, a running daemon is left alone. Timers set here end with it.
@@ -15,20 +15,22 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from noctule.app import Service
+from noctule.app import Plugged, Service, assembled, build_engine
+from noctule.assistant.grammar.in_force import GrammarInForce
 from noctule.audio.playlist import Playlist
 from noctule.audio.speaker import WavSpeaker
-from noctule.audio.wavefile import WavReader
+from noctule.audio.wavefile import STDIN, WavReader
 from noctule.capture.component import CaptureComponent
-from noctule.cli.common import load, printable, say
-from noctule.cli.run import build
+from noctule.cli.common import check_folder, load, printable, say, warn
 from noctule.core.errors import InputError
 from noctule.core.events import Bus, Event
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
 from noctule.service.journal import Journal
 from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.session import ASLEEP
 
+#: bytes that are taken of a pipe: four hours at 16 kHz.
+MOST_PIPED = 1 << 29
 #: what ends a turn; each has the ledger.
 _ENDS = ("turn", "failed", "cancelled", "unsure", "unrecognised")
 _LEDGER = (("words_ms", "last word"), ("ended_ms", "end noticed"), ("token_ms", "first token"),
@@ -47,11 +49,14 @@ class Through:
         self._hearing: VoicePipeline | None = None
         self._grown = threading.Event()
 
-    def grow(self, host: Host) -> list[Component]:
-        source = Playlist(self._files, self._idle, self._begin)
-        self._hearing = VoicePipeline(host, source)
+    def senses(self, host: Host) -> list[Plugged]:
+        source = Playlist(self._files, self._idle, self._begin, warn=warn)
+        self._hearing = VoicePipeline(host, source, GrammarInForce(host.config))
         self._grown.set()
-        return [self._hearing, *([CaptureComponent(host)] if host.config().capture.enabled else [])]
+        senses = [Plugged(self._hearing)]
+        if host.config().capture.enabled:
+            senses.append(Plugged(CaptureComponent(host)))
+        return senses
 
     def _idle(self) -> bool:
         hearing = self._hearing
@@ -89,6 +94,9 @@ class Through:
         fields, kind = event.fields, event.kind
         if kind == "speech.words":
             return [f"hears: {fields['text']}"]
+        if kind == "speech.race":
+            race = f"; in the race: {fields['sentences']}" if fields["sentences"] else ""
+            return [f"free text: {fields['text']} ({fields['free_score']}){race}; decision: {fields['decision']}"]
         if kind == "session.words":
             sure = f", {fields['confidence']:.0%} sure" if "confidence" in fields else ""
             return [f"understood: {fields['words']} ({fields['reason']}{sure})"]
@@ -117,13 +125,26 @@ def ledger(fields: Any) -> str:
     return f"{after}{fields['total_ms']} ms from the wake word to the end"
 
 
+def _kept(path: Path, folder: Path) -> Path:
+    """The file; of the standard input, which can be read only once, a copy."""
+    if str(path) not in STDIN or Path("/dev/stdin").is_file():
+        return Path("/dev/stdin") if str(path) == "-" else path
+    copy = folder / "standard input.wav"
+    with copy.open("wb") as out, os.fdopen(os.dup(0), "rb") as pipe:
+        while (data := pipe.read(1 << 20)) and out.tell() < MOST_PIPED:
+            out.write(data)
+    return copy
+
+
 def run(options: argparse.Namespace) -> int:
     """Play, print, and leave: 0 when every file led to an answer."""
-    files: list[Path] = options.files
-    for path in files:
-        WavReader(path).close()  # a broken file is named before a model is loaded
+    if options.output is not None:
+        check_folder(options.output)
     folder = (options.output or Path(tempfile.mkdtemp(prefix="noctule-listen-"))).absolute()
     with tempfile.TemporaryDirectory(prefix="noctule-") as scratch, open(os.devnull, "w") as nowhere:
+        files = [_kept(path, Path(scratch)) for path in options.files]
+        for path in files:
+            WavReader(path).close()  # a broken file is named before a model is loaded
         options.set = [
             *options.set, f"service.state_dir={scratch}", f"api.socket={scratch}/control.sock", "api.group=",
             "api.tcp=", "wyoming.listen=", "mqtt.host=", "capture.page_port=0", "lm.weight_cache=false",
@@ -133,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
         through, bus = Through(files, folder, options.json), Bus()
         bus.add_sink(through)
         loaded = load(options)
-        service = Service(loaded, lambda: loaded, build, bus, Journal(nowhere), grow=through.grow)
+        service = Service(loaded, lambda: loaded, bus, Journal(nowhere), assembled(build_engine, through.senses))
         through.watch(service)
         asyncio.run(service.run())
     if not options.json:

@@ -1,12 +1,15 @@
-"""Settings that are right one by one but contradict each other. L1."""
+"""Settings that are right one by one but contradict each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from noctule.config.address import parse, wyoming_address
 from noctule.config.schema import Config
 from noctule.core.errors import ConfigError
+from noctule.core.secrets import hide_address
 
 #: how audio.output begins when answers go into files.
 FILE = "file:"
@@ -40,6 +43,37 @@ def contradictions(config: Config) -> list[Contradiction]:
     elif output not in ("off", "speaker"):
         text = f'must be "speaker", "off" or "file:FOLDER", not "{output[:100]}"'
         found.append(Contradiction("audio.output", "audio.output", text))
+    return [*found, *_listening(config), *_broker(config)]
+
+
+def _listening(config: Config) -> list[Contradiction]:
+    """Addresses that servers are given. As they are bound; see address.py."""
+    found: list[Contradiction] = []
+    api, wyoming = config.api, config.wyoming
+    reads: list[tuple[str, Callable[[], object]]] = []
+    if api.tcp:
+        reads.append(("api", lambda: parse(api.tcp, "api.tcp", api.lan, "api.lan")))
+    if wyoming.listen:
+        reads.append(("wyoming", lambda: wyoming_address(wyoming.listen, wyoming.lan)))
+    for section, read in reads:
+        key = f"{section}.{'tcp' if section == 'api' else 'listen'}"
+        try:
+            read()
+        except ConfigError as error:
+            found += [Contradiction(key, key, problem.removeprefix(f"{key}: ")) for problem in error.problems]
+    return found
+
+
+def _broker(config: Config) -> list[Contradiction]:
+    mqtt, found = config.mqtt, []
+    host = mqtt.host
+    if host and ("/" in host or "@" in host or any(char.isspace() for char in host) or host.count(":") == 1):
+        text = f'must be a name or an address alone, such as "broker.lan", not "{hide_address(host)[:60]}"'
+        found.append(Contradiction("mqtt.host", "mqtt.host", f"{text}; the port is mqtt.port, the user mqtt.user"))
+    for key, value in (("prefix", mqtt.prefix), ("discovery", mqtt.discovery)):
+        if any(char in "+#\0 " for char in value) or value.startswith(("/", "$")) or value.endswith("/"):
+            text = f'"{value[:60]}" is no beginning of a topic; docs/api.md'
+            found.append(Contradiction(f"mqtt.{key}", f"mqtt.{key}", text))
     return found
 
 

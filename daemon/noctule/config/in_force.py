@@ -1,4 +1,4 @@
-"""The configuration in force, and what of the one in the files waits for a restart. L4."""
+"""The configuration in force, and what of the one in the files waits for a restart."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class InForce:
         except ConfigError as error:
             for problem in error.problems:
                 self._bus.publish("config.rejected", "config", problem, level=3)
-            raise
+            raise ConfigError(
+                error.problems, "the configuration was not applied; the one before stays in force"
+            ) from None
         old, self._loaded = self._loaded, new
         failed = dict(await apply(old.config, new.config))
         restart = self.pending()

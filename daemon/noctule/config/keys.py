@@ -96,6 +96,11 @@ def check(kind: Any, about: Key, value: Any, base: Path) -> tuple[Any, str]:
     return _bounded(about, value, float(value), "")
 
 
+def plain(number: float) -> str:
+    """A bound as people write it: 1048576, not 1.04858e+06."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
+
+
 def _path(text: str, base: Path) -> Path:
     return (base / text) if text else Path()
 
@@ -106,9 +111,9 @@ def _bounded(about: Key, value: Any, measure: float, unit: str) -> tuple[Any, st
     if measure != measure or measure in (float("inf"), float("-inf")):
         return None, f"must be a finite number, not {value}"
     if about.minimum is not None and measure < about.minimum:
-        return None, f"must be at least {about.minimum:g}{of}, not {given}"
+        return None, f"must be at least {plain(about.minimum)}{of}, not {given}"
     if about.maximum is not None and measure > about.maximum:
-        return None, f"must be at most {about.maximum:g}{of}, not {given}"
+        return None, f"must be at most {plain(about.maximum)}{of}, not {given}"
     return value, ""
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from noctule.config.agree import contradictions
 from noctule.config.keys import check, key_of, keys_of
-from noctule.config.scan import key_lines, split_name
+from noctule.config.lists import LISTS
+from noctule.config.scan import dotted_name, key_lines, odd_name, split_name
 from noctule.config.schema import SECTIONS, TABLES, Config
 from noctule.core.errors import ConfigError
 
@@ -40,6 +41,14 @@ class SettingOrigin:
 
 
 DEFAULT = SettingOrigin("default")
+_MQTT_PASSWORD = "a password does not stand here but in the credential noctule-mqtt: docs/api.md"
+#: keys that people look for here -> where the thing is.
+_ELSEWHERE = {
+    "mqtt.password": _MQTT_PASSWORD,
+    "mqtt.pass": _MQTT_PASSWORD,
+    "mqtt.username": "unknown key (did you mean user?)",
+    "api.token": "the token is made by the service and kept in its state folder: docs/api.md",
+}
 
 
 @dataclass
@@ -83,7 +92,7 @@ def load_config(
     if not merge.problems:
         merge.agreement()
     if merge.problems:
-        raise ConfigError(merge.problems, "the configuration was not applied")
+        raise ConfigError(merge.problems)
     return LoadedConfig(merge.config, merge.origins, merge.files)
 
 
@@ -99,10 +108,12 @@ class _Merge:
             if path.stat().st_size > MAX_FILE:
                 self.problems.append(f"{path}: larger than {MAX_FILE} bytes, so not a configuration file")
                 return
-            text = path.read_bytes().decode("utf-8")
+            data_bytes = path.read_bytes()
+            text = data_bytes.decode("utf-8-sig")  # a byte order mark, as some editors write it, is read past
             data = tomllib.loads(text)
         except UnicodeDecodeError:
-            self.problems.append(f"{path}: is not a UTF-8 text file")
+            wide = " (it is UTF-16: save it as UTF-8)" if data_bytes[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+            self.problems.append(f"{path}: is not a UTF-8 text file{wide}")
             return
         except OSError as error:
             self.problems.append(f"{path}: cannot be read: {error.strerror}")
@@ -127,18 +138,21 @@ class _Merge:
                 self.problems.append(f"{at(section)}: {section}: stands outside any section{hint}")
             elif section in TABLES:
                 for name, entries in body.items():
-                    if isinstance(entries, dict):
+                    if odd_name(name):
+                        self.problems.append(f"{at(section, name)}: {section}: {name[:60]!r} cannot be a name")
+                    elif isinstance(entries, dict):
                         for item, value in entries.items():
-                            self.put(at(section, name, item), f"{section}.{name}.{item}", value, path.parent)
+                            self.put(at(section, name, item), dotted_name(section, name, item), value, path.parent)
                     else:
                         self.problems.append(
-                            f"{at(section, name)}: {section}.{name}: must be a section of its own, [{section}.NAME]"
+                            f"{at(section, name)}: {dotted_name(section, name)}: must be a section of its own,"
+                            f" [{section}.NAME]"
                         )
-            elif section in SECTIONS:
+            elif section in SECTIONS or section in LISTS:
                 for item, value in body.items():
-                    self.put(at(section, item), f"{section}.{item}", value, path.parent)
+                    self.put(at(section, item), dotted_name(section, item), value, path.parent)
             else:
-                guess = _guess(section, [*SECTIONS, *TABLES])
+                guess = _guess(section, [*SECTIONS, *TABLES, *LISTS])
                 self.problems.append(f"{at(section)}: [{section}]: unknown section{guess}")
 
     def text(self, origin: SettingOrigin, dotted: str, value: str) -> None:
@@ -161,21 +175,37 @@ class _Merge:
         return None
 
     def put(self, origin: SettingOrigin, dotted: str, value: Any, base: Path) -> None:
+        parts = split_name(dotted)
+        if len(parts) == 2 and parts[0] in LISTS:
+            self.put_list(origin, parts, value, base)
+            return
         found = self.find(dotted)
         if found is None:
-            self.problems.append(f"{origin}: {dotted}: unknown key{_guess_key(dotted)}")
+            elsewhere = _ELSEWHERE.get(dotted, "")
+            self.problems.append(f"{origin}: {dotted}: {elsewhere or f'unknown key{_guess_key(dotted)}'}")
             return
         kind, item = found
         typed, wrong = check(kind, key_of(item), value, base)
         if wrong:
             self.problems.append(f"{origin}: {dotted}: {wrong}")
             return
-        parts = split_name(dotted)
         target = getattr(self.config, parts[0])
         if parts[0] in TABLES:
             target = target.setdefault(parts[1], TABLES[parts[0]]())
         setattr(target, parts[-1], typed)
         self.origins[dotted] = origin
+
+    def put_list(self, origin: SettingOrigin, parts: tuple[str, ...], value: Any, base: Path) -> None:
+        """A key of a section whose keys the owner chooses."""
+        section, name = parts
+        typed, wrong = check(list[str], LISTS[section], value, base)
+        if not wrong and not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            wrong = "must be called by lower-case letters, digits and _, as in {room}"
+        if wrong:
+            self.problems.append(f"{origin}: {section}.{name}: {wrong}")
+            return
+        getattr(self.config, section)[name] = typed
+        self.origins[f"{section}.{name}"] = origin
 
     def agreement(self) -> None:
         """Settings that contradict each other, each where the one or the other was set."""
@@ -190,8 +220,9 @@ class _Merge:
                 for item, (_, declared) in keys_of(cls).items():
                     about, value = key_of(declared), getattr(body, item)
                     if isinstance(value, list) and about.minimum and not value:
-                        near = (o for k, o in self.origins.items() if k.startswith(f"{section}.{name}."))
-                        self.problems.append(f"{next(near, section)}: {section}.{name}.{item}: is missing")
+                        head = dotted_name(section, name)
+                        near = (o for k, o in self.origins.items() if k.startswith(f"{head}."))
+                        self.problems.append(f"{next(near, section)}: {head}.{item}: is missing")
 
 
 def _guess(word: str, known: Sequence[str]) -> str:
@@ -225,7 +256,9 @@ def walk(config: Config) -> list[tuple[str, Any, bool]]:
     for section, cls in TABLES.items():
         for name, body in getattr(config, section).items():
             for item, (_, declared) in keys_of(cls).items():
-                found.append((f"{section}.{name}.{item}", getattr(body, item), key_of(declared).live))
+                found.append((dotted_name(section, name, item), getattr(body, item), key_of(declared).live))
+    for section, about in LISTS.items():
+        found += [(dotted_name(section, name), value, about.live) for name, value in getattr(config, section).items()]
     return found
 
 

@@ -7,8 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from noctule.config.keys import Key, default_of, key_of, keys_of
+from noctule.config.keys import Key, default_of, key_of, keys_of, plain
+from noctule.config.lists import LISTS
 from noctule.config.load import LoadedConfig, walk
+from noctule.config.scan import dotted_name, split_name
 from noctule.config.schema import SECTIONS, TABLES
 
 HEAD = """\
@@ -34,7 +36,7 @@ def toml(value: Any) -> str:
 def _comment(about: Key) -> str:
     extra = [" | ".join(about.choices)] if about.choices else []
     if about.minimum is not None and about.maximum is not None and not about.choices:
-        extra.append(f"{about.minimum:g} to {about.maximum:g}")
+        extra.append(f"{plain(about.minimum)} to {plain(about.maximum)}")
     if about.live:
         extra.append("live")
     text = about.comment + (f" [{'; '.join(extra)}]" if extra else "")
@@ -50,6 +52,8 @@ def shipped_file() -> str:
         for item, (_, declared) in keys_of(cls).items():
             out += [_comment(key_of(declared)), f"#{item} = {toml(default_of(declared))}"]
         out.append("")
+    for name, about in LISTS.items():
+        out += [_comment(about), f"#[{name}]", f"#station = {toml(['jazz', 'WDR 3 | w d r three'])}", ""]
     return "\n".join(out).rstrip() + "\n"
 
 
@@ -58,7 +62,8 @@ def show(loaded: LoadedConfig, origin: bool = False) -> str:
     out: list[str] = []
     section = ""
     for dotted, value, _ in walk(loaded.config):
-        head, _, item = dotted.rpartition(".")
+        *place, item = split_name(dotted)
+        head = dotted_name(*place)
         if head != section:
             out += ["", f"[{head}]"] if out else [f"[{head}]"]
             section = head

@@ -10,11 +10,24 @@ _HEADER = re.compile(r"^\s*\[\[?\s*(?P<name>[^\[\]#]+?)\s*\]\]?\s*(#.*)?$")
 _ONE = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')"
 _ASSIGN = re.compile(rf"^\s*(?P<name>{_ONE}(?:\s*\.\s*{_ONE})*)\s*=")
 _PART = re.compile(_ONE)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+#: what a section's own name may not have: it is shown, logged, and part of addresses.
+_ODD = re.compile(r'[\x00-\x1f\x7f/"\\]')
 
 
 def split_name(name: str) -> tuple[str, ...]:
     """The parts of a dotted TOML name, quotes removed."""
-    return tuple(part.strip("\"'") for part in _PART.findall(name))
+    return tuple(part[1:-1] if part[0] in "\"'" else part for part in _PART.findall(name))
+
+
+def odd_name(name: str) -> bool:
+    """Whether a section [sources.NAME] or [commands.NAME] may not be called so."""
+    return not name.strip() or len(name) > 60 or _ODD.search(name) is not None
+
+
+def dotted_name(*parts: str) -> str:
+    """The parts as one dotted TOML name, quoted where they must be; `split_name` takes it apart again."""
+    return ".".join(part if _BARE.fullmatch(part) else f'"{part}"' for part in parts)
 
 
 def key_lines(text: str) -> dict[tuple[str, ...], int]:

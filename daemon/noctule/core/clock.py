@@ -1,4 +1,4 @@
-"""Time. L0. Durations and deadlines use the monotonic clock; the wall clock is only for what people read."""
+"""Time. Durations and deadlines use the monotonic clock; the wall clock is only for what people read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of event, with the MESSAGE_ID and the help that `journalctl -x` shows. L0: data only.
+"""Every kind of event, with the MESSAGE_ID and the help that `journalctl -x` shows. Data only.
 
 A MESSAGE_ID, once shipped, keeps its meaning for ever: people filter on it. It is derived from the kind's name, so
 that it cannot be mistyped, and a test holds the list of shipped ones.
@@ -122,6 +122,10 @@ _ALL = (
     Kind("session.words", "A command was understood", "The words are logged only with service.log_words."),
     Kind(
         "session.unsure", "The words were not sure enough", "It asked again, or gave up; speech.confidence tunes it."
+    ),
+    Kind("session.asked", "A command was asked back", "It was nearly clear; a yes acts, a no leaves it."),
+    Kind(
+        "speech.race", "What may have been said was weighed", "`noctule heard FILE` shows the same for a recording."
     ),
     Kind("speech.words", "A word was heard", "A command is being recognised while it is spoken."),
     Kind("speech.loaded", "A speech model was loaded", "Its files and its golden answers were verified."),

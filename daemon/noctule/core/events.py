@@ -1,4 +1,4 @@
-"""What happened, and who wants to know. L0.
+"""What happened, and who wants to know.
 
 An `Event` is one thing that happened, said in words and in named fields. The `Bus` hands each event to every
 subscriber through a bounded queue; a subscriber that does not keep up loses its oldest events, counted, and
@@ -19,7 +19,9 @@ from typing import Any
 
 #: Fields whose values are a user's words or pictures. They reach live subscribers on the control socket, and the
 #: journal only where the configuration says so (see journal.py).
-PRIVATE_FIELDS = frozenset({"text", "prompt", "reply", "words", "transcript", "audio", "image", "arguments"})
+PRIVATE_FIELDS = frozenset(
+    {"text", "prompt", "reply", "words", "transcript", "audio", "image", "arguments", "sentences"}
+)
 
 _sequence = itertools.count(1)
 

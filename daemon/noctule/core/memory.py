@@ -1,4 +1,4 @@
-"""What lives long and what does not: garbage in cycles, and the allocator's free memory given back. L1.
+"""What lives long and what does not: garbage in cycles, and the allocator's free memory given back.
 
 Python looks at everything that lives only when what came since is a quarter of it. In a service that has loaded its
 libraries that is every ten minutes or so: cycles of sockets, tasks and errors gather to 10 MB, and then a look takes

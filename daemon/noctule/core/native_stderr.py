@@ -1,4 +1,4 @@
-"""Listening to what native libraries print on file descriptor 2. L1.
+"""Listening to what native libraries print on file descriptor 2.
 
 The TFLite runtimes print a page of INFO lines at each load and explain their errors nowhere else.
 """

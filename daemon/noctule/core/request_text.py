@@ -1,4 +1,4 @@
-"""A user's words, made fit for the model or refused with a sentence. L1; pure."""
+"""A user's words, made fit for the model or refused with a sentence. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One small file of lasting state: whole or not at all, whatever moment the power is cut. L1.
+"""One small file of lasting state: whole or not at all, whatever moment the power is cut.
 
     write   a hidden file beside it, fsync, rename over it, fsync of the folder: a reader sees the old or the new
     read    what is no JSON object is set aside as NAME.corrupt-TIME, said, and treated as missing
@@ -83,7 +83,7 @@ class StateFile:
             text = self._text()
             if text is None:
                 return None
-            data = json.loads(text.decode("utf-8"))
+            data = json.loads(text.decode("utf-8-sig"))
             if not isinstance(data, dict):
                 raise ValueError("not an object")
             return parse(data)

@@ -1,4 +1,4 @@
-"""tflite-runtime's Interpreter behind `tflite_base`. L1; given the wrapper object, imports no runtime.
+"""tflite-runtime's Interpreter behind `tflite_base`. Given the wrapper object, imports no runtime.
 
 The wrapper (`Interpreter._interpreter`) is used because it knows subgraphs: the public class runs a signature only
 by resizing and reallocating at every call. State lives in the input tensors of the runner that ran last; after a

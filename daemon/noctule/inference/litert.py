@@ -1,4 +1,4 @@
-"""ai-edge-litert's CompiledModel behind `tflite_base`. L1; given the compiled model, imports no runtime.
+"""ai-edge-litert's CompiledModel behind `tflite_base`. Given the compiled model, imports no runtime.
 
 State: the TensorBuffer of a state input is also bound to the output that replaces it, so that nothing is copied.
 """

@@ -1,4 +1,4 @@
-"""LiteRT's CompiledModel by its C interface (libLiteRt.so, which the ai-edge-litert wheel carries). L1.
+"""LiteRT's CompiledModel by its C interface (libLiteRt.so, which the ai-edge-litert wheel carries).
 
 Why not its Python class: that one holds the interpreter lock for the whole of a run and of a load, so a language
 model's prefill would stop the thread that hears the microphone for a tenth of a second (measured: a thread that

@@ -1,4 +1,4 @@
-"""Model packages: a folder with `manifest.json` and the files it vouches for. L1.
+"""Model packages: a folder with `manifest.json` and the files it vouches for.
 
 `load_manifest(folder, kind)` verifies everything that can be verified without running the graph: the schema
 below, each file's size and sha256, and that the folder holds what the kind needs. The graph's real signatures
@@ -8,7 +8,7 @@ that names the file, what was expected and what was found. `PackageWriter` is ho
 manifest.json, format 1. Unknown keys are refused, except those that begin with `x_`.
 
     format      1
-    kind        "text-lm" | "speech-lm" | "speech-to-text" | "codec" | "wake-word"
+    kind        "text-lm" | "speech-lm" | "speech-to-text" | "codec" | "wake-word" | "voice" | "pocket-tts"
     name, version, licence, source, build     strings; build is the command that made the package
     files       {file name: {"bytes": int, "sha256": hex}}; plain names, no folders
     graph       {"file", "layout": "noctule" | "litert-community",
@@ -18,7 +18,7 @@ manifest.json, format 1. Unknown keys are refused, except those that begin with 
     chat        see below
     sampling    {"temperature", "top_k", "top_p", "min_p", "repetition_penalty"}, each optional
     golden      {"tokens": [ids], "signature", "top": [[5 ids]…], "logits": [[first 8]…], "rtol": float}
-    streams     (speech-lm), recogniser (speech-to-text) and codec (codec): checked by the classes that use them
+    streams (speech-lm), recogniser (speech-to-text), codec, voice, pocket (pocket-tts): checked by what uses them
     architecture  informative only
 
 Chat template. No language, only strings put around what is said:
@@ -39,16 +39,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from noctule.core.errors import ModelError
+from noctule.core.file_kind import kind_of
 from noctule.inference.manifest_schema import (
     MANIFEST,
     ChatTemplate,
@@ -68,14 +65,13 @@ __all__ = [
     "Golden",
     "Graph",
     "Manifest",
-    "PackageWriter",
     "Role",
     "TokenizerInfo",
+    "build_manifest",
     "check_signatures",
     "describe_signatures",
     "load_manifest",
     "package_kind",
-    "write_manifest",
 ]
 
 #: A manifest is read whole; ours are a few tens of kilobytes.
@@ -116,7 +112,7 @@ def load_manifest(folder: Path | str, kind: str) -> Manifest:
     folder = Path(folder)
     path = folder / MANIFEST
     raw = _read_json(folder, path)
-    manifest = _build(folder, raw, kind)
+    manifest = build_manifest(folder, raw, kind)
     for name, entry in manifest.files.items():
         _verify_file(folder, name, entry)
     return manifest
@@ -129,7 +125,7 @@ def package_kind(folder: Path) -> str:
     return str(raw.get("kind", "")) if isinstance(raw, dict) else ""
 
 
-def _build(folder: Path, raw: Any, kind: str | None) -> Manifest:
+def build_manifest(folder: Path, raw: Any, kind: str | None) -> Manifest:
     parsed = parse_manifest(str(folder / MANIFEST), raw)
     if kind is not None and parsed["kind"] != kind:
         raise ModelError(
@@ -147,11 +143,12 @@ def _read_json(folder: Path, path: Path) -> Any:
         size = path.stat().st_size
         if size == 0 or size > _MANIFEST_LIMIT:
             raise ModelError(f"{path}: expected a manifest of 1 to {_MANIFEST_LIMIT} bytes, found {size}")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ModelError(f"{path}: missing, so the folder is no model package") from None
     except UnicodeDecodeError:
-        raise ModelError(f"{path}: is not UTF-8 text") from None
+        kind = kind_of(path)
+        raise ModelError(f"{path}: is {kind.what if kind else 'not UTF-8 text'}", kind.hint if kind else "") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -159,6 +156,9 @@ def _read_json(folder: Path, path: Path) -> Any:
     except RecursionError:
         raise ModelError(f"{path}: is nested too deeply to be a manifest") from None
     except ValueError as error:
+        kind = kind_of(path)
+        if kind is not None and kind.name != "json":
+            raise ModelError(f"{path}: is {kind.what}; a manifest was expected", kind.hint) from None
         raise ModelError(f"{path}: is not JSON: {error}") from None
 
 
@@ -234,94 +234,3 @@ def describe_signatures(signatures: Mapping[str, Signature]) -> dict[str, Any]:
 
 
 # ---- writing --------------------------------------------------------------------------------------------------
-
-
-def write_manifest(folder: Path | str, data: Mapping[str, Any], files: Iterable[str] | None = None) -> Manifest:
-    """Write `manifest.json` into a folder that already holds the files, replacing an old one in one step.
-
-    `files` are the names to vouch for; by default every regular file except the manifest and Markdown. The
-    result is parsed back before it takes the place of the old one.
-    """
-    folder = Path(folder)
-    names = (
-        sorted(files)
-        if files is not None
-        else sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != MANIFEST and p.suffix != ".md")
-    )
-    document = dict(data)
-    document["files"] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names
-    }
-    document = json.loads(json.dumps(document, allow_nan=False))
-    manifest = _build(folder, document, None)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".manifest-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            # Long lists of numbers (golden logits) on one line keep the file readable.
-            file.write(_compact(json.dumps(document, indent=2, ensure_ascii=False)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).rename(folder / MANIFEST)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _fsync_folder(folder)
-    return manifest
-
-
-def _compact(text: str) -> str:
-    """Lists of numbers on one line. A list spread by `indent` has a newline after its bracket; no string has."""
-    return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda found: " ".join(found.group().split()), text)
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-class PackageWriter:
-    """Builds a package in a hidden folder beside its target and moves it there whole.
-
-        with PackageWriter("models/tiny") as package:
-            shutil.copy(graph, package.folder / "model.tflite")
-            package.finish({"format": 1, "kind": "text-lm", …})      # without "files": they are computed
-
-    Leaving the `with` without `finish`, or by an exception, removes the hidden folder and leaves the target as
-    it was. An existing target is replaced: at every instant there is the old package, the new one, or none.
-    """
-
-    def __init__(self, target: Path | str) -> None:
-        self.target = Path(target)
-        self._finished = False
-
-    def __enter__(self) -> PackageWriter:
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}-"))
-        return self
-
-    def finish(self, data: Mapping[str, Any]) -> Manifest:
-        """Write the manifest, verify the package as a loader would, and put it in place."""
-        write_manifest(self.folder, data)
-        for path in self.folder.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        load_manifest(self.folder, str(data["kind"]))
-        self.folder.chmod(0o755)
-        old = None
-        if self.target.exists():
-            old = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}-old-"))
-            self.target.rename(old / "package")
-        self.folder.rename(self.target)
-        _fsync_folder(self.target.parent)
-        self._finished = True
-        if old is not None:
-            shutil.rmtree(old)
-        return load_manifest(self.target, str(data["kind"]))
-
-    def __exit__(self, *_: object) -> None:
-        if not self._finished:
-            shutil.rmtree(self.folder, ignore_errors=True)

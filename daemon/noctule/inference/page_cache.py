@@ -1,4 +1,4 @@
-"""Gives back memory that only loading a model needed. L1; imports no runtime.
+"""Gives back memory that only loading a model needed. Imports no runtime.
 
 A runtime reads the whole graph file while it prepares it: the operators of every signature, and all weights when it
 repacks them into its cache for the first time. Later only rows of the embedding table are looked up in it. The pages

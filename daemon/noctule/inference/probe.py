@@ -1,4 +1,4 @@
-"""Does the TFLite runtime work on this machine? Asked in a child process, because the answer may be its death. L1.
+"""Does the TFLite runtime work on this machine? Asked in a child process, because the answer may be its death.
 
 A runtime built for newer processors dies of an illegal instruction at import or at the first kernel, and nothing
 in the process can catch that. So `probe_runtime` starts a child that loads `probe.tflite` and runs its two
@@ -33,6 +33,8 @@ class RuntimeProbe:
     sentence: str
     name: str = ""
     version: str = ""
+    #: what should be known of the release; see Runtime.caveat
+    caveat: str = ""
     #: whether int8 layers with one scale a channel are computed (tflite-runtime 2.14 answers zeros)
     int8: bool = False
 
@@ -78,12 +80,16 @@ def _verdict(output: str) -> RuntimeProbe:
             return RuntimeProbe(False, str(answer["error"]))
         name, version = str(answer["name"]), str(answer["version"])
         works, int8 = bool(answer["float32"]), bool(answer["int8"])
+        caveat = str(answer.get("caveat", ""))
     except (ValueError, KeyError, TypeError):
         return RuntimeProbe(False, "the check of the TFLite runtime gave no answer")
     if not works:
-        return RuntimeProbe(False, f"{name} {version} computes wrong numbers on this machine", name, version, int8)
+        return RuntimeProbe(
+            False, f"{name} {version} computes wrong numbers on this machine", name, version, caveat, int8
+        )
     note = "" if int8 else "; it cannot compute int8 layers with a scale per channel, so most language models fail"
-    return RuntimeProbe(True, f"{name} {version} works{note}", name, version, int8)
+    note += f"; {caveat}" if caveat else ""
+    return RuntimeProbe(True, f"{name} {version} works{note}", name, version, caveat, int8)
 
 
 def main() -> None:
@@ -101,4 +107,4 @@ def main() -> None:
     except ModelError as error:
         print(json.dumps({"error": error.explain()}))
         return
-    print(json.dumps({"name": runtime.name, "version": runtime.version, **answers}))
+    print(json.dumps({"name": runtime.name, "version": runtime.version, "caveat": runtime.caveat, **answers}))

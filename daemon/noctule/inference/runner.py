@@ -1,4 +1,4 @@
-"""What every TFLite runtime looks like from above: specs, state, Runner, Model, Runtime. L1; imports no runtime.
+"""What every TFLite runtime looks like from above: specs, state, Runner, Model, Runtime. Imports no runtime.
 
 Reached through `noctule.inference.runtime`, whose docstring explains state and sharing.
 """
@@ -172,6 +172,13 @@ class Runtime(abc.ABC):
 
     name: str
     version: str
+    #: what its owner should know of this release on this machine; "" for nothing.
+    caveat: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name and version, and what should be known of it."""
+        return f"{self.name} {self.version}" + (f" ({self.caveat})" if self.caveat else "")
 
     def load_model(self, path: Path | str, *, threads: int = 1, weight_cache: Path | None = None) -> Model:
         """Load a .tflite file.

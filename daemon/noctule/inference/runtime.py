@@ -1,4 +1,4 @@
-"""The only door to a TFLite runtime. L1.
+"""The only door to a TFLite runtime.
 
 Two runtimes are spoken: `ai-edge-litert` (its CompiledModel, by the C interface or, with releases that was not
 tested on, the Python class) and `tflite-runtime` (its Interpreter; for systems pinned to it, Python <= 3.11). All
@@ -91,6 +91,9 @@ class LiteRt(Runtime):
     def __init__(self) -> None:
         self._compiled = importlib.import_module("ai_edge_litert.compiled_model")
         self.version = importlib.metadata.version("ai-edge-litert")
+        if not self.version.startswith(_NATIVE_TESTED):
+            proven = " and ".join(f"{release}x" for release in _NATIVE_TESTED)
+            self.caveat = f"Noctule is proven on {proven}: this one stops the microphone's thread while it computes"
 
     def _load(self, path: Path, threads: int, weight_cache: Path | None) -> Model:
         lib = self._compiled

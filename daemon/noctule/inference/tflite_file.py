@@ -1,4 +1,4 @@
-"""Looks at a .tflite file before a runtime does. L1; pure, imports no runtime.
+"""Looks at a .tflite file before a runtime does. Pure, imports no runtime.
 
 The runtimes map the file and trust it: a file cut short loads in both and is then read past its end. So the
 frame is checked here: the flatbuffer's identifier, and that its root table, subgraphs and every constant's bytes
@@ -15,6 +15,7 @@ import struct
 from pathlib import Path
 
 from noctule.core.errors import ModelError
+from noctule.core.file_kind import kind_of_bytes
 
 _SUBGRAPHS, _BUFFERS = 2, 4
 _DATA, _OFFSET, _SIZE = 0, 1, 2
@@ -45,9 +46,12 @@ def check_tflite(path: Path) -> None:
 
 def _check(path: Path, data: mmap.mmap) -> None:
     if len(data) < 8 or data[4:8] != b"TFL3":
+        kind = kind_of_bytes(bytes(data[:512]))
+        if kind is not None:
+            raise ModelError(f"{path}: is {kind.what}; a TFLite model was expected", kind.hint)
         raise ModelError(
             f"{path}: is not a TFLite model (the identifier TFL3 is missing)",
-            "the file may be garbage, or of another format such as GGUF or safetensors",
+            "the file may be garbage: copy it again",
         )
     if len(data) < _LEAST_BYTES:
         raise ModelError(f"{path}: the model file is cut short at {len(data)} bytes", "copy it again")

@@ -1,4 +1,4 @@
-"""Names of XNNPACK's weight cache files: one file per model file, runtime and kind of processor. L2.
+"""Names of XNNPACK's weight cache files: one file per model file, runtime and kind of processor.
 
 The cache holds weights repacked for this processor's kernels. XNNPACK rebuilds one that is cut short or foreign,
 but cannot tell that it was made from another model or for another processor (a memory card moved to another

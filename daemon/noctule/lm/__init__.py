@@ -1,1 +1,1 @@
-"""Language models: packages, tokenizer, sampler, text and speech generation. L2."""
+"""Language models: packages, tokenizer, sampler, text and speech generation."""

@@ -1,4 +1,4 @@
-"""What a constraint on a language model's output looks like to the loop that obeys it. L2; the protocol only.
+"""What a constraint on a language model's output looks like to the loop that obeys it. The protocol only.
 
 A constraint narrows the next token: before each step the loop asks `mask()`, gives the answer to the sampler,
 and tells the constraint which token came out. Grammars, word lists and action formats implement this; the

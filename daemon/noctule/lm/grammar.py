@@ -1,4 +1,4 @@
-"""Grammars as automata over token ids, and the constraint that keeps a language model inside one. L2, pure.
+"""Grammars as automata over token ids, and the constraint that keeps a language model inside one. Pure.
 
 An `Automaton` is built from paths of tokens between numbered states. `GrammarConstraint` walks it: the tokens that
 leave the current states are the only ones the sampler may choose, so what comes out is a sentence of the grammar

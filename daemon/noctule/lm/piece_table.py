@@ -1,4 +1,4 @@
-"""The inside of a SentencePiece model file: its pieces and the few flags that decide how text is treated. L2; pure.
+"""The inside of a SentencePiece model file: its pieces and the few flags that decide how text is treated. Pure.
 
 SentencePiece's Python API neither tells user-defined pieces from normal ones nor lets a piece be taken out of
 play, so the file's protobuf wire format is read (and rewritten) directly. Field numbers after

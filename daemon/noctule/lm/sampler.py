@@ -1,4 +1,4 @@
-"""From logits to one token: pure numpy, seeded. L2; knows nothing of text, audio or models.
+"""From logits to one token: pure numpy, seeded. Knows nothing of text, audio or models.
 
 The law. For logits x[V], temperature T > 0, in this order:
   1. repetition penalty r: each distinct id of the history has x := x / r if x > 0, else x * r
@@ -30,18 +30,9 @@ from numpy.typing import NDArray
 from noctule.core.errors import InputError, ModelError
 from noctule.lm.constraint import Mask
 from noctule.lm.sampling import AudioSampling, Sampling, TextSampling, settings
+from noctule.lm.top_k import BLOCK, SMALL, Floats, Ids, falling, largest, nucleus, shares, weights
 
 __all__ = ["AudioSampling", "Sampler", "Sampling", "TextSampling", "choose", "probabilities", "settings"]
-
-Floats = NDArray[np.float32] | NDArray[np.float64]
-Ids = NDArray[np.intp]
-
-#: Size of the blocks whose maxima or sums stand for a large vocabulary at first.
-_BLOCK = 64
-#: Vocabularies up to this size are partitioned at once.
-_SMALL = 4096
-#: How many tokens usually hold top_p of the mass when there is no top-k.
-_NUCLEUS = 1024
 
 
 class Sampler:
@@ -180,19 +171,19 @@ def _distribution(x: Floats, how: Sampling, mask: Mask | None) -> tuple[Ids | No
     top = float(x.max())
     _refuse_all_masked(top, mask)
     if not how.filters or (how.top_k >= x.size and how.top_p >= 1.0 and how.min_p <= 0.0):
-        return None, _shares(x, top, how.temperature)
+        return None, shares(x, top, how.temperature)
     if 0 < how.top_k < x.size:
-        kept = _largest(x, how.top_k)
+        kept = largest(x, how.top_k)
         total = None
     elif how.top_p < 1.0:
-        kept, total = _nucleus(x, top, how)
+        kept, total = nucleus(x, top, how)
     else:
         kept = np.flatnonzero(x >= top + how.temperature * math.log(how.min_p) - 1e-3)
         total = None
     values = x[kept]
-    order = _falling(values)  # kept is rising, so equal logits stay in order of id
+    order = falling(values)  # kept is rising, so equal logits stay in order of id
     kept, values = kept[order], values[order]
-    p = _weights(values, top, how.temperature)
+    p = weights(values, top, how.temperature)
     count = p.size
     if how.top_p < 1.0:
         sums = np.cumsum(p, dtype=np.float64)
@@ -203,79 +194,6 @@ def _distribution(x: Floats, how: Sampling, mask: Mask | None) -> tuple[Ids | No
     return kept[:count], p[:count]
 
 
-def _largest(x: Floats, k: int) -> Ids:
-    """Positions of the k largest, rising; among equals at the edge the lower positions. O(V).
-
-    The k-th largest block maximum is a lower bound of the k-th largest value, so that only elements at or above
-    it need partitioning (a few hundred instead of 262,144).
-    """
-    positions: Ids | None = None
-    if x.size > _SMALL:
-        # Blocks are strided (element i is in block i mod n): numpy reduces the first axis ten times faster.
-        maxima = x[: x.size - x.size % _BLOCK].reshape(_BLOCK, -1).max(axis=0)
-        if maxima.size > k:
-            positions = np.flatnonzero(x >= np.partition(maxima, maxima.size - k)[maxima.size - k])
-    values = x if positions is None else x[positions]
-    edge = np.partition(values, values.size - k)[values.size - k]
-    above = np.flatnonzero(values > edge)
-    equal = np.flatnonzero(values == edge)[: k - above.size]
-    kept = np.sort(np.concatenate([above, equal]))
-    return kept if positions is None else positions[kept]
-
-
-def _nucleus(x: Floats, top: float, how: Sampling) -> tuple[Ids, float]:
-    """Enough of the largest to hold top_p of the mass, rising; and the mass of all (in units of the largest p).
-
-    Most distributions need few. For flat ones a regular sample of the logits tells about how low to go, and the
-    mass above that edge is then checked, so the result never depends on the guess.
-    """
-
-    def mass(logits: Floats) -> float:
-        return float(_shares(logits, top, how.temperature).sum(dtype=np.float64))
-
-    total = mass(x)
-
-    if x.size > _SMALL:
-        kept = _largest(x, _NUCLEUS)
-        if mass(x[kept]) >= how.top_p * total:
-            return kept, total
-        sample = np.sort(np.asarray(x[:: x.size // _SMALL], np.float32))[::-1]
-        sums = np.cumsum(_weights(sample, top, how.temperature))
-        depth = int(np.searchsorted(sums, how.top_p * sums[-1]))
-        while (depth := depth + depth // 16 + 16) < sample.size:
-            kept = np.flatnonzero(x >= sample[depth])
-            if mass(x[kept]) >= how.top_p * total:
-                return kept, total
-    return np.arange(x.size), total
-
-
-def _weights(values: Floats, top: float, temperature: float) -> Floats:
-    """softmax before division: exp((x - top) / T); in float64 unless there are many (it costs 15 times more)."""
-    if values.size <= _SMALL:
-        return np.exp((values.astype(np.float64) - top) / temperature)
-    return _shares(values, top, temperature)
-
-
-def _shares(x: Floats, top: float, temperature: float) -> Floats:
-    """exp((x - top) / T) in the type of x. What lies too far below `top` for that type has no share."""
-    with np.errstate(over="ignore"):
-        return np.exp((x - top) * (1.0 / temperature))
-
-
-def _falling(values: Floats) -> Ids:
-    """Order of falling value, equal ones by position."""
-    if values.size <= _SMALL or values.dtype != np.float32:
-        return np.argsort(-values, kind="stable")
-    # One sort of 64-bit keys (value's bits turned so that they fall, then position) is vectorised; a stable
-    # argsort is not. Adding 0.0 makes -0.0 and 0.0 equal.
-    bits = (values + np.float32(0.0)).view(np.int32)
-    rising = np.where(bits < 0, ~bits, bits ^ np.int32(-(2**31))).view(np.uint32)
-    keys = (~rising).astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
-    keys.sort()
-    order: Ids = (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
-    return order
-
-
 def _invert(p: Floats, uniform: float) -> int:
     """First index whose cumulative sum exceeds uniform * sum; never one of zero weight.
 
@@ -283,14 +201,14 @@ def _invert(p: Floats, uniform: float) -> int:
     """
     start = 0
     goal = -1.0
-    if p.size > _SMALL:
-        whole = p.size - p.size % _BLOCK
-        blocks = np.append(p[:whole].reshape(-1, _BLOCK).sum(axis=1), p[whole:].sum()).astype(np.float64)
+    if p.size > SMALL:
+        whole = p.size - p.size % BLOCK
+        blocks = np.append(p[:whole].reshape(-1, BLOCK).sum(axis=1), p[whole:].sum()).astype(np.float64)
         sums = np.cumsum(blocks)
         block = _first_above(sums, blocks, uniform * float(sums[-1]))
         goal = uniform * float(sums[-1]) - (float(sums[block - 1]) if block else 0.0)
-        start = block * _BLOCK
-        p = p[start : start + _BLOCK]
+        start = block * BLOCK
+        p = p[start : start + BLOCK]
     sums = np.cumsum(p, dtype=np.float64)
     return start + _first_above(sums, p, goal if goal >= 0.0 else uniform * float(sums[-1]))
 

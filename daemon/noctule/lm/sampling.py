@@ -1,4 +1,4 @@
-"""Settings of the sampler: how to choose a token. L2; data only. What they mean is told in `sampler.py`."""
+"""Settings of the sampler: how to choose a token. Data only. What they mean is told in `sampler.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to token ids and back, on SentencePiece. L2; knows nothing of models.
+"""Text to token ids and back, on SentencePiece. Knows nothing of models.
 
 Forgery. Ids that mean something to the model (control pieces, begin and end of sequence, padding, user-defined
 pieces with any visible character) must come only from us, never from what a user writes. SentencePiece never

@@ -1,4 +1,4 @@
-"""Facts about the board, from /proc and /sys. L1. A fact that this board does not offer is None, never a guess.
+"""Facts about the board, from /proc and /sys. A fact that this board does not offer is None, never a guess.
 
 Where they are: the kernel's Documentation/ABI/testing/sysfs-class-thermal and sysfs-class-hwmon, accounting/psi.rst,
 admin-guide/cgroup-v2.rst; `get_throttled` is the Raspberry Pi firmware's (drivers/firmware/raspberrypi.c; bits as

@@ -1,7 +1,7 @@
-"""How senses plug into the service: an organ brings workers, API routes, facts for `status`, and live settings. L4.
+"""How a part of the whole plugs into the service: it brings workers, facts for `status`, and live settings.
 
-`app.py` knows only this; what an organ is made of (microphone, cameras) is its module's business. An organ that is
-switched off in the configuration is not built at all.
+`app.py` puts the components together; `service.py` runs them and knows only this. A component that is switched off in
+the configuration is not built at all.
 """
 
 from __future__ import annotations
@@ -9,22 +9,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from aiohttp import web
-
-from noctule.assistant.worker import Ask
 from noctule.config import Config
 from noctule.core.clock import Clock
+from noctule.core.errors import UnavailableError
 from noctule.core.events import Bus
+from noctule.service.request import Ask
 from noctule.service.supervisor import Job
+
+#: JSON-able facts for `status`.
+Facts = Mapping[str, Any] | Sequence[Any]
+
+
+def nobody(ask: Ask) -> None:
+    """Where requests go before there is a language worker."""
+    raise UnavailableError("The language model is switched off.", "set lm.enabled = true and restart")
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the service offers an organ. config: the one in force, to be asked again; submit: hands a request to the
-    language worker (BusyError, UnavailableError); clean: a request's text as the model gets it (InputError)."""
+    """What the service offers a component. config: the one in force, to be asked again; submit: hands a request to
+    the language worker (BusyError, UnavailableError); clean: a request's text as the model gets it (InputError)."""
 
     config: Callable[[], Config]
     bus: Bus
@@ -36,7 +44,7 @@ class Host:
 
 
 class Component(Protocol):
-    """One sense."""
+    """One part: a sense, a face to other programs, the language, the timers."""
 
     @property
     def name(self) -> str:
@@ -45,10 +53,7 @@ class Component(Protocol):
     def jobs(self) -> Sequence[Job]:
         """Workers for the supervisor, started with the service."""
 
-    def routes(self) -> Sequence[web.RouteDef]:
-        """Additional API routes on the control socket."""
-
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> Facts:
         """JSON-able facts; from any thread."""
 
     def apply(self, config: Config) -> None:
@@ -60,27 +65,50 @@ class Component(Protocol):
 
 @runtime_checkable
 class Follower(Protocol):
-    """An organ that exchanges what it loaded when a reload names something else, which takes a while and may fail."""
+    """A component that exchanges what it loaded when a reload names something else: it takes a while and may fail."""
 
-    def follow(self, old: Config, new: Config) -> Mapping[str, str]:
-        """Put `new` in force; setting -> why it is not. Blocks; not for the event loop's thread."""
+    def follow(self, old: Config, new: Config) -> Mapping[str, str] | Future[Mapping[str, str]]:
+        """Put `new` in force; setting -> why it is not, at once or in a while. Not for the event loop's thread."""
 
     def troubles(self) -> Sequence[str]:
         """Why something wanted is not in force, a sentence each; from any thread."""
 
 
-#: builds the organs that the configuration asks for.
-Grow = Callable[[Host], list[Component]]
+@runtime_checkable
+class Headline(Protocol):
+    """A component that the service's one line of state names when all is well."""
+
+    def headline(self) -> str:
+        """What it serves with; "" for nothing."""
 
 
-def none(host: Host) -> list[Component]:
-    """A service without senses."""
-    return []
+class Front(Protocol):
+    """The door that is open from the start to the end, in the main thread's event loop: the control socket."""
+
+    async def start(self) -> None:
+        """Listen. Raises DeviceError."""
+
+    def close(self) -> None:
+        """Take nobody new."""
+
+    async def stop(self) -> None:
+        """End what is open."""
+
+    def report(self) -> Mapping[str, Any]:
+        """For `status`."""
 
 
-def close_all(organs: Sequence[Component], seconds: float) -> list[str]:
+@dataclass(frozen=True)
+class Assembly:
+    """A service's parts, in the order in which they start."""
+
+    components: Sequence[Component]
+    front: Front
+
+
+def close_all(components: Sequence[Component], seconds: float) -> list[str]:
     """Close each in a thread, because a device may hang; the names of those that took longer than `seconds`."""
-    closing = {organ.name: threading.Thread(target=organ.close, daemon=True) for organ in organs}
+    closing = {part.name: threading.Thread(target=part.close, daemon=True) for part in components}
     for thread in closing.values():
         thread.start()
     deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The governor: does less when the board is in distress, and the same as before when it is well again. L3.
+"""The governor: does less when the board is in distress, and the same as before when it is well again.
 
 Strains are heat (a sensor, or the firmware's throttling), power (under-voltage, over-current) and memory (the
 kernel's pressure figures, what is free, the control group's own bounds). While one lasts, steps are taken in order,

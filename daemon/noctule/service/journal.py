@@ -1,4 +1,4 @@
-"""The journal and systemd. L1; the only file that talks to either.
+"""The journal and systemd. The only file that talks to either.
 
 `Journal` is a sink for the event bus: under systemd an event becomes a journal entry with named fields, its kind's
 MESSAGE_ID and a priority; on a terminal the same event is one plain line. Fields named in `events.PRIVATE_FIELDS`, a
@@ -24,6 +24,7 @@ from typing import Any, TextIO
 from noctule.core.errors import NoctuleError
 from noctule.core.event_kinds import KINDS
 from noctule.core.events import PRIVATE_FIELDS, Event
+from noctule.core.secrets import hide_secrets
 
 SOCKET = Path("/run/systemd/journal/socket")
 LEVELS = {"error": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}
@@ -46,9 +47,8 @@ def encode(fields: Mapping[str, str]) -> bytes:
 
 def fields_of(event: Event, log_words: bool) -> dict[str, str]:
     """The journal fields of an event. Names become NOCTULE_<NAME>; private ones only when `log_words`."""
-    message = event.message
     out = {
-        "MESSAGE": message,
+        "MESSAGE": hide_secrets(event.message),
         "PRIORITY": str(event.level),
         "SYSLOG_IDENTIFIER": IDENTIFIER,
         "NOCTULE_KIND": event.kind,
@@ -61,7 +61,7 @@ def fields_of(event: Event, log_words: bool) -> dict[str, str]:
             continue
         field = "NOCTULE_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
         if isinstance(value, (str, int, float, bool)) and field not in out:
-            out[field] = str(value)[:MAX_VALUE]
+            out[field] = hide_secrets(str(value)[:MAX_VALUE])
     return out
 
 
@@ -103,7 +103,7 @@ class Journal:
 
     def _print(self, event: Event) -> None:
         # Under systemd without a journal socket the prefix carries the priority (sd-daemon(3)).
-        line = event.message.replace("\n", " ")
+        line = hide_secrets(event.message).replace("\n", " ")
         try:
             if self._stream.isatty() or "JOURNAL_STREAM" not in os.environ:
                 at = time.strftime("%H:%M:%S", time.localtime(event.time))

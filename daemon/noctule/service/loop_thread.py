@@ -1,4 +1,4 @@
-"""A supervised thread with an event loop of its own, for servers besides the control socket. L4.
+"""A supervised thread with an event loop of its own, for servers besides the control socket.
 
 A server that cannot listen (a port taken, an address not there yet) is then one degraded part, tried again by the
 supervisor and told in `status`; the control socket, in the main loop, is not affected.

@@ -1,15 +1,13 @@
-"""Changing a running service: reload the configuration, exchange the model, turn the verbosity up. L4."""
+"""Changing a running service: reload the configuration, exchange the model, turn the verbosity up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from noctule.assistant.engine_slot import Facts
-from noctule.assistant.model_manager import BUILT_FROM, ModelManager
-from noctule.assistant.worker import NAME as LM
 from noctule.config import Config, LoadedConfig
 from noctule.config.in_force import InForce
 from noctule.core.errors import NoctuleError
@@ -22,7 +20,7 @@ T = TypeVar("T")
 
 
 class Operation:
-    """organs: those that are plugged in now; summary: the service in one line, for systemd; status: GET /status."""
+    """components: those plugged in now; summary: the service in one line, for systemd; status: GET /status."""
 
     def __init__(
         self,
@@ -31,17 +29,15 @@ class Operation:
         bus: Bus,
         journal: Journal,
         supervisor: Supervisor,
-        organs: Callable[[], Sequence[Component]],
+        components: Callable[[], Sequence[Component]],
         summary: Callable[[], str],
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.inforce = InForce(loaded, load, bus)
         self._bus, self._journal, self._supervisor = bus, journal, supervisor
-        self._organs, self._summary, self.status = organs, summary, status
+        self._components, self._summary, self.status = components, summary, status
         self._lock: asyncio.Lock | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: set once by the service, which makes the two together
-        self.language: ModelManager
 
     @property
     def config(self) -> Config:
@@ -76,40 +72,32 @@ class Operation:
         self._journal.configure(new.service.verbosity, new.service.log_words)
         rules = new.supervision
         self._supervisor.policy = Policy(rules.restarts, rules.window, rules.retry)
-        for organ in self._organs():
-            organ.apply(new)
-        exchange: Awaitable[Facts] | None = None
-        failed: dict[str, str] = {}
-        changed = [f"lm.{key}" for key in BUILT_FROM if getattr(old.lm, key) != getattr(new.lm, key)] or ["lm.model"]
-        try:
-            outcome = self.language.follow(old, new)
-            exchange = asyncio.wrap_future(outcome) if outcome is not None else None
-        except NoctuleError as error:
-            failed = dict.fromkeys(changed, error.explain())
+        for component in self._components():
+            component.apply(new)
+        # Whoever exchanges something is told before a part that is out of service gets its chance with the new one.
+        outcomes = [
+            await asyncio.to_thread(part.follow, old, new)
+            for part in self._components()
+            if isinstance(part, Follower)
+        ]
         for part in self._supervisor.parts():
             if part.state == DEGRADED:
-                if part.name == LM:
-                    self.inforce.built(LM)
                 self._supervisor.retry(part.name)
-        for organ in self._organs():
-            if isinstance(organ, Follower):
-                failed |= await asyncio.to_thread(organ.follow, old, new)
-        if exchange is not None:
-            try:
-                await exchange
-            except NoctuleError as error:
-                failed |= dict.fromkeys(changed, error.explain())
+        failed: dict[str, str] = {}
+        for outcome in outcomes:
+            told = await asyncio.wrap_future(outcome) if isinstance(outcome, Future) else outcome
+            failed.update(told)
         return failed
 
     # -- by hand, until the next start ---------------------------------------------------------------------------
 
-    async def use_model(self, model: str) -> Facts:
-        """Serve with another model; "" for the configured one. Raises NoctuleError; the old one then serves on."""
+    async def to_its_end(self, future: Future[T]) -> T:
+        """Await what a component does in a thread of its own, whatever becomes of the caller."""
 
-        async def use() -> Facts:
-            return await asyncio.wrap_future(self.language.use(model))
+        async def settled() -> T:
+            return await asyncio.wrap_future(future)
 
-        return await self._whole(use())
+        return await self._whole(settled())
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work`, which goes on to its end whatever becomes of the caller."""

@@ -1,4 +1,4 @@
-"""What the supervisor keeps book of: a part, and a part with a thread. L3. The rules are in supervisor.py."""
+"""What the supervisor keeps book of: a part, and a part with a thread. The rules are in supervisor.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of `status` that is true of any service. L4."""
+"""The part of `status` that is true of any service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who does their work, and what happens when somebody does not. L3.
+"""Who does their work, and what happens when somebody does not.
 
 A `Part` is one line of the supervisor's book: when it last did its work and by when it must do so again. A
 `Worker` is a part with a thread of its own, which the supervisor starts, restarts within a budget and stops.

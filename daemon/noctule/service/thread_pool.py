@@ -1,4 +1,4 @@
-"""Pools of threads that are all there from the start. L3.
+"""Pools of threads that are all there from the start.
 
 Python's own pools start a thread whenever all the others are busy at once, so that a service's threads (and the
 memory the allocator keeps for each) go on growing for hours; and asyncio's default pool has as many as the board has

@@ -1,4 +1,4 @@
-"""Where the time of one turn went, in milliseconds. L3; pure.
+"""Where the time of one turn went, in milliseconds. Pure.
 
 The zero of most entries is the end of speech: the last sound of the command, not the moment at which somebody was
 sure that it had ended (`ended_ms`). Negative numbers are possible: a last word known before the last noise was over.

@@ -1,4 +1,4 @@
-"""The hearing worker: one thread that reads the microphone, scores wake words and drives the session. L3.
+"""The hearing worker: one thread that reads the microphone, scores wake words and drives the session.
 
 Its heartbeat is a fresh block of sound that the detector has scored, nothing less: a process whose microphone died is
 frozen in the eyes of the watchdog, or, when the device says so itself, degraded and reopened until it is back.
@@ -23,7 +23,8 @@ from noctule.core.clock import Clock
 from noctule.core.errors import UnavailableError
 from noctule.core.events import Bus
 from noctule.service.supervisor import Job, Part
-from noctule.voice.session import Heard, Session
+from noctule.voice.heard import Heard
+from noctule.voice.session import Session
 
 NAME = "ears"
 #: seconds of waiting for sound after which the loop looks at its orders.

@@ -1,4 +1,4 @@
-"""The organ of hearing: builds microphone, wake words, session and turns from the configuration. L4."""
+"""The organ of hearing: builds microphone, wake words, session and turns from the configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from noctule.assistant.phrases.numbers import say_duration
-from noctule.assistant.worker import Ask
 from noctule.audio.chunk import RATE, SoundSource
 from noctule.audio.endpointing import EndpointSettings
 from noctule.audio.microphone import Microphone
@@ -25,13 +21,16 @@ from noctule.config.agree import check_agreement
 from noctule.core.errors import CancelledError, ConfigError, NoctuleError, UnavailableError
 from noctule.core.events import Event
 from noctule.service.component import Host
+from noctule.service.request import Ask
 from noctule.service.supervisor import Job
 from noctule.voice.engines import SpeechEngines, loudspeaker
 from noctule.voice.listener import Listener
-from noctule.voice.session import SPEAKING, Session, SessionSettings, Utterance
+from noctule.voice.session import SPEAKING, SessionSettings
 from noctule.voice.speech_worker import SpeechWorker
+from noctule.voice.stt.guided import Askable
 from noctule.voice.transcript import Spoken
 from noctule.voice.turn_worker import TurnWorker
+from noctule.voice.utterance import Utterance
 from noctule.voice.wakewords.clip_folder import WakeClips
 from noctule.voice.wakewords.clip_writer import ClipKeeper, Detected
 from noctule.voice.wakewords.in_service import WakeWords
@@ -55,52 +54,46 @@ def sound_source(config: Config) -> SoundSource:
 
 def stop_words(config: Config) -> frozenset[str]:
     """The ids of those wake words that only end a turn."""
-    return frozenset(Path(word).name for word in config.wake.stop_words)
-
-
-def timer_sentence(event: Event) -> str:
-    """What is said of a timer that has fired."""
-    name, length = str(event.fields.get("words", "")), float(event.fields["duration_s"])
-    return f"The {name} timer is over." if name else f"The timer for {say_duration(length)} is over."
+    return frozenset(Path(word).name.removesuffix(".json").removesuffix(".tflite") for word in config.wake.stop_words)
 
 
 class VoicePipeline:
-    """See organs.Organ."""
+    """The component that hears and speaks."""
 
     name = "ears"
 
-    def __init__(self, host: Host, source: SoundSource | None = None) -> None:
+    def __init__(
+        self, host: Host, source: SoundSource | None = None, asking: Callable[[], Askable] | None = None
+    ) -> None:
         config = host.config()
         wake = config.wake
         check_agreement(config)
         self._host = host
         self._ring = SoundRing(max(wake.longest + wake.pre_roll + 2, 2 * CLIP_SECONDS + CLIP_BEFORE))
-        self.voices = SpeechEngines(host.config, host.bus)
+        self.voices = SpeechEngines(host.config, host.bus, asking)
         self.loudspeaker = speaker = loudspeaker(config)
         self.voice = (
             SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
         )
-        self.turns = TurnWorker(
-            host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold
-        )
         endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
         limit = config.lm.timeout + config.speech.timeout + GRACE
-        self.session = Session(
+        self.turns = TurnWorker(
             host.bus,
+            host.clock,
             self._ring,
-            self.turns.submit,
-            self.turns.interrupt,
+            self._answer,
+            self.voices.recogniser,
+            self.voice,
+            self.voices.threshold,
             SessionSettings(wake.pre_roll, limit, stop_words(config), endpoint),
-            self.turns.open,
-            self.turns.sound,
         )
-        self.turns.session = self.session
+        self.session = self.turns.session
         self.clips = WakeClips(config.service.state_dir / "clips", wake.save_quota, wake.save_days)
         self._keeper = ClipKeeper(self.clips, host.bus)
         self._saving = wake.save
         #: what was muted and tuned by hand; it wins over the configuration, also after a restart.
         self.memory = EarMemory(config.service.state_dir, host.bus)
-        self.words = WakeWords(host.config, host.bus, self.memory)
+        self.words = WakeWords(host.config, host.bus, self.memory, lambda words: self.ears.exchange(words))
         self._cards = CardWatch() if config.audio.source == "microphone" else None
         self.ears = Listener(
             source or sound_source(config),
@@ -111,7 +104,6 @@ class VoicePipeline:
             host.clock,
             muted=config.audio.muted or self.memory.muted,
         )
-        self.words.hand_over = self.ears.exchange
         host.bus.add_sink(self._on_event)
 
     # -- turns ---------------------------------------------------------------------------------------------------
@@ -141,13 +133,13 @@ class VoicePipeline:
         if event.kind == "timer.fired" and self.voice is not None:
             # the sentence is for the voice; without one the chime rings
             with contextlib.suppress(NoctuleError):
-                self.turns.announce(timer_sentence(event) if self.voice.speaks else "")
+                self.turns.announce(str(event.fields["reply"]) if self.voice.speaks else "")
         if event.kind != "wake.heard" or not self._saving:
             return
         samples, _ = self._ring.read(self._ring.end - int(CLIP_BEFORE * RATE))
         self._keeper.put(Detected(str(event.fields["word"]), float(event.fields["score"]), samples, event.time))
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component -----------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         ears = dataclasses.replace(self.ears.job, again=self._worth_another_try)
@@ -179,7 +171,7 @@ class VoicePipeline:
             self.voice.retry()
 
     def follow(self, old: Config, new: Config) -> Mapping[str, str]:
-        """Other wake words, where the configuration names others. See organs.Follower."""
+        """Other wake words, where the configuration names others. See component.Follower."""
         return self.words.follow(old, new)
 
     def troubles(self) -> Sequence[str]:
@@ -187,7 +179,12 @@ class VoicePipeline:
         return [self.words.refusal] if self.words.refusal else []
 
     def close(self) -> None:
-        self.turns.interrupt(self.session.turn)
+        self.turns.interrupted(self.session.turn)
+
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is closed."""
+        return self.ears.muted
 
     def mute(self, muted: bool) -> None:
         """For the assistant's own action."""
@@ -206,16 +203,11 @@ class VoicePipeline:
     def hush(self) -> None:
         """For the assistant's "stop": silence an answer that is being spoken. The turn that asks goes on."""
         if self.session.state == SPEAKING:
-            self.turns.interrupt(self.session.turn)
+            self.turns.interrupted(self.session.turn)
 
     def save_clips(self, on: bool) -> None:
         """Start or stop keeping clips, until the next start or reload."""
         self._saving = on
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        from noctule.api.routes.voice import routes
-
-        return routes(self)
 
     def last_utterance(self) -> Utterance:
         """The last command, from memory. Raises UnavailableError."""

@@ -1,4 +1,4 @@
-"""A text on its way to the loudspeaker, and what turns it into sound. L3; see mouth.py, whose thread does it."""
+"""A text on its way to the loudspeaker, and what turns it into sound. See mouth.py, whose thread does it."""
 
 from __future__ import annotations
 

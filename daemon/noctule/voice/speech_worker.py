@@ -1,4 +1,4 @@
-"""The voice: one thread that turns the words of an answer into sound while they are still being written. L3.
+"""The voice: one thread that turns the words of an answer into sound while they are still being written.
 
     saying = mouth.begin(started)      # any thread; `started()` is called before the first sound and may forbid it
     saying.put("It is "); saying.put("noon."); saying.close()
@@ -196,6 +196,7 @@ class SpeechWorker:
             return self._finish(saying, part)
         if self._synthesizer is None:
             raise UnavailableError("No voice is configured (speech.tts), so nothing can be spoken.")
+        part.expect(LOAD_LIMIT)  # one that is loaded with its first text
         synthesis = self._synthesizer.begin()
         try:
             return self._stream(saying, synthesis, part)

@@ -1,4 +1,4 @@
-"""The words of one command as they are heard, without what is left of the wake word before them. L3; pure.
+"""The words of one command as they are heard, without what is left of the wake word before them. Pure.
 
 Listening begins a little before the wake word was decided, or a hasty speaker's first word would be lost; so a
 recogniser may write the end of the wake word, too. Leading words are left out that sound like the wake phrase, or

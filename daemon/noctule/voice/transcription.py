@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.assistant.engine import find_model
 from noctule.config import Config
 from noctule.core.errors import BusyError, CancelledError, NoctuleError, UnavailableError
 from noctule.core.events import Bus
+from noctule.inference.find import find_model
 from noctule.inference.manifest import package_kind
 from noctule.lm.speech.moonshine.model import KIND
 from noctule.lm.speech.moonshine.shared import SharedModel

@@ -1,4 +1,4 @@
-"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. L3; one thread.
+"""One turn of the assistant: a command recognised while it is spoken, answered, the answer spoken. One thread.
 
     wake word -> words appear -> end of the turn -> brain -> answer, spoken while it is being written
 
@@ -9,64 +9,25 @@ is asked for once more instead of being acted on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from noctule.audio.chunk import RATE
-from noctule.audio.ring import SoundRing
-from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, CancelledError, NoctuleError
-from noctule.core.events import Bus
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.voice.latency import TurnLatency
-from noctule.voice.session import Opening, Session, Utterance
+from noctule.voice.questions import GIVEN_UP, LEFT, SORRY, answer_to, question, tell_race
 from noctule.voice.speech_handle import SpeechHandle
-from noctule.voice.speech_worker import SpeechWorker
-from noctule.voice.stt.base import Recogniser
-from noctule.voice.transcript import Spoken, Transcript, Wording
+from noctule.voice.stt.base import Guided
+from noctule.voice.transcript import WAKE_LAG, Spoken, Transcript, Wording
+from noctule.voice.turn_context import NAME, NAP, TurnContext
+from noctule.voice.utterance import Opening, Utterance
 
-NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
 REMOTE = 130.0
-#: seconds of a wait for sound, and of a look at an answer on its way.
-NAP = 0.05
 #: samples given to the recogniser at once: a backlog is worked off in steps between which interruptions are seen.
 BLOCK = RATE // 2
-
-SORRY = "Sorry, I did not catch that."
-GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
-
-
-class Answering(Protocol):
-    """The language worker, seen from here."""
-
-    def __call__(
-        self, spoken: Spoken, emit: Callable[[str], None], cancelled: Callable[[], bool], beat: Callable[[], None]
-    ) -> Mapping[str, Any]:
-        """Answer a request, with `emit` for its pieces as they come; the mapping has "reply", which is empty when
-        `spoken.settle` said no. Raises NoctuleError."""
-
-
-@dataclass(frozen=True)
-class TurnContext:
-    """What a turn needs of whoever runs it. ended: the finished command of a turn, None while it is being spoken;
-    interrupted: whether a turn is over before its time; wait: for more sound, or news, up to so many seconds."""
-
-    bus: Bus
-    clock: Clock
-    ring: SoundRing
-    session: Session
-    answer: Answering
-    recogniser: Recogniser | None
-    voice: SpeechWorker | None
-    least: float
-    beat: Callable[[], None]
-    expect: Callable[[float], None]
-    ended: Callable[[int], Utterance | None]
-    interrupted: Callable[[int], bool]
-    wait: Callable[[float], None]
 
 
 class Turn:
@@ -79,6 +40,8 @@ class Turn:
         #: whether the words were told; how sure it was of words that were not sure enough.
         self._told = False
         self._unsure: float | None = None
+        #: the sentence that must be asked back, "" for none.
+        self._asked = ""
         #: the command as it was last shown.
         self._shown = ""
         #: the command's sound, once it has ended; how the turn ended, and where its time went.
@@ -109,7 +72,7 @@ class Turn:
         self._desk.bus.publish(kind, NAME, message, level, turn=self._opening.turn, **fields, **times)
 
     def _check(self) -> None:
-        if self._desk.interrupted(self._opening.turn):
+        if self._desk.host.over(self._opening.turn):
             raise CancelledError("a later wake word or stop word interrupted it")
 
     def _steps(self) -> None:
@@ -129,10 +92,39 @@ class Turn:
         if not wordings[0].text:
             self._end("session.unrecognised", "The recogniser found no words", **facts)
             return
+        if (wanted := self._answered(wordings)) is None:
+            return
+        wordings = wanted
         if len(wordings) == 1 and not self._settle(wordings[0], wordings[0].confidence):
             self._ask_again(self._begin_to_speak())
         else:
             self._respond(wordings)
+
+    def _answered(self, wordings: tuple[Wording, ...]) -> tuple[Wording, ...] | None:
+        """What is to be done after a question was asked back, or None after asking one, or where no was the
+        answer."""
+        desk, opening = self._desk, self._opening
+        answer = answer_to(wordings[0].text) if opening.question else None
+        if answer:
+            return (Wording(opening.question),)
+        if answer is not None or (self._asked and not opening.again):
+            self._settle(wordings[0], None)
+            text = LEFT if answer is not None else question(self._asked)
+            spoken = self._say(text)
+            told = "A question was answered with no" if answer is not None else "Asked back what was nearly clear"
+            self._end("session.asked", told, 6, reply=text, spoken=spoken)
+            if answer is None:
+                desk.session.ask_again(opening.turn, self._asked)
+            return None
+        return wordings
+
+    def _say(self, text: str) -> bool:
+        """Speak a sentence; whether it was, to its end."""
+        saying = self._begin_to_speak()
+        if saying is None:
+            return False
+        saying.put(text)
+        return self._spoken(saying)
 
     def _settle(self, wording: Wording, sure: float | None) -> bool:
         """Tell the words that are taken; whether they are sure enough. Perhaps in the brain's thread."""
@@ -153,32 +145,39 @@ class Turn:
         """Recognise the command while it is being spoken; None when it was broken off."""
         desk, opening = self._desk, self._opening
         command = Transcript("" if opening.again else opening.phrase, opening.lead)
-        desk.expect(REMOTE)
+        desk.part.expect(REMOTE)
         listening = desk.recogniser.begin() if desk.recogniser is not None else None
+        if isinstance(listening, Guided):
+            listening.lead = 0.0 if opening.again else opening.lead + WAKE_LAG
         try:
             position, utterance = opening.first, None
             while utterance is None or position < utterance.last:
-                desk.beat()
-                utterance = utterance or desk.ended(opening.turn)
+                desk.part.beat()
+                utterance = utterance or desk.host.ended(opening.turn)
                 last = utterance.last if utterance is not None else desk.ring.end
-                if desk.interrupted(opening.turn):
+                if desk.host.over(opening.turn):
                     return None
                 if last <= position:
                     if last < opening.first:
                         return None  # the source was opened anew: its numbers begin again
-                    desk.wait(NAP)
+                    desk.host.wait(NAP)
                     continue
                 samples, lost = desk.ring.read(position, min(last, position + BLOCK))
                 position += lost + len(samples)
                 if listening is not None:
                     self._take(command, listening.feed(samples), listening.guess)
+                    if isinstance(listening, Guided):
+                        desk.session.wait_for(opening.turn, listening.silence)
             self.utterance = utterance
             self._ledger.spoke = utterance.spoke
             self._ledger.mark("ended", utterance.ended)
             if listening is not None:
-                desk.expect(REMOTE)
+                desk.part.expect(REMOTE)
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
-                desk.beat()
+                if isinstance(listening, Guided):
+                    self._asked = listening.asked
+                    tell_race(desk.bus, opening.turn, listening.weighed)
+                desk.part.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
         finally:
@@ -226,7 +225,7 @@ class Turn:
             return self._settle(wordings[index], wordings[index].confidence if sure is None else sure)
 
         try:
-            result = desk.answer(Spoken(wordings, settle), emit, lambda: desk.interrupted(turn), desk.beat)
+            result = desk.answer(Spoken(wordings, settle), emit, lambda: desk.host.over(turn), desk.part.beat)
             self._check()
             reply = str(result["reply"])
             if "token" not in self._ledger.marks and reply:
@@ -264,8 +263,8 @@ class Turn:
         saying.close()
         try:
             while (played := saying.wait(NAP)) is None:
-                self._desk.beat()
-                if self._desk.interrupted(self._opening.turn):
+                self._desk.part.beat()
+                if self._desk.host.over(self._opening.turn):
                     saying.cancel()
         except NoctuleError as error:
             self._not_spoken(error)

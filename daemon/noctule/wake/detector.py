@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from noctule.core.errors import InputError
 from noctule.wake.features import CHANNELS, HOP, SAMPLE_RATE, FrontEnd
 from noctule.wake.model import WakeModel
-from noctule.wake.package import WakePackage
+from noctule.wake.package import WakePackage, distinct
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,8 @@ class Detector:
         self, packages: Sequence[WakePackage], *, trace: Callable[[str, float, float], None] | None = None
     ) -> None:
         """`trace(word, time, mean score)` is called at every inference, warm-up included; for `noctule listen`."""
-        ids = [package.id for package in packages]
-        twice = sorted({item for item in ids if ids.count(item) > 1})
-        if twice:
-            raise InputError(f"the wake word {twice[0]!r} is given twice")
         self._front = FrontEnd()
-        self._words = {package.id: _Word(package) for package in packages}
+        self._words = {package.id: _Word(package) for package in distinct(packages)}
         self._trace = trace
         self._frames = 0
 

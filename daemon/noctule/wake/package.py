@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from noctule.core.errors import ModelError
+from noctule.core.errors import InputError, ModelError
+from noctule.core.file_kind import kind_of
 from noctule.inference.tflite_file import check_tflite
 from noctule.wake import features
 
@@ -51,8 +53,11 @@ def load_package(path: str | Path) -> WakePackage:
     config = _read_config(config_path)
     micro = config["micro"]
     name = config["model"]
+    if isinstance(name, str) and name.startswith("./"):
+        name = name[2:]
     if not isinstance(name, str) or Path(name).name != name or name in ("", "..") or "\0" in name:
-        raise ModelError(f"{config_path}: 'model' must be the name of a file beside it")
+        hint = "download it, put it beside this file and name it" if "://" in str(name) else ""
+        raise ModelError(f"{config_path}: 'model' must be the name of a file beside it", hint)
     extra = config.get("x_noctule", {})
     if not isinstance(extra, dict):
         raise ModelError(f"{config_path}: 'x_noctule' must be a table")
@@ -67,12 +72,39 @@ def load_package(path: str | Path) -> WakePackage:
         phrase=str(config.get("wake_word") or model.stem),
         model=model,
         threshold=_number(config_path, micro, "probability_cutoff", 0.0, 1.0),
-        window=int(_number(config_path, micro, "sliding_window_size", 1, 100)),
+        window=int(_number(config_path, micro, _window_key(micro), 1, 100)),
         languages=tuple(str(item) for item in languages),
         warm_up=_number(config_path, extra, "warm_up_ms", 0, 10_000, WARM_UP_SECONDS * 1000) / 1000,
         refractory=_number(config_path, extra, "refractory_ms", 0, 60_000, REFRACTORY_SECONDS * 1000) / 1000,
         extra=extra,
     )
+
+
+def distinct(packages: Sequence[WakePackage]) -> list[WakePackage]:
+    """The same packages with an id each of their own: files of one name in two folders get the folder's name before
+    theirs. Raises InputError for one package given twice."""
+    ids = [package.id for package in packages]
+    found = []
+    for package in packages:
+        if ids.count(package.id) > 1:
+            model = package.model.resolve()
+            if sum(other.model.resolve() == model for other in packages) > 1:
+                raise InputError(f"the wake word {package.id!r} is given twice")
+            package = replace(package, id=f"{model.parent.name}.{package.id}")
+        found.append(package)
+    again = [package.id for package in found]
+    return [
+        replace(package, id=f"{package.id}.{hashlib.sha256(str(package.model.resolve()).encode()).hexdigest()[:8]}")
+        if again.count(package.id) > 1
+        else package
+        for package in found
+    ]
+
+
+def _window_key(micro: dict[str, Any]) -> str:
+    """The key's name now, and before the format's first release."""
+    old = "sliding_window_average_size"
+    return old if old in micro and "sliding_window_size" not in micro else "sliding_window_size"
 
 
 def _config_path(path: Path) -> Path:
@@ -93,15 +125,23 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_JSON:
             raise ModelError(f"{path}: larger than {_LARGEST_JSON} bytes, so no wake-word JSON")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ModelError(f"{path}: there is no such wake-word package") from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
+        kind = kind_of(path)
+        if kind is not None and kind.name != "json":
+            raise ModelError(f"{path}: is {kind.what}; a wake-word JSON was expected", kind.hint) from error
         raise ModelError(f"{path}: not a readable JSON file: {error}") from error
     except RecursionError as error:
         raise ModelError(f"{path}: not a readable JSON file: nested too deeply") from error
     if not isinstance(config, dict) or config.get("type") != "micro" or not isinstance(config.get("micro"), dict):
         raise ModelError(f"{path}: not a microWakeWord package ('type' must be 'micro')")
+    if config.get("version") == 1:
+        raise ModelError(
+            f"{path}: is for version 1 of microWakeWord, whose models do not run here",
+            "its author's collection has a version 2 of most words; or build your own: docs/wake-words.md",
+        )
     if config.get("version") != 2:
         raise ModelError(f"{path}: microWakeWord version {config.get('version')!r} is unknown; this reads version 2")
     if "model" not in config:
@@ -149,6 +189,8 @@ def _check_front_end(path: Path, micro: dict[str, Any], extra: dict[str, Any]) -
 def _number(
     path: Path, table: dict[str, Any], key: str, low: float, high: float, default: float | None = None
 ) -> float:
+    if key not in table and default is None:
+        raise ModelError(f"{path}: '{key}' is missing")
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ModelError(f"{path}: '{key}' must be a number from {low:g} to {high:g}, not {value!r}")

@@ -1,4 +1,9 @@
-"""The data files and their little template language (see the heads of data/*.txt)."""
+"""The data files and their little template language (see the heads of data/*.txt).
+
+The phrasings of the actions, and the rules they use, are the daemon's own (noctule.assistant.grammar.template tells
+their language): what trains the brain is what the recogniser listens for. Here they are read as templates to draw
+from, in the older spelling of the data files, whose hash decides which lines are held out.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from noctule.assistant.grammar.files import ENGLISH
+
 DATA = Path(__file__).parent / "data"
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
@@ -16,22 +23,56 @@ _SLOT = re.compile(r"\{([a-z]+)\}")
 _MACRO = re.compile(r"<([a-z]+)>")
 
 
+#: how a slot of the phrasings is called here
+_DRAWN = {"duration": "d", "level": "p", "step": "s", "name:task": "task", "clock:time": "clock"}
+#: the order in which a call names its arguments
+_ORDER = ("level", "step", "duration", "name")
+_SLOT_HERE = re.compile(r"\{([a-z_]+(?::[a-z_]+)?)(?::[^{}]*)?\}")
+
+
 def _read(name: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     title = ""
-    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+    folder = ENGLISH if name.startswith(("phrasings", "trained_phrasings")) else DATA
+    for line in (folder / name).read_text(encoding="utf-8").splitlines():
         if line.startswith("= "):
             title = line[2:]
             found.setdefault(title, [])
         elif line and not line.startswith("#"):
-            found[title].append(line)
+            found[title].append(line if folder == DATA else drawn(line, title))
     return found
+
+
+def drawn(line: str, action: str) -> str:
+    """A line of the phrasings as the data files spell it: [a|b] for (a|b), [a|] for [a], "=> duration=$d"."""
+    left, _, right = line.partition("=>")
+    names = {"duration": "c"} if action == "clip" else {}
+    given = {}
+
+    def slot(match: re.Match[str]) -> str:
+        said = match[1]
+        here = names.get(said) or _DRAWN.get(said) or said.rpartition(":")[2]
+        argument = said.partition(":")[0]
+        if argument in _ORDER:
+            given[argument] = here
+        return f"{{{here}}}"
+
+    text = _SLOT_HERE.sub(slot, left.strip()).replace("]", "|]")
+    text = text.replace("(", "[").replace(")", "]")
+    call = [*right.split(), *(f"{name}=${given[name]}" for name in _ORDER if name in given)]
+    return f"{text} => {' '.join(call)}".rstrip()
 
 
 @cache
 def macros() -> dict[str, str]:
-    """Name -> "[a|b|…]" of every section of macros.txt."""
-    return {name: f"[{'|'.join(lines)}]" for name, lines in _read("macros.txt").items()}
+    """Name -> "[a|b|…]" of every rule of the phrasings."""
+    found: dict[str, list[str]] = {}
+    for line in (ENGLISH / "rules.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("= <"):
+            lines = found.setdefault(line[3:-1], [])
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return {name: f"[{'|'.join(lines)}]" for name, lines in found.items()}
 
 
 def sections(name: str) -> dict[str, list[str]]:
@@ -48,7 +89,7 @@ def sections(name: str) -> dict[str, list[str]]:
 
 def files(kind: str) -> list[str]:
     """Names of the data files of a kind: "phrasings" -> phrasings.txt first, then phrasings_….txt."""
-    return sorted(path.name for path in DATA.glob(f"{kind}*.txt"))
+    return sorted(path.name for folder in (DATA, ENGLISH) for path in folder.glob(f"{kind}*.txt"))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from builders.text.ngrams import ACTIONS, Lessons, teach
 from builders.text.tokenizer import load_format, train_tokenizer
 from builders.text.train import Recipe, Trainer
 from noctule.assistant.brain.doubt import Doubt
-from noctule.inference.manifest import load_manifest, write_manifest
+from noctule.inference.manifest import load_manifest
+from noctule.inference.package_writer import write_manifest
 
 _ROOT = Path(__file__).resolve().parents[3]
 #: Everything whose change makes another model.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from noctule.capture.feed.feed import Feed
+from noctule.capture.picture.colour import rgb
 from noctule.capture.spec import SourceSpec
 from tools.bench import clock
 from tools.bench.capture_common import environment, painting, running
@@ -111,7 +112,7 @@ def _noctule(look: Look, address: str, width: int, height: int, seconds: float) 
         while time.monotonic() - start < seconds:
             frame = viewer.get(1.0)
             if frame is not None:
-                look(frame.rgb())
+                look(rgb(frame))
         return _used() + _cpu_of(pid) - used, time.monotonic() - start
 
 

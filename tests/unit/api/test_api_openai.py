@@ -13,12 +13,14 @@ import openai
 import pytest
 from api_world import ApiWorld
 from model_world import RealWorld, package
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from noctule.api.routes.openai_request import MAX_MESSAGES, parse
-from noctule.assistant.worker import Ask
+from noctule.api.routes.openai_messages import MAX_MESSAGES
+from noctule.api.routes.openai_request import KEYS, parse
 from noctule.core.errors import BusyError, InputError, TooLargeError
+from noctule.service.request import Ask
+from waiting import WAIT
 
-WAIT = 15.0
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 ACTED: Mapping[str, Any] = {
     "reply": "Timer set for 5 minutes.",
@@ -228,22 +230,28 @@ def test_a_client_that_leaves_its_stream_ends_its_request(ai: openai.OpenAI, api
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"messages": []}, "messages is empty"),
     ({"messages": [3]}, "no object with a role"),
-    ({"messages": [{"role": "tool", "content": "x"}]}, "the role must be"),
+    ({"messages": [{"role": "critic", "content": "x"}]}, "the role must be"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "last message must be"),
+    ({"messages": [{"role": "user", "content": None}]}, "content must be text"),
     ({"messages": [{"role": "user"}]}, "content must be text"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "only parts of type text"),
     ({"messages": [{"role": "user", "content": "a\x00b"}]}, "control character"),
     ({"messages": [{"role": "user", "content": " "}]}, "empty"),
     ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "last message"),
-    ({"messages": [*HELLO, {"role": "system", "content": "x"}, *HELLO]}, "only be the first"),
     ({"messages": HELLO * (MAX_MESSAGES + 1)}, "At most"),
     ({"temperature": 9}, "temperature must be from 0 to 5"),
     ({"temperature": float("nan")}, "temperature must be"),
     ({"top_k": 10**400}, "top_k must be"),
     ({"max_tokens": 0}, "max_tokens must be"),
-    ({"seed": -1}, "seed must be"),
     ({"n": 2}, "Only one answer"),
     ({"logprobs": True}, "Log probabilities"),
     ({"presence_penalty": 1}, "presence_penalty"),
+    ({"top_logprobs": 3}, "Log probabilities"),
+    ({"logit_bias": {"50256": -100}}, "logit_bias"),
+    ({"modalities": ["text", "audio"]}, "text only"),
+    ({"audio": {"voice": "alloy", "format": "wav"}}, "text only"),
+    ({"web_search_options": {}}, "on a network"),
+    ({"function_call": {"name": "f"}}, "cannot be made"),
     ({"response_format": {"type": "json_object"}}, "plain text only"),
     ({"tool_choice": "required"}, "cannot be made"),
     ({"tools": [{"type": "function"}]}, "no function with a name"),
@@ -267,6 +275,62 @@ def test_neutral_values_and_parts_are_taken() -> None:
     assert got.text == "what time"
     assert got.messages[0] == ("system", "x")
     assert got.options() == {"messages": got.messages, "stop": (), "sampling": {}}
+
+
+#: what each parameter of the reference may say without meaning anything that the client would miss
+NEUTRAL: dict[str, Any] = {
+    "audio": None, "frequency_penalty": 0, "function_call": "none", "functions": [], "logit_bias": {},
+    "logprobs": False, "max_completion_tokens": 50, "max_tokens": 50, "metadata": {}, "modalities": ["text"],
+    "moderation": None, "n": 1, "parallel_tool_calls": True, "prediction": {"type": "content", "content": "x"},
+    "presence_penalty": 0, "prompt_cache_key": "k", "prompt_cache_options": None, "prompt_cache_retention": "24h",
+    "reasoning_effort": "low", "response_format": {"type": "text"}, "safety_identifier": "u", "seed": -1,
+    "service_tier": "auto", "stop": None, "store": False, "stream_options": None, "temperature": 1,
+    "tool_choice": "auto", "tools": [], "top_logprobs": 0, "top_p": 1, "user": "u", "verbosity": "low",
+    "web_search_options": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(CompletionCreateParamsBase.__annotations__.keys() - {"messages", "model"}))
+def test_every_parameter_of_the_clients_own_types_is_taken_null_and_neutral(ai: openai.OpenAI, name: str) -> None:
+    for value in (None, NEUTRAL[name]):
+        assert talk(ai, extra_body={name: value}).choices[0].message.content == ACTED["reply"]
+
+
+def test_what_is_taken_is_what_the_reference_has() -> None:
+    ours = {"top_k", "stream"}
+    assert KEYS.keys() - ours == CompletionCreateParamsBase.__annotations__.keys()
+
+
+def test_a_history_as_clients_send_it() -> None:
+    def text(words: str) -> dict[str, str]:
+        return {"type": "text", "text": words}
+
+    called = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    messages = [
+        {"role": "system", "content": "a"}, {"role": "user", "content": "x"},
+        {"role": "assistant", "content": None, "tool_calls": called},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "21 degrees"}]},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+        {"role": "developer", "content": "b"},
+        {"role": "user", "content": [text("set a timer"), text("for 5 minutes")]},
+    ]  # fmt: skip
+    got = parse({"messages": messages, "model": None, "seed": -1}, 4096)
+    assert got.messages == (
+        ("system", "a\n\nb"), ("user", "x"), ("user", "21 degrees"), ("assistant", "no"),
+        ("user", "set a timer\nfor 5 minutes"),
+    )  # fmt: skip
+    assert got.text == "set a timer for 5 minutes"
+    assert got.seed is not None
+    assert got.seed >= 0
+    assert got.seed != parse({"messages": HELLO, "seed": 1}, 4096).seed
+
+
+def test_a_hint_never_names_what_is_refused_too(api: ApiWorld) -> None:
+    body = json.dumps({"messages": HELLO, "repeat_penalty": 1.1}).encode()
+    status, found = api.post("/v1/chat/completions", body)
+    assert status == 400
+    assert "repeat_penalty" in found["error"]["message"]
+    assert "presence_penalty" not in found["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"messages": "x"}', b'{"messages": [], "messsages": 1}', b"\xff"])

@@ -6,24 +6,24 @@ import http.client
 import json
 import socket
 import stat
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from app_world import WAIT, World
+from app_world import World
 
-from noctule.api.http.address import Address, bind, parse
+from noctule.api.http.address import bind
 from noctule.api.http.token import CREDENTIAL, load_token
 from noctule.api.tcp import TcpApi
-from noctule.cli.run import grow
+from noctule.app import Plugged, build_components
 from noctule.config import Config
+from noctule.config.address import Address, parse
 from noctule.core.clock import SystemClock
 from noctule.core.errors import ConfigError, DeviceError, NoctuleError
 from noctule.core.events import Bus
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
+from waiting import WAIT
 
 
 @pytest.fixture
@@ -42,12 +42,12 @@ class Port:
         text = world.file.read_text().replace("[service]", f'tcp = "{address}"\n[service]', 1)
         world.file.write_text(text)
         self.organs: list[TcpApi] = []
-        world.grow = self.grow
+        world.senses = self.grow
         self.world = world
 
-    def grow(self, host: Host) -> list[Component]:
+    def grow(self, host: Host) -> list[Plugged]:
         self.organs.append(TcpApi(host))
-        return [self.organs[-1]]
+        return [Plugged(self.organs[-1])]
 
     @property
     def number(self) -> int:
@@ -62,14 +62,6 @@ class Port:
             return response.status, json.loads(body) if body.startswith(b"{") else {"text": body.decode()}
         finally:
             connection.close()
-
-
-def until(found: Callable[[], object]) -> None:
-    for _ in range(int(WAIT / 0.005)):
-        if found():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not happen in time")
 
 
 def test_with_the_token_it_serves_and_without_it_it_does_not(world: World) -> None:
@@ -163,13 +155,13 @@ def test_the_command_grows_the_servers_that_are_switched_on(tmp_path: Path) -> N
     config = Config()
     config.wake.enabled = config.capture.enabled = False
     host = Host(lambda: config, Bus(), SystemClock(), lambda ask: None, str)
-    assert "tcp" not in [organ.name for organ in grow(host)]
+    assert "tcp" not in [one.component.name for one in build_components(host)]
     config.api.tcp, config.wyoming.listen = "127.0.0.1:0", f"unix://{tmp_path}/w.sock"
     config.mqtt.host = "localhost"
-    assert {"tcp", "wyoming", "mqtt"} <= {organ.name for organ in grow(host)}
+    assert {"tcp", "wyoming", "mqtt"} <= {one.component.name for one in build_components(host)}
     config.wyoming.listen = "tcp://0.0.0.0:1"
     with pytest.raises(ConfigError, match=r"wyoming\.lan"):
-        grow(host)
+        build_components(host)
 
 
 # -- the token ------------------------------------------------------------------------------------------------------

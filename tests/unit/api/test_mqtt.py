@@ -14,16 +14,18 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from app_world import WAIT, World
+from app_world import World
 
 from noctule.api.client import Client
 from noctule.api.mqtt.link import MAX_ASK, MqttLink
 from noctule.api.mqtt.topics import Topics, discovery, node_id, public
 from noctule.api.mqtt.verbs import QUEUE, Commands, carry_out, read
-from noctule.assistant.worker import Ask
+from noctule.app import Plugged
 from noctule.core.errors import BusyError, ConfigError, InputError
 from noctule.core.events import Event
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
+from noctule.service.request import Ask
+from waiting import WAIT
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto here (apt install mosquitto)")
@@ -89,11 +91,11 @@ class Board(World):
             f'[supervision]\nretry = 0.1\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\nname = "Board"\n{more}\n'
         )
         self.organs: list[MqttLink] = []
-        self.grow = self.make
+        self.senses = self.make
 
-    def make(self, host: Host) -> list[Component]:
+    def make(self, host: Host) -> list[Plugged]:
         self.organs.append(MqttLink(host))
-        return [self.organs[-1]]
+        return [Plugged(self.organs[-1])]
 
 
 @pytest.fixture
@@ -164,6 +166,26 @@ def test_the_last_will_speaks_when_the_connection_breaks_and_it_comes_back(board
     board.run(script)
 
 
+@needs_mosquitto
+def test_another_board_of_the_same_name_is_told_as_that(board: Board, broker: Broker) -> None:
+    board.join(broker.port)
+
+    def script() -> None:
+        assert broker.next("noctule/board/holder")
+        rival = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="noctule-board")
+        rival.connect("127.0.0.1", broker.port)
+        rival.on_connect = lambda *about: rival.publish("noctule/board/holder", "the other one", qos=1, retain=True)
+        rival.loop_start()
+        while "called Board too" not in " ".join(event.message for event in board.events):
+            threading.Event().wait(0.02)
+        rival.loop_stop()
+        rival.disconnect()
+        while rival.socket() is not None and rival.loop(0.05) == 0:
+            pass
+
+    board.run(script)
+
+
 def test_a_broker_that_is_away_is_one_degraded_part(board: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -187,8 +209,13 @@ def test_a_prefix_that_is_no_topic(board: Board, prefix: str) -> None:
 
 
 def test_names_and_private_fields() -> None:
-    assert node_id("Living Room/Pi+#") == "living-room-pi"
-    assert node_id("äöü") == "noctule"
+    assert node_id("Kitchen") == "kitchen"
+    assert node_id("Living Room/Pi+#").startswith("living-room-pi-")
+    assert node_id("Küche").startswith("kuche-")
+    assert (
+        len({node_id(name) for name in ("客厅", "卧室", "Küche", "Kuche", "äöü", "", "Living Room", "living-room")})
+        == 8
+    )
     event = Event("session.words", "turns", "A command was understood", {"words": "secret", "seconds": 1})
     assert public(event, words=False)["fields"] == {"seconds": 1}
     assert public(event, words=True)["fields"] == {"words": "secret", "seconds": 1}
@@ -215,7 +242,9 @@ def test_a_board_is_driven_with_the_verbs_of_the_control_socket(board: Board, br
         return broker.next("noctule/board/reply", lambda value: value.get("verb") == verb)
 
     def script() -> None:
-        assert broker.next("homeassistant/notify/noctule_board/say/config")["command_topic"] == "noctule/board/do/say"
+        assert broker.next("homeassistant/notify/noctule_board/ask/config")["command_topic"] == "noctule/board/ask"
+        assert broker.next("homeassistant/notify/noctule_board/say/config") == "", "it has no voice"
+        assert broker.next("homeassistant/button/noctule_board/mute/config") == "", "it has no ears"
         assert broker.next("noctule/board/availability") == "online"
         timers = do("timer", "90")["timers"]
         assert (timers[0]["number"], timers[0]["duration_s"]) == (1, 90.0)
@@ -226,7 +255,7 @@ def test_a_board_is_driven_with_the_verbs_of_the_control_socket(board: Board, br
         assert do("reload")["files"] == [str(board.file)]
         for verb, payload, words in (
             ("dance", "", "no verb 'dance'"), ("timer", "soon", "'soon' is no number"),
-            ("timer", "x" * (MAX_ASK + 1), "larger than"), ("say", "hello", "Not Found"),
+            ("timer", "x" * (MAX_ASK + 1), "larger than"), ("say", "hello", "No loudspeaker is used here"),
         ):  # fmt: skip
             assert words in do(verb, payload)["error"]["message"]
         assert board.client().get("/status")["mqtt"]["done"] == 5

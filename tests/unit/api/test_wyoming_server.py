@@ -18,19 +18,21 @@ from typing import Any
 import numpy as np
 import pymicro_wakeword
 import pytest
-from app_world import WAIT, World
+from app_world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noctule.api.http.address import Address, wyoming_address
 from noctule.api.wyoming import server as organ_module
 from noctule.api.wyoming.connection import Offer
 from noctule.api.wyoming.server import WyomingServer
 from noctule.api.wyoming.wire import MAX_DATA, MAX_LINE, MAX_PAYLOAD, WireMessage, read
+from noctule.app import Plugged
 from noctule.assistant.actions.declared import REFUSALS
-from noctule.assistant.worker import Ask
+from noctule.config.address import Address, wyoming_address
 from noctule.core.errors import BusyError, ConfigError, InputError
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
+from noctule.service.request import Ask
+from waiting import WAIT
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop, in Python 3.11 and 3.12
@@ -53,12 +55,12 @@ class Home(World):
 
     def place(self, listen: str, more: str = "") -> None:
         self.configure(f'[wyoming]\nlisten = "{listen}"\n{more}\n[wake]\nwords = ["{NABU}"]\n')
-        self.grow = self.make
+        self.senses = self.make
         self.organs: list[WyomingServer] = []
 
-    def make(self, host: Host) -> list[Component]:
+    def make(self, host: Host) -> list[Plugged]:
         self.organs.append(WyomingServer(host))
-        return [self.organs[-1]]
+        return [Plugged(self.organs[-1])]
 
     @property
     def uri(self) -> str:
@@ -192,15 +194,47 @@ def test_a_wake_word_in_its_sound_is_detected(home: Home) -> None:
     serve(home, script)
 
 
+@pytest.mark.parametrize("form", [(16_000, 2, 2), (48_000, 2, 1), (44_100, 2, 2), (16_000, 4, 1)])
+def test_other_rates_widths_and_stereo_are_converted(home: Home, form: tuple[int, int, int]) -> None:
+    rate, width, channels = form
+    with wave.open(str(SOUND)) as sound:
+        pcm = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+    noise = np.random.default_rng(1).standard_normal(48_000) * 33
+    whole = np.concatenate([noise, pcm, noise])
+    at = np.arange(len(whole) * rate // 16_000) * 16_000 / rate
+    other = np.interp(at, np.arange(len(whole)), whole) * (65536 if width == 4 else 1)
+    data = np.repeat(other.astype(f"<i{width}"), channels).tobytes()
+
+    async def steps(client: AsyncClient) -> Event | None:
+        await client.write_event(Detect().event())
+        about = {"rate": rate, "width": width, "channels": channels}
+        await client.write_event(AudioStart(**about).event())
+        for start in range(0, len(data), 8191):
+            await client.write_event(AudioChunk(audio=data[start : start + 8191], **about).event())
+        await client.write_event(AudioStop().event())
+        return await client.read_event()
+
+    def script() -> None:
+        event = home.talk(steps)
+        assert Detection.is_type(event.type), event
+
+    serve(home, script)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"rate": 8000}, "rate is not 16000"), ({"width": 4}, "width is not 2"), ({"channels": 2}, "channels is not 1")],
+    [
+        ({"rate": 80}, "80 Hz"),
+        ({"width": 7}, "56 bits"),
+        ({"channels": 0}, "0 channels"),
+        ({"rate": None}, "must say"),
+    ],
 )
-def test_other_sound_is_refused_by_name(home: Home, change: dict[str, int], words: str) -> None:
+def test_what_is_no_sound_is_refused_by_name(home: Home, change: dict[str, Any], words: str) -> None:
     async def steps(client: AsyncClient) -> Event | None:
         await client.write_event(Detect().event())
         form = {"rate": 16000, "width": 2, "channels": 1, **change}
-        await client.write_event(AudioChunk(audio=b"\0" * 640, **form).event())
+        await client.write_event(Event("audio-chunk", form, b"\0" * 640))
         return await client.read_event()
 
     def script() -> None:
@@ -210,7 +244,56 @@ def test_other_sound_is_refused_by_name(home: Home, change: dict[str, int], word
     serve(home, script)
 
 
-def test_a_client_that_leaves_ends_its_request(home: Home) -> None:
+def test_sound_before_detect_is_answered(home: Home) -> None:
+    async def steps(client: AsyncClient) -> Event | None:
+        form = {"rate": 16000, "width": 2, "channels": 1}
+        await client.write_event(AudioStart(**form).event())
+        await client.write_event(AudioChunk(audio=bytes(640), **form).event())
+        return await client.read_event()
+
+    def script() -> None:
+        assert Error.from_event(home.talk(steps)).text == "Sound has come before detect. (send detect first)"
+
+    serve(home, script)
+
+
+def test_an_unknown_wake_name_warns_and_the_known_one_works(home: Home) -> None:
+    async def steps(client: AsyncClient) -> Event | None:
+        await client.write_event(Detect(names=["hey_other", "okay_nabu"]).event())
+        await client.write_event(AudioStart(rate=16_000, width=2, channels=1).event())
+        await client.write_event(AudioStop().event())
+        return await client.read_event()
+
+    def script() -> None:
+        assert NotDetected.is_type(home.talk(steps).type)
+        warned = [event.message for event in home.events if event.part == "wyoming" and event.level == 4]
+        assert warned == ["A Wyoming client asks for a wake word that is not here: 'hey_other'; there are: okay_nabu"]
+
+    serve(home, script)
+
+
+def test_requests_on_one_connection_are_all_answered_in_their_order(home: Home) -> None:
+    begun = threading.Event()
+
+    def answer(ask: Ask) -> dict[str, Any]:
+        if ask.text == "one":
+            begun.wait(WAIT)  # the second has come before the first is answered
+        return {"reply": f"you said {ask.text}"}
+
+    async def steps(client: AsyncClient) -> list[str]:
+        for text in ("one", "two", "three"):
+            await client.write_event(Transcript(text=text).event())
+        begun.set()
+        return [Handled.from_event(event).text for _ in range(3) if (event := await client.read_event())]
+
+    def script() -> None:
+        assert home.talk(steps) == ["you said one", "you said two", "you said three"]
+
+    home.answer = answer
+    serve(home, script)
+
+
+def test_a_client_that_leaves_ends_its_requests(home: Home) -> None:
     left, begun = threading.Event(), threading.Event()
 
     def answer(ask: Ask) -> dict[str, Any]:
@@ -222,14 +305,14 @@ def test_a_client_that_leaves_ends_its_request(home: Home) -> None:
             threading.Event().wait(0.005)
         return {"reply": "too late"}
 
-    async def ask_twice(client: AsyncClient) -> Event | None:
-        await client.write_event(Transcript(text="one").event())
+    async def ask_too_often(client: AsyncClient) -> Event | None:
+        for _ in range(9):
+            await client.write_event(Transcript(text="one").event())
         await asyncio.to_thread(begun.wait, WAIT)
-        await client.write_event(Transcript(text="two").event())
         return await client.read_event()
 
     def script() -> None:
-        event = home.talk(ask_twice)
+        event = home.talk(ask_too_often)
         assert "not answered yet" in Error.from_event(event).text
         assert left.wait(WAIT)
 

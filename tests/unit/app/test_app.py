@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from app_world import WAIT, World, world
+from app_world import World, world
 
-from noctule.app import FREEZE_VARIABLE, Service
-from noctule.assistant.worker import Ask
+from noctule.app import Plugged, assembled
 from noctule.core.errors import BusyError, ConfigError, DeviceError, ModelError, NoctuleError, UnavailableError
 from noctule.core.events import Bus
 from noctule.service.instance_lock import InstanceLock
 from noctule.service.journal import Journal
+from noctule.service.request import Ask
+from noctule.service.service import FREEZE_VARIABLE, Service
+from waiting import WAIT
 
 __all__ = ["world"]  # the fixture
 
@@ -251,7 +253,7 @@ def test_a_second_service_is_refused(world: World) -> None:
 
     def script() -> None:
         world.hear("READY=1")
-        other = Service(world.load(), world.load, world.build, Bus(), Journal())
+        other = Service(world.load(), world.load, Bus(), Journal(), assembled(world.build))
         try:
             asyncio.run(other.run())
         except NoctuleError as error:
@@ -266,7 +268,7 @@ def test_a_socket_that_cannot_be_made_is_one_sentence(world: World) -> None:
     world.path.parent.mkdir()
     world.path.write_text("a file")
     with pytest.raises(DeviceError, match="in the way"):
-        asyncio.run(Service(world.load(), world.load, world.build, Bus(), Journal()).run())
+        asyncio.run(Service(world.load(), world.load, Bus(), Journal(), assembled(world.build)).run())
 
 
 def test_an_engine_that_dies_is_restarted_and_serves_again(world: World) -> None:
@@ -301,9 +303,6 @@ class Sense:
     def jobs(self) -> list[Any]:
         return []
 
-    def routes(self) -> list[Any]:
-        return []
-
     def status(self) -> Mapping[str, Any]:
         return {"open": True}
 
@@ -316,9 +315,9 @@ class Sense:
 
 
 def test_an_organ_that_does_not_close_is_left_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noctule.app.ORGAN_CLOSE", 0.05)
+    monkeypatch.setattr("noctule.service.service.COMPONENT_CLOSE", 0.05)
     sense = Sense()
-    world.grow = lambda host: [sense]
+    world.senses = lambda host: [Plugged(sense)]
 
     def script() -> None:
         world.hear("READY=1")

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_world import WAIT, World, world
+from app_world import World, world
 from model_world import RealWorld, package
 from prometheus_client.parser import text_string_to_metric_families
 
 from noctule.api.routes import operate as routes_module
+from noctule.app import Plugged, build_components
 from noctule.assistant.actions.process import Output
 from noctule.assistant.actions.volume import Mixer
 from noctule.cli import run_command
-from noctule.cli.run import grow
 from noctule.cli.status import words
 from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
 from noctule.service.instance_lock import InstanceLock
+from waiting import WAIT
 
 __all__ = ["world"]  # the fixture
 Capture = pytest.CaptureFixture[str]
@@ -195,9 +196,6 @@ class Sense:
     def jobs(self) -> list[Any]:
         return []
 
-    def routes(self) -> list[Any]:
-        return []
-
     def status(self) -> dict[str, Any]:
         return {}
 
@@ -211,11 +209,11 @@ class Sense:
 def test_a_second_instance_does_not_even_touch_the_senses(world: World) -> None:
     grown: list[Sense] = []
 
-    def grow(host: Host) -> list[Component]:
+    def senses(host: Host) -> list[Plugged]:
         grown.append(Sense())
-        return [grown[-1]]
+        return [Plugged(grown[-1])]
 
-    world.grow = grow
+    world.senses = senses
     world.path.parent.mkdir(parents=True, exist_ok=True)
     display = world.path.with_name("display.sock")
     display.write_text("the first one's door")
@@ -231,11 +229,11 @@ def test_a_second_instance_does_not_even_touch_the_senses(world: World) -> None:
 def test_senses_are_closed_whatever_keeps_the_service_from_starting(world: World) -> None:
     grown: list[Sense] = []
 
-    def grow(host: Host) -> list[Component]:
+    def senses(host: Host) -> list[Plugged]:
         grown.append(Sense())
-        return [grown[-1]]
+        return [Plugged(grown[-1])]
 
-    world.grow = grow
+    world.senses = senses
     world.path.parent.mkdir(parents=True, exist_ok=True)
     world.path.write_text("in the way")
     with pytest.raises(DeviceError, match="in the way"):
@@ -249,7 +247,7 @@ def test_senses_that_contradict_each_other_are_closed_again(world: World) -> Non
         f'[api]\nsocket = "{world.path}"\ntcp = "0.0.0.0:1"\n[service]\nstate_dir = "{world.folder}/state"\n'
         f'[wake]\nenabled = false\n[capture]\nfolder = "{world.folder}/p"\n[lm]\nenabled = false\n'
     )
-    world.grow = grow
+    world.senses = build_components
     with pytest.raises(ConfigError, match="can be reached by other machines"):
         _start(world)
     assert not world.path.with_name("display.sock").exists()
@@ -259,11 +257,11 @@ def _start(world: World) -> None:
     """Run the service in this thread; it must refuse."""
     import asyncio
 
-    from noctule.app import Service
+    from noctule.app import Service, assembled
     from noctule.core.events import Bus
     from noctule.service.journal import Journal
 
-    asyncio.run(Service(world.load(), world.load, world.build, Bus(), Journal(), grow=world.grow).run())
+    asyncio.run(Service(world.load(), world.load, Bus(), Journal(), assembled(world.build, world.senses)).run())
 
 
 def test_what_is_muted_and_tuned_by_hand_is_remembered_by_a_running_service(world: World) -> None:
@@ -272,7 +270,7 @@ def test_what_is_muted_and_tuned_by_hand_is_remembered_by_a_running_service(worl
 
     models = Path(__file__).resolve().parents[3] / "models"
     os.mkfifo(world.folder / "sound")
-    world.grow = grow
+    world.senses = build_components
     world.file.write_text(
         f'[api]\nsocket = "{world.path}"\n[service]\nstate_dir = "{world.folder}/state"\nmodels = ["{models}"]\n'
         f"[lm]\nenabled = false\n[capture]\nenabled = false\n"

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from model_world import RealWorld, package
 
-from noctule.assistant.engine import cache_folder, find_model, sampling
+from noctule.assistant.engine import sampling
 from noctule.config import Config
 from noctule.core.errors import ModelError, NoctuleError, TooLargeError, UnavailableError
-from noctule.core.events import Bus
+from noctule.inference.find import cache_folder, find_model
 from noctule.lm.sampler import TextSampling
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -89,7 +89,7 @@ def test_a_prompt_made_of_special_tokens_is_just_text(world: RealWorld) -> None:
 
 def test_an_answer_beyond_its_time_is_cut_off_and_says_so(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     package(world.folder / "models" / "talker")
-    from noctule.assistant.worker import Ask
+    from noctule.service.request import Ask
 
     spoken = threading.Event()
     going_on = Ask.going_on
@@ -247,12 +247,10 @@ def test_sampling_is_the_models_unless_configured() -> None:
 
 
 def test_a_weight_cache_that_cannot_be_made_is_said_not_fatal(tmp_path: Path) -> None:
-    config, bus, said = Config(), Bus(), []
-    bus.add_sink(said.append)
-    config.service.state_dir = tmp_path / "file"
-    config.service.state_dir.write_text("")
-    assert cache_folder(config, bus) is None
-    assert "No weight cache" in said[0].message
-    config.lm.weight_cache = False
-    assert cache_folder(config, bus) is None
+    said: list[str] = []
+    (tmp_path / "file").write_text("")
+    assert cache_folder(tmp_path / "file", True, said.append) is None
+    assert "No weight cache" in said[0]
+    assert cache_folder(tmp_path, False, said.append) is None
     assert len(said) == 1
+    assert cache_folder(tmp_path, True, said.append) == tmp_path / "cache"

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app_world import WAIT, World
+from app_world import World
 from board_world import FakeBoard
 from model_world import RealWorld, package
 
 from noctule.assistant import engine as mind
-from noctule.assistant.model_manager import Needs
-from noctule.assistant.worker import Ask, Engine
+from noctule.assistant.model_manager import ModelManager, Needs
+from noctule.assistant.worker import Engine
 from noctule.core.errors import BusyError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.service.board import Board
+from noctule.service.request import Ask
+from waiting import WAIT, until
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
@@ -33,13 +34,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealWorld
         package(tmp_path / "models" / name)
     yield made
     made.notify.close()
-
-
-def until(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.01)
 
 
 def spoil(folder: Path) -> Path:
@@ -396,9 +390,9 @@ def test_the_request_in_flight_finishes_on_the_old_model(fake_world: World) -> N
         )
         asking.start()
         assert began.wait(WAIT)
-        outcome = world.service.language.use("new")
+        outcome = world.service.component(ModelManager).use("new")
         with pytest.raises(BusyError, match="being loaded already"):
-            world.service.language.use("newer")
+            world.service.component(ModelManager).use("newer")
         may_load.set()
         until(lambda: "verified new" in log, "it is loaded while the old one answers")
         assert not outcome.done(), "but it does not serve yet"
@@ -438,8 +432,8 @@ def test_what_was_loaded_and_never_served_is_freed_at_the_end(fake_world: World)
         asking = threading.Thread(target=lambda: _ignore(lambda: world.client().post("/ask", {"text": "a"})))
         asking.start()
         assert began.wait(WAIT)
-        outcome = world.service.language.use("new")
-        until(lambda: world.service.language.worker.slot._next is not None, "it waits for its turn")
+        outcome = world.service.component(ModelManager).use("new")
+        until(lambda: world.service.component(ModelManager).worker.slot._next is not None, "it waits for its turn")
         os.kill(os.getpid(), 15)
         asking.join(WAIT)
         with pytest.raises(UnavailableError, match="stopping"):

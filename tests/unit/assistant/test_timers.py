@@ -46,6 +46,7 @@ def test_fires_once_at_its_time_and_not_before(tmp_path: Path, bus: Bus, heard: 
     assert timers.fire_due() == []
     assert timers.running() == []
     assert kinds(heard) == ["timer.set", "timer.fired"]
+    assert heard[-1].fields["reply"] == "The pasta timer is over.", "what is said of it"
 
 
 def test_the_wall_clock_does_not_move_a_running_timer(tmp_path: Path, bus: Bus) -> None:
@@ -224,6 +225,6 @@ def test_report_and_titles(tmp_path: Path, bus: Bus) -> None:
     timers = make(tmp_path, bus, clock)
     timers.set(300, "pasta")
     clock.advance(60)
-    assert timers.report() == [{"number": 1, "name": "pasta", "duration_s": 300, "remaining_s": 240}]
+    assert timers.status() == [{"number": 1, "name": "pasta", "duration_s": 300, "remaining_s": 240}]
     assert timers.running()[0].title == "the pasta timer"
     assert Timer(1, "", 90, 0, 0).title == "the timer for 1 minute 30 seconds"

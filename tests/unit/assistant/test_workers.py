@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from noctule.assistant.worker import Ask, LanguageWorker
+from noctule.assistant.worker import LanguageWorker
 from noctule.core.clock import ManualClock, SystemClock
 from noctule.core.errors import BusyError, CancelledError, InputError, ModelError, NoctuleError, UnavailableError
 from noctule.core.events import Bus, Event
+from noctule.service.request import Ask
 from noctule.service.supervisor import Part
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 class FakeEngine:

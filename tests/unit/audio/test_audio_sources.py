@@ -15,7 +15,7 @@ from noctule.audio.chunk import HOP, RATE, EndOfSound, SoundSource
 from noctule.audio.microphone import QUEUE, Microphone
 from noctule.audio.portaudio import choose, devices, session
 from noctule.audio.sources import PcmSource, WavSource
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.core.clock import ManualClock
 from noctule.core.errors import DeviceError, InputError
 

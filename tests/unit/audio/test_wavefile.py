@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.audio.wav_writer import WavWriter
+from noctule.audio.wavefile import WavReader
 from noctule.core.errors import InputError
 
 RATE = 24_000
@@ -72,7 +73,7 @@ def test_extensible_header_and_unknown_chunks_are_read(tmp_path):
 
 
 def test_stereo_is_mixed(tmp_path):
-    left, right = tone(), tone(amplitude=-0.25)
+    left, right = tone(), tone(amplitude=0.25)
     both = np.stack([left, right], axis=1)
     path = write(tmp_path / "s.wav", both.astype("<f4").tobytes(), code=3, bits=32, channels=2)
     np.testing.assert_allclose(read(path), (left + right) / 2, atol=1e-7)
@@ -267,3 +268,116 @@ def test_no_bytes_make_anything_but_samples_or_one_sentence(tmp_path, content):
                 assert np.isfinite(block).all()
     except InputError as error:
         one_sentence(error, str(path))
+
+
+def two(left: np.ndarray, right: np.ndarray) -> bytes:
+    return np.stack([left, right], axis=1).astype("<f4").tobytes()
+
+
+def test_channels_that_cancel_each_other_are_not_averaged(tmp_path):
+    path = write(tmp_path / "s.wav", two(tone(4800), -tone(4800)), code=3, bits=32, channels=2)
+    with WavReader(path) as wav:
+        np.testing.assert_array_equal(np.concatenate(list(wav.blocks(480))), tone(4800))
+        assert wav.warnings == [f"{path}: its channels cancel each other: channel 1 of 2 is heard alone"]
+
+
+def test_the_louder_of_two_channels_that_cancel_is_taken_and_one_silent_channel_is_no_reason(tmp_path):
+    path = write(tmp_path / "a.wav", two(-0.4 * tone(4800), tone(4800)), code=3, bits=32, channels=2)
+    np.testing.assert_array_equal(read(path), tone(4800))
+    path = write(tmp_path / "b.wav", two(tone(4800), 0 * tone(4800)), code=3, bits=32, channels=2)
+    with WavReader(path) as wav:
+        np.testing.assert_allclose(np.concatenate(list(wav.blocks())), tone(4800) / 2, atol=1e-7)
+        assert wav.warnings == []
+
+
+def test_one_microphone_of_an_array_is_not_drowned_by_seven_silent_ones(tmp_path):
+    eight = np.zeros((4800, 8), np.float32)
+    eight[:, 5] = tone(4800)
+    path = write(tmp_path / "m.wav", eight.tobytes(), code=3, bits=32, channels=8)
+    np.testing.assert_array_equal(read(path), tone(4800))
+
+
+def pcm(count: int = 480) -> bytes:
+    return (tone(count) * 2**15).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("between", [b"", b"LIST\x04\0\0\0abcd", b"LIST\x03\0\0\0abc\0"])
+def test_a_second_data_chunk_is_heard(tmp_path, between):
+    path = tmp_path / "two.wav"
+    path.write_bytes(header(960) + pcm() + between + struct.pack("<4sI", b"data", 480) + pcm(240))
+    with WavReader(path) as wav:
+        heard = np.concatenate(list(wav.blocks()))
+        assert wav.warnings == []
+    np.testing.assert_array_equal(heard, np.frombuffer(pcm() + pcm(240), "<i2") / np.float32(2**15))
+
+
+def test_a_recording_put_behind_another_is_heard_where_its_format_is_the_same(tmp_path):
+    path = tmp_path / "cat.wav"
+    path.write_bytes((header(960) + pcm()) * 3)
+    assert len(read(path)) == 3 * 480
+    path.write_bytes(header(960) + pcm() + header(960, rate=8000) + pcm())
+    with WavReader(path) as wav:
+        assert len(np.concatenate(list(wav.blocks()))) == 480
+        assert wav.warnings == [f"{path}: only the first 0.0 s are read: what follows has another format"]
+
+
+def test_sound_behind_a_length_that_was_never_brought_up_to_date_is_told(tmp_path):
+    path = tmp_path / "stale.wav"
+    path.write_bytes(header(960) + pcm(48_000))
+    with WavReader(path) as wav:
+        assert len(np.concatenate(list(wav.blocks()))) == 480
+        assert len(wav.warnings) == 1
+        assert "what follows is no chunk" in wav.warnings[0]
+
+
+@pytest.mark.parametrize("size", [0, 0x80000000, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFDC])
+def test_the_length_of_a_recorder_that_was_killed_is_as_good_as_any(tmp_path, size):
+    path = tmp_path / "killed.wav"
+    path.write_bytes(header(size) + pcm(4800))
+    with WavReader(path) as wav:
+        assert len(np.concatenate(list(wav.blocks()))) == 4800
+        assert wav.warnings == []
+
+
+def test_a_length_that_is_not_there_is_still_told(tmp_path):
+    path = tmp_path / "short.wav"
+    path.write_bytes(header(96_000) + pcm(4800))
+    with WavReader(path) as wav:
+        assert len(np.concatenate(list(wav.blocks()))) == 4800
+        assert len(wav.warnings) == 1
+        assert "the rest is missing" in wav.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"ID3\x03" + bytes(100), "an MP3 recording"),
+        (b"OggS" + bytes(100), "an Ogg recording"),
+        (b"PK\x03\x04" + bytes(100), "a zip archive"),
+    ],
+)
+def test_another_kind_of_file_is_told_for_what_it_is(tmp_path, data, what):
+    path = tmp_path / "a.wav"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=what):
+        WavReader(path)
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path):
+    import subprocess
+    import sys
+
+    body = header(0xFFFFFFFF) + b"" + pcm(4800)
+    junk = struct.pack("<4sI4s", b"RIFF", 0xFFFFFFFF, b"WAVE") + struct.pack("<4sI", b"LIST", 70_001) + bytes(70_002)
+    code = (
+        "import numpy as np; from pathlib import Path; from noctule.audio.wavefile import WavReader;"
+        "wav = WavReader(Path({!r})); print(len(np.concatenate(list(wav.blocks()))), wav.warnings)"
+    )
+    for name in ("-", "/dev/stdin"):
+        for data in (body, junk + body[12:], header(9600) + pcm(4800)):
+            done = subprocess.run(
+                [sys.executable, "-c", code.format(name)], input=data, capture_output=True, check=False
+            )
+            assert done.stdout.decode().strip() == "4800 []", done.stderr

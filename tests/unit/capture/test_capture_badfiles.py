@@ -17,6 +17,8 @@ import pytest
 
 from capture_world import ffmpeg, number_in, plain_video, video
 from noctule.capture.files.extract import Plan, extract_file
+from noctule.capture.picture.colour import rgb
+from noctule.capture.picture.encode import jpeg
 from noctule.cli import run_command
 from noctule.core.errors import InputError, NoctuleError
 
@@ -96,7 +98,7 @@ SENTENCES: list[tuple[Callable[[Path], Path], str]] = [
     (empty, "{} is empty"),
     (text, "{} is not a video, or is damaged beyond reading"),
     (noise, "{} is not a video, or is damaged beyond reading"),
-    (no_moov, "{} is not a video, or is damaged beyond reading"),
+    (no_moov, "{} was not finished: the recording ended before its index was written"),
     (audio, "{} has no video, it holds audio"),
     (cover, "{} has no video (only a cover picture)"),
     (bomb, "{} has pictures that are damaged or beyond the limit of 36 megapixels"),
@@ -170,7 +172,7 @@ def test_any_damage_is_a_sentence_or_pictures(tmp_path: Path) -> None:
         path.write_bytes(bytes(data[: rng.choice([len(data), len(data) * 3 // 4])]))
         try:
             for shot in extract_file(path, Plan("every", step=Fraction(1), corrupt=True)):
-                assert shot.frame is None or shot.frame.rgb().shape[2] == 3
+                assert shot.frame is None or rgb(shot.frame).shape[2] == 3
         except NoctuleError as error:
             assert str(path) in str(error)
 
@@ -202,14 +204,14 @@ def test_unusual_pictures_are_right(name: str, arguments: list[str], size: tuple
     frame = shots[-1].frame
     assert frame is not None
     assert frame.upright_size == size
-    picture = frame.rgb().astype(int)
+    picture = rgb(frame).astype(int)
     if name == "grey.mkv":
         assert picture[90, 140].tolist() != picture[10, 10].tolist()
     else:
         near = 40 if name == "palette.gif" else 14  # a palette of fixed colours
         assert np.abs(picture[80, 140] - (0xD0, 0x20, 0x20)).max() <= near, picture[80, 140]
         assert np.abs(picture[10, 10] - (0x20, 0x30, 0xC0)).max() <= near, picture[10, 10]
-    assert frame.jpeg().startswith(b"\xff\xd8")
+    assert jpeg(frame).startswith(b"\xff\xd8")
     if name == "interlaced.mkv":
         assert "interlaced" in frame.flags
 

@@ -11,7 +11,7 @@ import pytest
 
 from capture_world import ffmpeg
 from noctule.capture.files.reader import VideoFile
-from noctule.capture.picture.colour import normal_format
+from noctule.capture.picture.colour import normal_format, rgb
 from noctule.capture.picture.frame import Frame, make_frame
 
 BARS = [
@@ -68,7 +68,7 @@ def bars(pix_fmt: str, matrix: str, full: bool) -> Frame:
 @pytest.mark.parametrize("matrix", list(WEIGHTS))
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuyv422"])
 def test_bars_keep_their_colours(pix_fmt: str, matrix: str, full: bool) -> None:
-    picture = bars(pix_fmt, matrix, full).rgb()
+    picture = rgb(bars(pix_fmt, matrix, full))
     assert picture.shape == (16, 128, 3)
     for place, colour in enumerate(BARS):
         seen = picture[8, place * 16 + 8].astype(int)
@@ -98,7 +98,7 @@ def test_a_file_says_how_its_colours_are_to_be_read(tmp_path: Path, tag: str, ra
         frame = next(file.pictures()).frame()
     assert frame.full_range == (range_tag == "pc")
     assert frame.matrix == ("bt709" if tag == "bt709" else "bt601")
-    assert np.abs(frame.rgb()[32, 32].astype(int) - (0xE0, 0x10, 0x20)).max() <= 4
+    assert np.abs(rgb(frame)[32, 32].astype(int) - (0xE0, 0x10, 0x20)).max() <= 4
 
 
 @pytest.mark.parametrize("size", ["320x240", "1280x720"])
@@ -147,7 +147,7 @@ def test_rotation_of_a_file_is_applied(tmp_path: Path, degrees: int) -> None:
     from PIL import Image
 
     want = np.asarray(Image.open(shown).convert("RGB")).astype(int)
-    got = frame.rgb().astype(int)
+    got = rgb(frame).astype(int)
     assert got.shape == want.shape
     assert np.abs(got - want).mean() < 4
     assert frame.upright_size == (want.shape[1], want.shape[0])

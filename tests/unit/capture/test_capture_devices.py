@@ -23,8 +23,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, ffmpeg, number_in, plain_video, running, until, video
+from capture_world import QUICK, ffmpeg, number_in, plain_video, running, video
 from noctule.capture.feed.feed import LIVE, LOST, Feed
+from noctule.capture.picture.colour import rgb
 from noctule.capture.picture.frame import make_frame
 from noctule.capture.picture.look import look_from, look_of
 from noctule.capture.process import discover
@@ -34,6 +35,7 @@ from noctule.capture.process.presence import absence
 from noctule.capture.protocols import v4l2 as v4l2info
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
+from waiting import WAIT, until
 
 # --- V4L2
 
@@ -585,7 +587,7 @@ def test_a_stream_that_falls_silent_or_goes_away_is_noticed_and_comes_back(tmp_p
     with running(feed), feed.subscribe() as viewer:
         frame = viewer.get(WAIT)
         assert frame is not None
-        assert number_in(frame.rgb()) is not None
+        assert number_in(rgb(frame)) is not None
         server.silent.set()
         until(lambda: feed.state == LOST, "the silence")
         assert feed.error is not None
@@ -737,6 +739,7 @@ def test_the_console_is_asked_for_as_documented(monkeypatch: pytest.MonkeyPatch)
     source.close()
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_console_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = Feed(SourceSpec("console", "kms", "/dev/null"), patience=QUICK)
     with running(feed), pytest.raises(DeviceError, match="console gives no picture: screen /dev/null"):

@@ -15,6 +15,7 @@ from PIL import Image
 from capture_world import ffmpeg, number_in, numbered, plain_video, video
 from noctule.capture.files.extract import Plan, Shot, extract_file
 from noctule.capture.files.reader import VideoFile
+from noctule.capture.picture.colour import rgb
 from noctule.cli import run_command
 from noctule.core.errors import InputError
 
@@ -199,7 +200,7 @@ def test_before_the_first_and_after_the_last(tmp_path: Path) -> None:
 def test_pictures_as_arrays() -> None:
     (shot,) = extract_file(plain_video(), Plan("at", times=(Fraction(1),)))
     assert shot.frame is not None
-    picture = shot.frame.rgb()
+    picture = rgb(shot.frame)
     assert picture.shape == (180, 320, 3)
     assert picture.dtype == np.uint8
     want = numbered(24).astype(int)

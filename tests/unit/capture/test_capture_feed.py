@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, file_feed, number_in, plain_video, running, until
+from capture_world import QUICK, file_feed, number_in, plain_video, running
 from noctule.capture.feed.feed import CLOSED, LIVE, LOST, PAUSED, Feed
 from noctule.capture.files.extract import Plan, extract_live
+from noctule.capture.picture.colour import rgb
 from noctule.capture.process.life import Patience
 from noctule.capture.process.process import CaptureProcess
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError, UnavailableError
+from waiting import WAIT, until
 
 
 def pid_of(feed: Feed) -> int:
@@ -45,7 +47,7 @@ def test_a_source_is_open_only_while_somebody_looks() -> None:
         with feed.subscribe() as viewer:
             first = viewer.get(WAIT)
             assert first is not None
-            assert number_in(first.rgb()) is not None
+            assert number_in(rgb(first)) is not None
             pid = pid_of(feed)
             assert feed.status()["viewers"] == 1
         until(lambda: feed.state == CLOSED, "closing after the last viewer")
@@ -57,7 +59,7 @@ def test_a_source_is_open_only_while_somebody_looks() -> None:
 def test_pictures_come_in_order_and_on_time() -> None:
     with running(file_feed(plain_video())) as feed, feed.subscribe(8) as viewer:
         frames = [viewer.get(WAIT) for _ in range(30)]
-        numbers = [number_in(f.rgb()) for f in frames if f is not None]
+        numbers = [number_in(rgb(f)) for f in frames if f is not None]
         assert numbers == list(range(numbers[0] or 0, (numbers[0] or 0) + 30))
         times = [f.captured for f in frames if f is not None]
         assert times == sorted(times)
@@ -70,7 +72,7 @@ def test_a_file_starts_again_and_its_time_goes_on(tmp_path: Path) -> None:
     short = video("short.mp4", ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "2"], count=8)
     with running(file_feed(short)) as feed, feed.subscribe(8) as viewer:
         frames = [viewer.get(WAIT) for _ in range(20)]
-        assert [number_in(f.rgb()) for f in frames if f] == [*range(8), *range(8), *range(4)]
+        assert [number_in(rgb(f)) for f in frames if f] == [*range(8), *range(8), *range(4)]
         assert [f.pts for f in frames if f] == [Fraction(i, 24) for i in range(20)]
 
 
@@ -91,7 +93,7 @@ def test_a_killed_or_frozen_source_is_noticed_and_comes_back(how: signal.Signals
         until(lambda: feed.state == LIVE, "the return")
         until(lambda: gone(pid), "the end of the frozen process")
         frame = feed.fresh(1.0, WAIT)
-        assert number_in(frame.rgb()) is not None
+        assert number_in(rgb(frame)) is not None
     kinds = [kind for kind, _ in said]
     assert kinds[:3] == ["capture.live", "capture.lost", "capture.live"]
 
@@ -205,7 +207,7 @@ def test_masks_are_painted_before_anything_is_seen() -> None:
 def test_live_extraction() -> None:
     with running(file_feed(plain_video())) as feed:
         shots = list(extract_live(feed, Plan("every", step=Fraction(1, 4)), seconds=1.2))
-        numbers = [number_in(s.frame.rgb()) for s in shots if s.frame]
+        numbers = [number_in(rgb(s.frame)) for s in shots if s.frame]
         assert len(numbers) >= 4
         assert np.diff([n for n in numbers if n is not None]).tolist() == [6] * (len(numbers) - 1)
         assert [float(s.time or 0) for s in shots][:3] == [0.0, 0.25, 0.5]
@@ -233,6 +235,7 @@ def misbehaving(script: str, patience: Patience = QUICK) -> Feed:
     )
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 @pytest.mark.parametrize(
     ("script", "says"),
     [
@@ -261,12 +264,14 @@ def test_a_capture_process_that_misbehaves_is_a_reason_not_a_crash(script: str, 
         feed.fresh(1.0, WAIT)
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_no_capture_process_at_all() -> None:
     feed = Feed(SourceSpec("odd", "file", str(plain_video())), patience=QUICK, command=["/nonexistent/python"])
     with running(feed), pytest.raises(DeviceError, match="no capture process could be started: No such file"):
         feed.fresh(1.0, WAIT)
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_kind_that_needs_a_missing_module() -> None:
     feed = Feed(SourceSpec("pi", "picamera2", "0"), patience=QUICK, python=sys.executable)
     with (

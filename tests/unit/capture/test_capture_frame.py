@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noctule.capture.picture.encode import encode, jpeg
+from noctule.capture.picture.colour import rgb
+from noctule.capture.picture.encode import encode, jpeg, png
 from noctule.capture.picture.frame import Frame, make_frame
 from noctule.capture.picture.layout import FORMATS, check_size, copy_planes, picture_bytes, plane_shapes
 from noctule.capture.process.ring import RingReader, RingWriter, slots_for
@@ -40,7 +41,7 @@ def packed(pix_fmt: str, width: int = 6, height: int = 4, **about: object) -> Fr
 @pytest.mark.parametrize("pix_fmt", [name for name, fmt in FORMATS.items() if fmt.rgb])
 def test_every_packed_layout_gives_the_same_rgb_without_a_copy(pix_fmt: str) -> None:
     frame = packed(pix_fmt)
-    picture = frame.rgb()
+    picture = rgb(frame)
     assert picture.shape == (4, 6, 3)
     assert picture[0, 0].tolist() == list(RED)
     assert picture[0, 5].tolist() == list(GREEN)
@@ -54,17 +55,17 @@ def test_every_packed_layout_gives_the_same_rgb_without_a_copy(pix_fmt: str) -> 
 def test_views_are_upright(rotation: int, size: tuple[int, int], corner: tuple[int, int, int]) -> None:
     frame = packed("bgr0", rotation=rotation)
     assert frame.upright_size == size
-    picture = frame.rgb()
+    picture = rgb(frame)
     assert picture.shape == (size[1], size[0], 3)
     # clockwise by 90: what was lower left comes to the upper left
     assert picture[0, 0].tolist() == list(corner)
-    assert np.asarray(Image.open(io.BytesIO(frame.png()))).tolist() == picture.tolist()
+    assert np.asarray(Image.open(io.BytesIO(png(frame)))).tolist() == picture.tolist()
 
 
 def test_png_is_exact_and_jpeg_close() -> None:
     frame = packed("bgr0", 64, 48)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(frame.png()))), frame.rgb())
-    shown = np.asarray(Image.open(io.BytesIO(frame.jpeg(95)))).astype(int)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(frame)))), rgb(frame))
+    shown = np.asarray(Image.open(io.BytesIO(jpeg(frame, 95)))).astype(int)
     assert np.abs(shown[4:20, 4:28] - RED).max() < 12
     assert Image.open(io.BytesIO(jpeg(frame, 80, size=(16, 16)))).size == (16, 12)
 
@@ -104,8 +105,8 @@ def test_brightness() -> None:
     luma = np.arange(64 * 36, dtype=np.uint8).reshape(36, 64)
     grey = make_frame("s", 0, "gray", 64, 36, [luma], pts=Fraction(0), captured=0.0)
     assert grey.small_luma().tolist() == luma.astype(float).tolist()
-    assert grey.rgb()[3, 5].tolist() == [luma[3, 5]] * 3
-    assert np.asarray(Image.open(io.BytesIO(grey.png()))).tolist() == luma.tolist()
+    assert rgb(grey)[3, 5].tolist() == [luma[3, 5]] * 3
+    assert np.asarray(Image.open(io.BytesIO(png(grey)))).tolist() == luma.tolist()
     yuyv = np.zeros((2, 8), np.uint8)
     yuyv[:, ::2] = [[1, 2, 3, 4], [5, 6, 7, 8]]
     frame = make_frame("s", 0, "yuyv422", 4, 2, [yuyv], pts=Fraction(0), captured=0.0)

@@ -18,7 +18,8 @@ import pytest
 from app_world import World, world
 from board_world import FakeBoard
 
-from capture_world import WAIT, number_in, plain_video, running, until, video
+from capture_world import number_in, plain_video, running, video
+from noctule.app import Plugged
 from noctule.capture.component import CaptureComponent
 from noctule.capture.feed.feed import Feed
 from noctule.capture.feed.watch import Watch
@@ -28,7 +29,8 @@ from noctule.capture.process.life import Patience
 from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
+from waiting import WAIT, until
 
 __all__ = ["world"]  # the fixture
 #: closes soon when nobody looks; a busy machine may take its time with everything else.
@@ -206,10 +208,7 @@ def test_the_governor_slows_and_eases_the_sources_of_a_running_service(world: Wo
     fake = FakeBoard(world.folder / "board")
     world.board = fake.board
 
-    def grow(host: Host) -> list[Component]:
-        return [CaptureComponent(host)]
-
-    world.grow = grow
+    world.senses = lambda host: [Plugged(CaptureComponent(host))]
     world.configure(
         "[lm]\nenabled = false\n[governor]\ninterval = 0.05\npatience = 0\nrecovery = 0.1\nfps = 3\n"
         f'[capture]\nfolder = "{world.folder}/pictures"\nlinger = 0.2\n'
@@ -236,12 +235,12 @@ def test_the_governor_slows_and_eases_the_sources_of_a_running_service(world: Wo
 
 
 def test_there_is_nothing_to_give_where_nothing_runs(world: World) -> None:
-    def grow(host: Host) -> list[Component]:
+    def senses(host: Host) -> list[Plugged]:
         sight = CaptureComponent(host)
         assert [step.take() for step in sight.steps()] == ["", ""]
-        return [sight]
+        return [Plugged(sight)]
 
-    world.grow = grow
+    world.senses = senses
     world.configure(
         f'[lm]\nenabled = false\n[capture]\nfolder = "{world.folder}/p"\n'
         f'[sources.film]\nkind = "file"\naddress = "{plain_video()}"\n'

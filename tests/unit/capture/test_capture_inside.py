@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from capture_inside import Inside
 
-from capture_world import WAIT, file_feed, number_in, plain_video, until
+from capture_world import file_feed, number_in, plain_video
+from noctule.api.page.component import PageComponent
 from noctule.capture.component import CaptureComponent
 from noctule.capture.feed.watch import Watch
 from noctule.capture.files.reader import VideoFile
+from noctule.capture.picture.colour import rgb
 from noctule.capture.picture.frame import make_frame
 from noctule.capture.process import discover, wire
 from noctule.capture.process.packets import ClipWriter
@@ -31,6 +33,7 @@ from noctule.core.events import Bus
 from noctule.service.component import Host
 from noctule.service.supervisor import Supervisor
 from tools.bench import clock
+from waiting import WAIT, until
 
 
 @contextmanager
@@ -66,12 +69,12 @@ def test_a_file_with_masks_and_packets(tmp_path: Path) -> None:
         assert about["about"]["width"] == 320
         frame = made.frame()
         assert "masked" in frame.flags
-        assert (frame.rgb()[120:] == frame.rgb()[120, 0]).all()
+        assert (rgb(frame)[120:] == rgb(frame)[120, 0]).all()
         numbers = clip_of(made, tmp_path / "clip.mp4", 20)
         assert None not in numbers
         assert set(np.diff([n for n in numbers if n is not None]).tolist()) == {1}
         with VideoFile(tmp_path / "clip.mp4") as file:
-            picture = next(file.pictures()).frame().rgb().astype(int)
+            picture = rgb(next(file.pictures()).frame()).astype(int)
         assert np.abs(picture[130:] - 128).max() < 12, "the mask is in the clip too"
     assert made.failure is None
 
@@ -85,7 +88,7 @@ def test_a_display_and_its_end(tmp_path: Path) -> None:
         made = Inside(SourceSpec("s", "x11", server.address, rotate=180, fps=60))
         frame = made.frame()
         assert frame.rotation == 180
-        assert clock.read(np.rot90(frame.rgb(), 2)) == 5
+        assert clock.read(np.rot90(rgb(frame), 2)) == 5
         assert len(clip_of(made, tmp_path / "x.mp4", 30)) == 30
     made.thread.join(WAIT)
     assert isinstance(made.failure, DeviceError)
@@ -205,7 +208,8 @@ def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
     host = Host(lambda: config, bus, SystemClock(), lambda ask: None, lambda text: text, dict)
     sight = CaptureComponent(host)
     supervisor = Supervisor(bus)
-    for job in sight.jobs():
+    page = PageComponent(host, sight.sources)
+    for job in [*sight.jobs(), *page.jobs()]:
         supervisor.add(job)
     try:
         names = {part.name for part in supervisor.parts()}
@@ -216,8 +220,7 @@ def test_the_eyes_under_the_supervisor(tmp_path: Path) -> None:
         assert (tmp_path / "page.url").exists()
         assert json.loads(json.dumps(sight.status()))
         until(lambda: "motion.begin" in seen, "the moving bar of the film")
-        assert sight.pictures.snapshot("cam").exists()
-        assert len(sight.routes()) == 7
+        assert sight.snapshot("cam").exists()
         sight.apply(config)
     finally:
         assert supervisor.stop(WAIT) == {}

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.audio.wav_writer import WavWriter
+from noctule.audio.wavefile import WavReader
 from noctule.cli import run_command
 from noctule.core.errors import ModelError
 from noctule.lm.speech import pair as speech_pair

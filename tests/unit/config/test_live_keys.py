@@ -13,7 +13,9 @@ import pytest
 from model_world import RealWorld, package
 from wakeword_models import write_loud
 
-from noctule.cli.run import grow
+from noctule.app import build_components
+from noctule.assistant.model_manager import ModelManager
+from noctule.assistant.timers import Timers
 from noctule.config import Config, LoadedConfig
 from noctule.config.in_force import InForce
 from noctule.config.keys import key_of, keys_of
@@ -37,7 +39,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealWorld
     (tmp_path / "models" / "hey_noctule").symlink_to(MODELS / "hey_noctule")
     write_loud(tmp_path / "models" / "hi_noctule", "hi_noctule")
     os.mkfifo(tmp_path / "sound")
-    made.grow = grow
+    made.senses = build_components
     yield made
     made.notify.close()
 
@@ -48,13 +50,13 @@ class Running:
     def __init__(self, world: RealWorld) -> None:
         self.service = world.service
         self.world = world
-        organs = {organ.name: organ for organ in self.service.organs}
+        organs = {organ.name: organ for organ in self.service.components}
         self.ears: Any = organs["ears"]
         self.eyes: Any = organs["eyes"]
 
     @property
     def mind(self) -> Any:
-        return self.service.language.worker.slot._engine
+        return self.service.component(ModelManager).worker.slot._engine
 
     @property
     def options(self) -> Any:
@@ -73,20 +75,20 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
     "service.log_words": (True, lambda r: r.service._journal.log_words),
     "lm.model": ("other", lambda r: r.mind.about()["model"]),
     "lm.threads": (2, lambda r: r.mind.about()["threads"]),
-    "lm.weight_cache": (False, lambda r: r.service.language.wanted().weight_cache),
+    "lm.weight_cache": (False, lambda r: r.service.component(ModelManager).wanted().weight_cache),
     "lm.context": (9, lambda r: r.mind._lm.context),
-    "lm.idle_unload": (77.0, lambda r: r.service.language._rest().after),
-    "lm.keep_warm_mb": (5, lambda r: r.service.language._rest().keep, 5_000_000),
+    "lm.idle_unload": (77.0, lambda r: r.service.component(ModelManager)._rest().after),
+    "lm.keep_warm_mb": (5, lambda r: r.service.component(ModelManager)._rest().keep, 5_000_000),
     "lm.when_full": ("slide", lambda r: r.mind._lm.overflow),
     "lm.max_tokens": (7, lambda r: r.options.max_tokens),
     "lm.max_prompt": (50, lambda r: len(refused(lambda: r.world.ask("a" * 51)))),
     "lm.temperature": (0.75, lambda r: r.options.sampling.temperature),
     "lm.top_k": (3, lambda r: r.options.sampling.top_k),
     "lm.seed": (5, lambda r: r.options.seed),
-    "lm.queue": (3, lambda r: r.service.language.worker._size),
+    "lm.queue": (3, lambda r: r.service.component(ModelManager).worker._size),
     "lm.timeout": (9.0, lambda r: len(refused(lambda: r.world.ask("hi", timeout=10)))),
     "actions.allow": (["time"], lambda r: r.mind._registry.family_allowed("date"), False),
-    "actions.max_timers": (1, lambda r: r.service.timers._limit()),
+    "actions.max_timers": (1, lambda r: r.service.component(Timers)._limit()),
     "actions.mixer": ("PCM", lambda r: r.mind._registry is not None and r.service.config.actions.mixer),
     "wake.words": (["hi_noctule"], lambda r: list(r.ears.status()["words"])),
     "wake.stop_words": (["hi_noctule"], lambda r: list(r.ears.session.settings.stop_words)),
@@ -94,7 +96,8 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
     "wake.save": (True, lambda r: r.ears.status()["saving"]),
     "wake.save_quota": (9, lambda r: r.ears.clips.quota_mb),
     "wake.save_days": (8, lambda r: r.ears.clips.days),
-    "speech.confidence": (0.3, lambda r: r.ears.turns._threshold()),
+    "speech.confidence": (0.3, lambda r: r.ears.voices.threshold()),
+    "speech.partials": (0.3, lambda r: r.ears.voices.partials()),
     "supervision.restarts": (9, lambda r: r.service.supervisor.policy.restarts),
     "supervision.window": (99.0, lambda r: r.service.supervisor.policy.window),
     "supervision.retry": (9.5, lambda r: r.service.supervisor.policy.retry),
@@ -106,11 +109,11 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
             "memory_well": 9.0, "pressure": 33.0, "fps": 2.0,
         }.items()
     },
-    "capture.quota_mb": (7, lambda r: r.eyes.eyes.store._limits().quota, 7 << 20),
-    "capture.max_days": (2.0, lambda r: r.eyes.eyes.store._limits().max_age, 2 * 86400.0),
-    "capture.min_free_mb": (3, lambda r: r.eyes.eyes.store._limits().min_free, 3 << 20),
+    "capture.quota_mb": (7, lambda r: r.eyes.sources.store._limits().quota, 7 << 20),
+    "capture.max_days": (2.0, lambda r: r.eyes.sources.store._limits().max_age, 2 * 86400.0),
+    "capture.min_free_mb": (3, lambda r: r.eyes.sources.store._limits().min_free, 3 << 20),
     **{
-        f"capture.{name}": (value, lambda r, name=name: getattr(r.eyes.eyes.capture(), name))  # type: ignore[misc]
+        f"capture.{name}": (value, lambda r, name=name: getattr(r.eyes.sources.capture(), name))  # type: ignore[misc]
         for name, value in {
             "max_age": 3.0, "timeout": 4.0, "quality": 55, "max_clip": 33.0, "thumbnails": True,
         }.items()

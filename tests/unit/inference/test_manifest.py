@@ -15,14 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noctule.core.errors import ModelError
-from noctule.inference.manifest import (
-    PackageWriter,
-    check_signatures,
-    describe_signatures,
-    load_manifest,
-    sha256_of,
-    write_manifest,
-)
+from noctule.inference.manifest import check_signatures, describe_signatures, load_manifest, sha256_of
+from noctule.inference.package_writer import PackageWriter, write_manifest
 from noctule.inference.runner import Signature, TensorSpec
 
 FILES = {"model.tflite": b"a graph", "tokenizer.model": b"a tokenizer"}

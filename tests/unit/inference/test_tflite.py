@@ -349,6 +349,7 @@ def test_an_untested_release_or_a_missing_library_falls_back_to_the_python_class
     monkeypatch.setattr(tflite, "_chosen", None)
     monkeypatch.setattr(tflite.importlib.metadata, "version", lambda _: "2.9.0")
     assert type(tflite.default_runtime()) is LiteRt
+    assert tflite.default_runtime().title.startswith("ai-edge-litert 2.9.0 (Noctule is proven on 2.3.x: ")
     with pytest.raises(ImportError, match=r"the C interface of release 2\.9\.0 has not been tested"):
         LiteRtNative()
     (tmp_path / "libLiteRt.so").write_bytes(b"no library")

@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.packages import CONTEXT, package
 from noctule.inference.runtime import LiteRt, TfliteRuntime, default_runtime
-from noctule.lm.text.graph import NoctuleGraph
+from noctule.lm.text.graph_noctule import NoctuleGraph
 from noctule.lm.text.package import TextPackage, open_text_package
 
 pytestmark = pytest.mark.skipif(

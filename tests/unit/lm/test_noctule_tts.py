@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.audio.wav_writer import WavWriter
+from noctule.audio.wavefile import WavReader
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair
 from noctule.lm.speech.tts import Speaker
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from noctule.core.errors import InputError, ModelError
-from noctule.lm import sampler
+from noctule.lm import sampler, top_k
 from noctule.lm.sampler import AudioSampling, Sampler, Sampling, TextSampling, choose, probabilities
 
 Reals = NDArray[np.float64]
@@ -139,7 +139,7 @@ def test_pruning_by_blocks_finds_the_same_largest(seed: int, k: int, ties: bool,
     x = np.round(x).astype(np.float32) if ties else x
     k = min(k, size)
     wanted = np.sort(np.argsort(-x, kind="stable")[:k])
-    np.testing.assert_array_equal(sampler._largest(x, k), wanted)
+    np.testing.assert_array_equal(top_k.largest(x, k), wanted)
 
 
 @pytest.mark.parametrize("size", [9, 5000])
@@ -181,7 +181,7 @@ def test_order_of_large_sets_is_stable_also_around_zero() -> None:
     x = np.round(logits_of(4, 9000)).astype(np.float32)
     x[::3] *= -1.0
     x[1::7] = -np.inf
-    np.testing.assert_array_equal(sampler._falling(x), np.argsort(-x.astype(np.float64), kind="stable"))
+    np.testing.assert_array_equal(top_k.falling(x), np.argsort(-x.astype(np.float64), kind="stable"))
 
 
 def test_uniform_numbers_invert_the_cumulative_law() -> None:

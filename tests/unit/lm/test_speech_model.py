@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from noctule.core.errors import ModelError
-from noctule.inference.manifest import Manifest, load_manifest, write_manifest
+from noctule.inference.manifest import Manifest, load_manifest
+from noctule.inference.package_writer import write_manifest
 from noctule.inference.runtime import Buffers, Model, load_model
 from noctule.lm.speech.model import SpeechModel
 from noctule.lm.tokenizer import Tokenizer
@@ -134,7 +135,7 @@ def streams(**values: Any) -> Callable[[dict[str, Any]], object]:
         (lambda m: m["streams"].pop("golden"), "no golden logits"),
         (lambda m: m["streams"]["golden"].pop("tokens"), "golden logits cannot be read"),
         (lambda m: m["streams"]["golden"].update(depth=[]), "0 golden codebooks for 3"),
-        (lambda m: m["streams"].pop("n_q"), "streams: cannot be read"),
+        (lambda m: m["streams"].pop("n_q"), "streams.n_q: expected a whole number"),
         (streams(delays=[0, 0]), "delays for 2"),
         (streams(dep_q=9), "writes 9 codebooks but reads 6"),
         (streams(offsets=[0, 1]), "row offsets"),
@@ -142,7 +143,7 @@ def streams(**values: Any) -> Callable[[dict[str, Any]], object]:
         (streams(mode=[]), "streams.mode"),
         (streams(depth={"zero": [1]}), "rows do not fit"),
         (streams(sampling={"text": {"heat": 3}}), "no setting 'heat'"),
-        (streams(conditions={"inputs": [{}]}), "conditions: cannot be read"),
+        (streams(conditions={"inputs": [{}]}), "streams.conditions.inputs[0].name: expected a string, found nothing"),
         (streams(text_card=63), "the tokenizer has 64 pieces, but the model's text vocabulary has 63"),
         (lambda m: m["graph"]["signatures"]["dep_0"].update(inputs={}), "dep_0: input 'hidden'"),
     ],

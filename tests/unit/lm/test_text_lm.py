@@ -15,8 +15,8 @@ from noctule.core.errors import BusyError, InputError, ModelError, TooLargeError
 from noctule.inference.runtime import default_runtime
 from noctule.lm.constraint import Constraint, Mask
 from noctule.lm.sampler import Sampling, TextSampling
-from noctule.lm.text.graph import NoctuleGraph
 from noctule.lm.text.graph_community import CommunityGraph
+from noctule.lm.text.graph_noctule import NoctuleGraph
 from noctule.lm.text.model import Message, Options, TextChunk, TextLM, collect
 
 GREEDY = Sampling(temperature=0.0)

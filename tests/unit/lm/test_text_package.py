@@ -16,11 +16,13 @@ from fixtures.packages import GOLDEN, golden, graph, manifest, package
 from fixtures.tokenizers import info_of, trained
 from noctule.core.errors import ModelError
 from noctule.inference import weight_cache as cache_file
-from noctule.inference.manifest import load_manifest, write_manifest
+from noctule.inference.manifest import load_manifest
+from noctule.inference.package_writer import write_manifest
 from noctule.inference.runtime import LiteRt, Signature, TensorSpec, TfliteRuntime
 from noctule.lm.text import graph as text_graph
-from noctule.lm.text.graph import NoctuleGraph, open_graph
-from noctule.lm.text.package import check_golden, open_text_package
+from noctule.lm.text import graph_noctule
+from noctule.lm.text.graph_noctule import NoctuleGraph
+from noctule.lm.text.package import check_golden, open_graph, open_text_package
 
 
 def rewritten(folder: Path, **changes: Any) -> Path:
@@ -138,7 +140,7 @@ def test_silent_zeros_are_caught(folder: Path, zero_after_prefill: bool) -> None
 
 def test_a_broken_prefill_alone_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prefill that writes nothing leaves decode right: only the second pass can tell."""
-    monkeypatch.setattr(text_graph.NoctuleGraph, "prefill", lambda *_: len(GOLDEN["tokens"]) - 1)
+    monkeypatch.setattr(graph_noctule.NoctuleGraph, "prefill", lambda *_: len(GOLDEN["tokens"]) - 1)
     with pytest.raises(ModelError, match=r"\(prefill, golden step 7"):
         open_text_package(folder)
 

@@ -23,6 +23,7 @@ def test_the_lock_is_free_again_after_release(tmp_path: Path) -> None:
     path = tmp_path / "run" / "noctule.lock"
     with InstanceLock(path) as first:
         assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.exists(), "a clean end leaves nothing"
     first.release()  # twice does no harm
     InstanceLock(path).release()
 
@@ -46,3 +47,17 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DeviceError) as error:
         InstanceLock(tmp_path / "file" / "noctule.lock")
     assert "api.socket" in error.value.hint
+
+
+def test_one_that_opened_the_file_before_its_holder_removed_it_locks_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "noctule.lock"
+    first = InstanceLock(path)
+    old = path.stat().st_ino
+    path.unlink()  # as the holder does at its end; the name is free for somebody else's file now
+    second = InstanceLock(path)
+    first.release()
+    assert path.stat().st_ino != old or path.exists(), "the first took only its own file away"
+    with pytest.raises(BusyError):
+        InstanceLock(path)
+    second.release()
+    assert not path.exists()

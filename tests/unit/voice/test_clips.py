@@ -21,7 +21,8 @@ def test_a_clip_is_a_wav_whose_name_says_when_what_and_how_sure(tmp_path: Path) 
     path = clips.save("hey/../noctule", 0.9756, SECOND, NOON + 0.25)
     assert path.parent == tmp_path / "clips"
     (clip,) = clips.list()
-    assert (clip.word, clip.score, clip.label) == ("hey_.._noctule", 0.976, "")
+    assert (clip.score, clip.label) == (0.976, "")
+    assert clip.word.startswith("hey_.._noctule_")
     with WavReader(path) as reader:
         samples = np.concatenate(list(reader.blocks()))
     assert samples == pytest.approx(np.full(RATE, 1234 / 32768), abs=1e-4)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -22,10 +21,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from noctule.api.http.json import json_errors
-from noctule.assistant.worker import Ask
+from noctule.api.routes.voice import routes as voice_routes
 from noctule.audio.chunk import RATE
 from noctule.audio.sources import PcmSource, WavSource
-from noctule.audio.wavefile import WavReader, WavWriter
+from noctule.audio.wav_writer import WavWriter
+from noctule.audio.wavefile import WavReader
 from noctule.cli import run_command
 from noctule.cli.status import _ears as ears_words
 from noctule.config import Config
@@ -33,10 +33,12 @@ from noctule.core.clock import SystemClock
 from noctule.core.errors import ConfigError, ModelError, UnavailableError
 from noctule.core.events import Bus, Event
 from noctule.service.component import Host
+from noctule.service.request import Ask
 from noctule.service.supervisor import Supervisor
 from noctule.voice.pipeline import VoicePipeline, sound_source
 from noctule.voice.transcript import Spoken, Wording
 from noctule.voice.wakewords.in_service import find_wake_word
+from waiting import until, wait_for
 
 SOUND = Path(__file__).resolve().parents[2] / "fixtures" / "sound" / "okay_nabu.wav"
 TINY = Path(__file__).resolve().parents[3] / "models" / "noctule-tiny"
@@ -92,13 +94,6 @@ class Home:
             finally:
                 assert supervisor.stop(5) == {}
                 hearing.close()
-
-
-def wait_for(events: Any, kind: str) -> Event:
-    while (event := events.get(20)) is not None:
-        if event.kind == kind:
-            return event  # type: ignore[no-any-return]
-    raise AssertionError(f"no {kind}")
 
 
 @pytest.fixture
@@ -235,7 +230,7 @@ def test_the_routes_mute_tune_and_serve_clips(home: Home, tmp_path: Path) -> Non
 
     async def main() -> None:
         app = web.Application(middlewares=[json_errors(lambda request, error: None)])
-        app.add_routes(hearing.routes())
+        app.add_routes(voice_routes(hearing))
         async with TestClient(TestServer(app)) as client:
             await calls(client)
 
@@ -286,8 +281,7 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         ears = next(p for p in home.supervisor.parts() if p.name == "ears")
-        while ears.beats < 3:
-            assert not threading.Event().wait(0.05)
+        until(lambda: ears.beats >= 3)
         assert hearing.ears.report()["open"]
         assert "part.frozen" not in {event.kind for event in home.events}
 
@@ -295,10 +289,12 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
 def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
     hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     hearing.hush()
-    assert hearing.turns._interrupted == -1, "asleep, there is nothing to silence"
-    hearing.session._state, hearing.session._turn = "speaking", 3
+    assert not hearing.turns.over(0), "asleep, there is nothing to silence"
+    turn = hearing.session.announce()
+    assert turn is not None
+    assert not hearing.turns.over(turn)
     hearing.hush()
-    assert hearing.turns._interrupted == 3
+    assert hearing.turns.over(turn)
 
 
 def with_models(home: Home, folder: Path) -> None:
@@ -366,7 +362,7 @@ def test_timers_are_announced_and_texts_are_said_through_the_socket(home: Home, 
 
     async def main() -> None:
         app = web.Application(middlewares=[json_errors(lambda request, error: None)])
-        app.add_routes(hearing.routes())
+        app.add_routes(voice_routes(hearing))
         async with TestClient(TestServer(app)) as client:
             async with client.post("/say", json={"text": "hello there"}) as response:
                 assert await response.json() == {"spoken": True}
@@ -375,8 +371,8 @@ def test_timers_are_announced_and_texts_are_said_through_the_socket(home: Home, 
 
     with home.running(hearing) as events:
         asyncio.run(main())
-        for name in ("pasta", ""):
-            home.bus.publish("timer.fired", "timers", "over", words=name, duration_s=120.0)
+        for sentence in ("The pasta timer is over.", "The timer for 2 minutes is over."):
+            home.bus.publish("timer.fired", "timers", "over", reply=sentence)
         while len(said) < 3:
             said.append(wait_for(events, "speech.announced").fields["reply"])
     assert said == ["hello there", "The pasta timer is over.", "The timer for 2 minutes is over."]
@@ -390,8 +386,7 @@ def test_a_timer_without_a_voice_rings(home: Home, tmp_path: Path) -> None:
     hearing = VoicePipeline(home.host, PcmSource(tmp_path / "pipe"))
     with home.running(hearing) as events:
         assert hearing.voice is not None
-        while hearing.voice.speaks:
-            assert not threading.Event().wait(0.005)
+        until(lambda: not hearing.voice.speaks)
         home.bus.publish("timer.fired", "timers", "over", words="", duration_s=120.0)
         assert wait_for(events, "speech.announced").fields["reply"] == ""
     with WavReader(tmp_path / "answers" / "answer-1.wav") as wav:

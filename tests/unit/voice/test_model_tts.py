@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.config.speech import Speech
 from noctule.lm.speech.pair import SpeechPair, load_pair
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_world import WAIT
 from model_world import RealWorld, package
-from test_hearing import NABU, Home, wait_for
+from test_hearing import NABU, Home
 from wakeword_models import loud_model, noise, write_loud
 
+from noctule.app import build_components
 from noctule.audio.chunk import HOP, Chunk, Framer
-from noctule.cli.run import grow
 from noctule.core.errors import InputError, ModelError, NoctuleError, UnavailableError
 from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.wakewords.in_service import MOST, find_wake_word
+from waiting import WAIT, wait_for
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "hey_noctule"
 QUIET = noise(1.0, 3.0, 1)
@@ -271,7 +271,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealWorld
     (tmp_path / "models" / "hey_noctule").symlink_to(SHIPPED)
     (tmp_path / "models" / "okay_nabu").symlink_to(NABU)
     os.mkfifo(tmp_path / "sound")
-    made.grow = grow
+    made.senses = build_components
     configure(made, '["hey_noctule"]')
     yield made
     made.notify.close()
@@ -293,7 +293,7 @@ def test_a_reload_changes_over_and_a_bad_one_says_so_until_it_is_mended(world: R
         assert sorted(done["applied"]) == ["wake.stop_words", "wake.words"]
         assert (done["restart"], done["failed"]) == ([], {})
         assert list(client.get("/wake")["words"]) == ["loud", "hey_noctule"]
-        (ears,) = [organ for organ in world.service.organs if organ.name == "ears"]
+        (ears,) = [organ for organ in world.service.components if organ.name == "ears"]
         assert ears.session.settings.stop_words == {"loud"}  # type: ignore[attr-defined]
 
         configure(world, '["nobody"]')

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.cli import run_command
 from noctule.core.errors import InputError, UnavailableError
 from noctule.lm.speech.words import Word
@@ -21,10 +21,12 @@ load()  # first: it imports the package without its deprecation warning
 
 from wyoming.asr import Transcribe, Transcript  # noqa: E402
 from wyoming.audio import AudioChunk, AudioStop  # noqa: E402
+from wyoming.error import Error  # noqa: E402
 from wyoming.event import Event  # noqa: E402
 from wyoming.server import AsyncEventHandler, AsyncServer  # noqa: E402
 
 HEARD: dict[str, object] = {}
+WAIT = 60.0
 
 
 class Handler(AsyncEventHandler):
@@ -32,12 +34,20 @@ class Handler(AsyncEventHandler):
         if Transcribe.is_type(event.type):
             HEARD["language"] = Transcribe.from_event(event).language
             HEARD["audio"] = b""
+            if HEARD.get("early"):
+                await self.write_event(Error(text="no licence.").event())
         elif AudioChunk.is_type(event.type):
             HEARD["audio"] += AudioChunk.from_event(event).audio  # type: ignore[operator]
-        elif AudioStop.is_type(event.type):
+        elif AudioStop.is_type(event.type) and not HEARD.get("early"):
             if HEARD.get("rude"):
                 return False
             if HEARD.get("mute"):
+                return True
+            if HEARD.get("error"):
+                await self.write_event(Error(text="model not loaded", code="no-model").event())
+                return True
+            if "text" in HEARD:
+                await self.write_event(Event("transcript", {"text": HEARD["text"]}))
                 return True
             await self.write_event(Transcript(text=" turn on the lights \n").event())
         return True
@@ -78,9 +88,15 @@ def heard(recogniser: WyomingRecogniser, samples: np.ndarray) -> str:
         listening.cancel()
 
 
+def spoken(count: int) -> np.ndarray:
+    """Something that stands out from the quiet before it."""
+    rng = np.random.default_rng(3)
+    return np.concatenate([rng.normal(0, 20, count // 2), rng.normal(0, 4000, count - count // 2)]).astype(np.int16)
+
+
 def test_words_come_back_and_every_sample_went_out(tmp_path: Path) -> None:
     HEARD.clear()
-    samples = np.arange(4000, dtype=np.int16)
+    samples = spoken(4000)
     with server(tmp_path / "stt.sock") as uri:
         recogniser = WyomingRecogniser(uri, "en")
         assert recogniser.name == uri
@@ -130,7 +146,7 @@ def test_transcribe_asks_the_engine_where_it_is_configured(
     config = tmp_path / "noctule.toml"
     monkeypatch.setenv("NOCTULE_CONFIG", str(config))
     with WavWriter(tmp_path / "in.wav", 16_000) as out:
-        out.write(np.full(24_000, 0.25, np.float32))
+        out.write(spoken(24_000).astype(np.float32) / 32768)
     with server(tmp_path / "stt.sock") as uri:
         config.write_text(f'[speech]\nstt = "wyoming"\nwyoming = "{uri}"\nlanguage = "en"\n')
         assert run_command(["transcribe", str(tmp_path / "in.wav")]) == 0
@@ -138,3 +154,45 @@ def test_transcribe_asks_the_engine_where_it_is_configured(
         assert len(HEARD["audio"]) == 48_000  # type: ignore[arg-type]
         assert run_command(["transcribe", "--json", str(tmp_path / "in.wav")]) == 0
         assert capsys.readouterr().out == '{"text": "turn on the lights"}\n'
+
+
+@pytest.mark.parametrize(("manner", "says"), [("error", "model not loaded"), ("early", "no licence")])
+def test_what_the_engine_says_is_wrong_is_passed_on_at_once(tmp_path: Path, manner: str, says: str) -> None:
+    HEARD.clear()
+    HEARD[manner] = True
+    with server(tmp_path / "stt.sock") as uri:
+        recogniser = WyomingRecogniser(uri, timeout=WAIT)
+        with pytest.raises(UnavailableError, match=rf"says: {says}\.$"):
+            heard(recogniser, spoken(400_000))  # long: an error that comes early is seen while sound still goes out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, ""),
+        ("", ""),
+        ("[BLANK_AUDIO]", ""),
+        ("(music)", ""),
+        (" *coughs* ♪ la la ♪", ""),
+        ("<|nospeech|>", ""),
+        ("[BLANK_AUDIO] turn on (clears throat) the lights.", "turn on the lights."),
+        ("Thank you.", "Thank you."),
+        ("None", "None"),
+        (7, ""),
+    ],
+)
+def test_what_is_no_word_is_none(tmp_path: Path, text: object, words: str) -> None:
+    HEARD.clear()
+    HEARD["text"] = text
+    with server(tmp_path / "stt.sock") as uri:
+        assert heard(WyomingRecogniser(uri, timeout=WAIT), spoken(16_000)) == words
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0, 60.0])
+def test_the_end_of_subtitles_is_no_word_in_a_room_where_nobody_speaks(tmp_path: Path, level: float) -> None:
+    room = np.random.default_rng(8).normal(0, level, 16_000).astype(np.int16)
+    HEARD.clear()
+    with server(tmp_path / "stt.sock") as uri:
+        for text in ("Thank you.", "Thanks for watching!", "you"):
+            HEARD["text"] = text
+            assert heard(WyomingRecogniser(uri, timeout=WAIT), room) == ""

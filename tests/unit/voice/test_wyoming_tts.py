@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spoken_world import Room, Script, said, wait_for
+from spoken_world import Room, Script, said
 
 from noctule.audio.speaker import WavSpeaker
 from noctule.audio.wavefile import WavReader
@@ -19,6 +19,7 @@ from noctule.cli import run_command
 from noctule.core.errors import InputError, UnavailableError
 from noctule.voice.stt.wyoming import load
 from noctule.voice.tts.wyoming import WyomingSynthesis, WyomingSynthesizer
+from waiting import wait_for
 
 load()  # first: it imports the package without its deprecation warning
 
@@ -38,6 +39,7 @@ class Engine:
         self.asked: list[tuple[str, str | None]] = []
         self.manner = ""
         self.channels = 1
+        self.form = {"rate": RATE, "width": 2, "channels": 1}
         self.arrived = threading.Semaphore(0)
         self.left = threading.Semaphore(0)
 
@@ -61,14 +63,28 @@ class Handler(AsyncEventHandler):
         if engine.manner == "error":
             await self.write_event(Error(text="no such voice").event())
             return True
-        width = 4 if engine.manner == "wide" else 2
+        width = 2
         rate = RATE if len(engine.asked) == 1 or engine.manner != "fickle" else 8000
         await self.write_event(AudioStart(rate=rate, width=width, channels=engine.channels).event())
-        for letter in wanted.text:
+        for letter in wanted.text if engine.manner != "odd" else "":
             pcm = np.full((RATE // 100) * engine.channels, ord(letter) * 100, "<i2").tobytes()
             await self.write_event(AudioChunk(rate=rate, width=width, channels=engine.channels, audio=pcm).event())
+        if engine.manner == "odd":
+            await self.tone(**engine.form)
         await self.write_event(AudioStop().event())
         return True
+
+    async def tone(self, rate: int, width: int, channels: int) -> None:
+        """Half a second of 440 Hz, in pieces that cut samples in two."""
+        wave = np.sin(2 * np.pi * 440 * np.arange(rate // 2) / rate) * 0.5
+        if width == 1:
+            pcm = (wave * 127 + 128).astype(np.uint8)
+        else:
+            pcm = (wave * (2 ** (8 * width - 1) - 1)).astype(f"<i{width}")
+        sound = np.repeat(pcm, channels).tobytes()
+        for at in range(0, len(sound), 333):
+            part = AudioChunk(rate=rate, width=width, channels=channels, audio=sound[at : at + 333])
+            await self.write_event(part.event())
 
     async def disconnect(self) -> None:
         self.engine.left.release()
@@ -140,7 +156,7 @@ def test_two_channels_are_averaged(tmp_path):
 
 @pytest.mark.parametrize(
     ("manner", "words"),
-    [("rude", "closed the connection"), ("error", "no such voice"), ("wide", "32 bit"), ("fickle", "rate changes"),
+    [("rude", "closed the connection"), ("error", "says: no such voice"),
      ("mute", r"did not answer in 0\.2 s")],
 )  # fmt: skip
 def test_an_engine_that_misbehaves_is_one_sentence(tmp_path, manner, words):
@@ -199,3 +215,32 @@ def test_say_writes_what_the_engine_speaks(tmp_path, monkeypatch, capsys):
         assert run_command(["say", " ", "-o", str(tmp_path / "none.wav")]) == 65
         assert "made no sound" in capsys.readouterr().err
         assert not (tmp_path / "none.wav").exists()
+
+
+@pytest.mark.parametrize("form", [(22_050, 2, 1), (16_000, 2, 2), (48_000, 4, 1), (8_000, 1, 1)])
+def test_pieces_of_any_length_are_the_right_sound(tmp_path, form):
+    with serving(tmp_path / "tts.sock") as (uri, engine):
+        engine.manner, engine.form = "odd", dict(zip(("rate", "width", "channels"), form, strict=True))
+        synthesis = WyomingSynthesizer(uri).begin()
+        synthesis.more("tone")
+        synthesis.close()
+        sound = sound_of(synthesis)
+        synthesis.cancel()
+    rate = form[0]
+    assert synthesis.rate == rate
+    assert len(sound) == rate // 2
+    spectrum = np.abs(np.fft.rfft(sound))
+    assert np.argmax(spectrum) * rate / len(sound) == pytest.approx(440, abs=3)
+    assert np.sqrt(np.mean(sound**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.03)
+
+
+def test_a_rate_that_changes_between_sentences_is_converted(tmp_path):
+    with serving(tmp_path / "tts.sock") as (uri, engine):
+        engine.manner = "fickle"
+        synthesis = WyomingSynthesizer(uri).begin()
+        synthesis.more("One. Two.")
+        synthesis.close()
+        sound = sound_of(synthesis)
+        synthesis.cancel()
+    assert synthesis.rate == RATE
+    assert len(sound) > 4 * RATE // 100 * 2

@@ -107,7 +107,7 @@ def test_an_unknown_front_end_is_refused(tmp_path: Path, pin: object, told: str)
     ("change", "told"),
     [
         ({"type": "openwakeword"}, "not a microWakeWord package"),
-        ({"version": 1}, "version 1 is unknown"),
+        ({"version": 1}, "is for version 1"),
         ({"model": "../loud.tflite"}, "must be the name of a file beside it"),
         ({"model": 3}, "must be the name of a file beside it"),
         ({"x_noctule": []}, "must be a table"),

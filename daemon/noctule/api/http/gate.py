@@ -1,4 +1,4 @@
-"""The doorkeeper of a listening socket: who may come in, how many, and how long they may take to ask. L4.
+"""The doorkeeper of a listening socket: who may come in, how many, and how long they may take to ask.
 
 aiohttp bounds the size of what it parses but not the time a client takes to send it, nor the number of clients. A
 `Gate` stands between the transport and aiohttp's connection handler and adds both. It passes every byte on unchanged

@@ -1,4 +1,4 @@
-"""JSON over HTTP, with every failure said as `{"error": {"code", "message", "hint"}}`. L4.
+"""JSON over HTTP, with every failure said as `{"error": {"code", "message", "hint"}}`.
 
 What is common to the control API and the ones for other programs: strict bodies, errors in one shape, streams of
 JSON lines, and a `web.RequestHandler` that answers even unparsable requests in that shape.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -151,14 +151,18 @@ _LARGEST = 2**53
 
 
 async def json_body(
-    request: web.Request, keys: Mapping[str, tuple[type, ...]], needed: tuple[str, ...]
+    request: web.Request,
+    keys: Mapping[str, tuple[type, ...]],
+    needed: tuple[str, ...],
+    unable: Collection[str] = (),
 ) -> dict[str, Any]:
     """The body as an object with exactly known keys of known types. Raises InputError naming the first mistake.
 
-    keys: name -> accepted types (bool is not an int here); needed: names that must be there.
+    keys: name -> accepted types (bool is not an int here); needed: names that must be there; unable:
+    keys that are known and of no use, so that no hint names them.
     """
     try:
-        body = json.loads((await request.read()).decode("utf-8"))
+        body = json.loads((await request.read()).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError("The body is not UTF-8 text.", "send a JSON object") from None
     except json.JSONDecodeError as error:
@@ -169,8 +173,9 @@ async def json_body(
         raise InputError("The body must be a JSON object.", 'such as {"text": "what time is it"}')
     for name, value in body.items():
         if name not in keys:
-            close = difflib.get_close_matches(name, keys, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(keys)}"
+            useful = [key for key in keys if key not in unable]
+            close = difflib.get_close_matches(name, useful, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(useful)}"
             raise InputError(f"Unknown key {name[:60]!r} in the body.", hint)
         if not isinstance(value, keys[name]) or (isinstance(value, bool) and bool not in keys[name]):
             wanted = " or ".join(kind.__name__ for kind in keys[name])

@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket, as the kernel tells it. L4.
+"""Who is at the other end of a Unix socket, as the kernel tells it.
 
 SO_PEERCRED gives the peer's uid and primary gid, SO_PEERGROUPS (Linux 4.13) its other groups: none of them can be
 forged. Both are as of connect(2), so a privileged program that drops its rights later keeps what it had.

@@ -1,4 +1,4 @@
-"""An HTTP API at work on a listening socket: clients, bodies and times bounded, refusals told sparingly. L4."""
+"""An HTTP API at work on a listening socket: clients, bodies and times bounded, refusals told sparingly."""
 
 from __future__ import annotations
 

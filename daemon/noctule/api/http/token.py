@@ -1,4 +1,4 @@
-"""The bearer token of the TCP port: a systemd credential, or a file that is made once. L4."""
+"""The bearer token of the TCP port: a systemd credential, or a file that is made once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the Unix socket that the control API listens on. L4."""
+"""Makes the Unix socket that the control API listens on."""
 
 from __future__ import annotations
 

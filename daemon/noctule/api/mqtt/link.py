@@ -1,4 +1,4 @@
-"""The connection to the broker, in a supervised thread. L4.
+"""The connection to the broker, in a supervised thread.
 
 A broker that is away is a degraded part, tried again by the supervisor; nothing else waits for it. Events and
 requests that wait are bounded.
@@ -7,23 +7,22 @@ requests that wait are bounded.
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from noctule.api.http.json import error_body
-from noctule.api.mqtt.topics import Topics, discovery, facts, node_id, public
+from noctule.api.mqtt.topics import OPTIONAL, Topics, discovery, facts, node_id, public
 from noctule.api.mqtt.verbs import Commands
-from noctule.assistant.worker import Ask
 from noctule.config import Config
-from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError, NoctuleError, UnavailableError
+from noctule.core.errors import BusyError, DeviceError, InputError, NoctuleError, UnavailableError
 from noctule.core.events import Subscription
 from noctule.service.component import Host
 from noctule.service.journal import credential
+from noctule.service.request import Ask
 from noctule.service.supervisor import Job, Part
 
 if TYPE_CHECKING:
@@ -48,20 +47,21 @@ def load() -> Any:
 
 
 class MqttLink:
-    """See organs.Organ. Raises ConfigError for a prefix that is no topic."""
+    """A component. Raises ConfigError for a prefix that is no topic."""
 
     name = "mqtt"
 
     def __init__(self, host: Host) -> None:
         mqtt = host.config().mqtt
-        for key, value in (("prefix", mqtt.prefix), ("discovery", mqtt.discovery)):
-            if any(char in "+#\0 " for char in value) or value.startswith(("/", "$")) or value.endswith("/"):
-                raise ConfigError([f'mqtt.{key}: "{value[:60]}" is no beginning of a topic'], "docs/api.md")
         self._host = host
-        self.topics = Topics(mqtt.prefix, node_id(mqtt.name or socket.gethostname()))
+        name = mqtt.name or socket.gethostname()
+        self.topics = Topics(mqtt.prefix, node_id(name), name)
         self.client: paho.Client | None = None
         self._connected = False
         self._refusal = ""
+        #: this process, on the topic `holder`: what stands there after a break tells who has our name.
+        self._instance = secrets.token_hex(8).encode()
+        self._held = self._taken = False
         self._asks: deque[Ask] = deque()
         self._stale = True
         self._commands: Commands | None = None
@@ -116,7 +116,7 @@ class MqttLink:
     def _connect(self, client: paho.Client, part: Part) -> None:
         mqtt = self._host.config().mqtt
         part.expect(CONNECT * 2)
-        self._refusal = ""
+        self._refusal, self._taken = "", False
         try:
             client.connect(mqtt.host, mqtt.port, keepalive=30)
         except (OSError, ValueError) as error:
@@ -129,12 +129,18 @@ class MqttLink:
         failed = client.loop(TURN) != 0
         if self._refusal:
             raise DeviceError(f"The MQTT broker refuses us: {self._refusal}.", "see mqtt.user, docs/api.md")
+        if self._taken:
+            raise DeviceError(
+                f"Another board at the MQTT broker is called {self.topics.name} too; each throws the other out.",
+                "give each board a name of its own: mqtt.name",
+            )
         if failed:
             raise DeviceError("The connection to the MQTT broker is lost.", "it is tried again by itself")
 
     def _leave(self, client: paho.Client) -> None:
         """Say good-bye ourselves: a broker keeps the last will to itself when a client leaves in order."""
         client.publish(self.topics.of("availability"), "offline", qos=1, retain=True)
+        client.publish(self.topics.of("holder"), b"", qos=1, retain=True)
         deadline = self._host.clock.monotonic() + FAREWELL
         while client.want_write() and self._host.clock.monotonic() < deadline and client.loop(0.05) == 0:
             pass
@@ -145,19 +151,27 @@ class MqttLink:
             self._refusal = str(reason)
             return
         mqtt, status = self._host.config().mqtt, self._host.status()
+        client.subscribe(self.topics.of("holder"), qos=1)  # answers with who was here last, before we say that we are
+        client.publish(self.topics.of("holder"), self._instance, qos=1, retain=True)
         if mqtt.commands:
             client.subscribe(self.topics.of("ask"), qos=1)
             client.subscribe(self.topics.of("do/+"), qos=1)
         if mqtt.discovery:
-            for place, config in discovery(self.topics, status, mqtt.commands).items():
+            offered = discovery(self.topics, status, mqtt.commands)
+            for place in dict.fromkeys((*offered, *OPTIONAL)):
                 component, _, thing = place.partition("/")
                 topic = f"{mqtt.discovery}/{component}/noctule_{self.topics.node}/{thing}/config"
-                client.publish(topic, json.dumps(config), qos=1, retain=True)
+                # an empty one takes back what an earlier configuration offered
+                client.publish(topic, json.dumps(offered[place]) if place in offered else b"", qos=1, retain=True)
         client.publish(self.topics.of("availability"), "online", qos=1, retain=True)
         self._connected = self._stale = True
 
     def _on_message(self, client: paho.Client, data: Any, message: Any) -> None:
         """A request. A retained one is from another time, and would be asked at each start again."""
+        if message.topic == self.topics.of("holder"):
+            self._taken = self._taken or (self._held and message.payload not in (b"", self._instance))
+            self._held = self._held or message.payload == self._instance
+            return
         if message.retain:
             return
         if message.topic != self.topics.of("ask"):
@@ -167,7 +181,7 @@ class MqttLink:
         try:
             if len(message.payload) > MAX_ASK:
                 raise InputError(f"The request is larger than {MAX_ASK} bytes.")
-            text = message.payload.decode("utf-8", "replace")
+            text = message.payload.decode("utf-8-sig", "replace")
             if len(self._asks) >= ASK_QUEUE:
                 raise BusyError(f"{ASK_QUEUE} requests from MQTT are waiting already.", "try again soon")
             limit, clock = self._host.config().lm.timeout, self._host.clock
@@ -223,14 +237,11 @@ class MqttLink:
         client.publish(self.topics.of(leaf), json.dumps(value, ensure_ascii=False, default=str), retain=retain)
         self._counts["published"] += 1
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         # Beyond the keepalive's pings nothing need happen for a while; each turn of the loop is a beat.
         return [Job(self.name, self._run, 15.0)]
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return []
 
     def status(self) -> Mapping[str, Any]:
         mqtt = self._host.config().mqtt

@@ -1,6 +1,7 @@
-"""What is said over MQTT: topics, the state, and Home Assistant's discovery. L4; pure.
+"""What is said over MQTT: topics, the state, and Home Assistant's discovery. Pure.
 
 PREFIX/NODE/availability   "online", "offline"; retained, the latter also as the last will
+PREFIX/NODE/holder         which process the board is, so that a second board of one name is noticed; retained
 PREFIX/NODE/state          the facts of `facts`, as JSON; retained
 PREFIX/NODE/event          each event as JSON, without a user's words unless service.log_words
 PREFIX/NODE/ask            a request in words, where mqtt.commands is on
@@ -11,12 +12,12 @@ PREFIX/NODE/picture        the picture that the verb snapshot made, as JPEG
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from noctule.core.events import PRIVATE_FIELDS, Event
+from noctule.core.names import id_of
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,20 @@ class Topics:
 
     prefix: str
     node: str
+    #: as people call the board; the node where it has no other name.
+    name: str = ""
 
     def of(self, leaf: str) -> str:
         return f"{self.prefix}/{self.node}/{leaf}"
 
 
 def node_id(name: str) -> str:
-    """A board's name as topics and Home Assistant's ids may have it."""
-    return re.sub(r"[^a-z0-9_-]", "-", name.lower())[:60].strip("-") or "noctule"
+    """A board's name as topics and Home Assistant's ids may have it; no two names give the same."""
+    return id_of(name)
+
+
+#: what `discovery` may offer: places where an earlier offer is taken back when the board has it no more.
+OPTIONAL = ("notify/ask", "notify/say", "button/mute", "button/unmute", "sensor/temperature", "sensor/memory")
 
 
 def facts(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,9 +64,9 @@ def public(event: Event, words: bool) -> dict[str, Any]:
 
 
 def discovery(topics: Topics, status: Mapping[str, Any], commands: bool) -> dict[str, dict[str, Any]]:
-    """Home Assistant's MQTT discovery: "COMPONENT/OBJECT" -> configuration. Sensors the board lacks are left out."""
-    device = {"identifiers": [f"noctule_{topics.node}"], "name": f"Noctule {topics.node}", "manufacturer": "Noctule",
-              "sw_version": status["version"]}  # fmt: skip
+    """Home Assistant's MQTT discovery: "COMPONENT/OBJECT" -> configuration. What the board lacks is left out."""
+    device = {"identifiers": [f"noctule_{topics.node}"], "name": f"Noctule {topics.name or topics.node}",
+              "manufacturer": "Noctule", "sw_version": status["version"]}  # fmt: skip
     common = {"availability_topic": topics.of("availability"), "device": device}
     state = {**common, "state_topic": topics.of("state")}
     found: dict[str, dict[str, Any]] = {
@@ -79,9 +86,13 @@ def discovery(topics: Topics, status: Mapping[str, Any], commands: bool) -> dict
         found["sensor/temperature"] = {**state, "name": "Temperature", "device_class": "temperature",
                                        "unit_of_measurement": "°C", "state_class": "measurement",
                                        "value_template": "{{ value_json.temperature_c }}"}  # fmt: skip
-    if commands:
+    ears = status.get("ears")
+    voice = (ears or status.get("speaker") or {}).get("voice")
+    if commands and status["lm"].get("enabled", True):
         found["notify/ask"] = {**common, "name": "Ask", "command_topic": topics.of("ask")}
+    if commands and voice is not None:
         found["notify/say"] = {**common, "name": "Say", "command_topic": topics.of("do/say")}
+    if commands and ears is not None:
         found["button/mute"] = {**common, "name": "Mute", "command_topic": topics.of("do/mute"), "payload_press": ""}
         found["button/unmute"] = {**common, "name": "Unmute", "command_topic": topics.of("do/unmute"),
                                   "payload_press": ""}  # fmt: skip

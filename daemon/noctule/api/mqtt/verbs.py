@@ -1,4 +1,4 @@
-"""Commands over MQTT: the verbs of the control socket, put to it by a thread of their own. L4.
+"""Commands over MQTT: the verbs of the control socket, put to it by a thread of their own.
 
 PREFIX/NODE/do/VERB    payload: nothing, a plain text (what most verbs need one of), or a JSON object
 
@@ -100,7 +100,7 @@ def read(verb: str, payload: bytes) -> dict[str, Any]:
     """The request's body. Raises InputError."""
     if verb not in VERBS:
         raise InputError(f"There is no verb {verb[:40]!r}.", f"there are: ask, {', '.join(VERBS)}")
-    about, text = VERBS[verb], payload.decode("utf-8", "replace").strip()
+    about, text = VERBS[verb], payload.decode("utf-8-sig", "replace").strip()
     body: dict[str, Any] = {}
     if text.startswith("{"):
         try:

@@ -1,4 +1,4 @@
-"""The status page, on a port of this machine alone. L4.
+"""The status page, on a port of this machine alone.
 
 Anyone with an account here could open the port, and any web page could try to make a browser do so. So every request
 needs the token (once in the address, then in a cookie that only this page gets), the name of this machine in its Host
@@ -36,6 +36,7 @@ class StatusPage:
     def __init__(self, api: CaptureApi, status: Callable[[], Mapping[str, Any]], port: int, token: str = "") -> None:
         self.port, self.token = port, token or secrets.token_urlsafe(24)
         self._status = status
+        self._left: Path | None = None
         app = web.Application(client_max_size=4096, middlewares=[self._guard])
         app.add_routes(
             [
@@ -69,11 +70,14 @@ class StatusPage:
 
     def write_address(self, path: Path) -> None:
         """Leave the address where those who may use the control socket can read it."""
+        self._left = path
         path.unlink(missing_ok=True)
         path.touch(0o640)
         path.write_text(self.address + "\n", encoding="ascii")
 
     async def stop(self) -> None:
+        if self._left is not None:  # its token opens nothing any more
+            self._left.unlink(missing_ok=True)
         await self._runner.cleanup()
         self._api.close()
 

@@ -1,4 +1,4 @@
-"""Pictures over HTTP. L4.
+"""Pictures over HTTP.
 
     GET  /sources                            every source: state, age, pictures per second, drops, last error
     GET  /snapshot/SOURCE?max_age=&format=   a picture of the present (opens the source); 503 with the reason if none
@@ -88,8 +88,10 @@ class CaptureApi:
         feed = self.eyes.feed(request.match_info["source"])
 
         def take() -> tuple[Frame, bytes]:
+            from noctule.capture.picture.encode import jpeg
+
             frame = feed.latest(max_age)
-            return frame, frame.jpeg(settings.quality)
+            return frame, jpeg(frame, settings.quality)
 
         frame, data = await self._work(take)
         return web.Response(body=data, content_type="image/jpeg", headers=_head(frame))

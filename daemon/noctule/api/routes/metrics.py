@@ -1,4 +1,4 @@
-"""GET /metrics: what `status` knows and what happened since the start, in Prometheus' text format 0.0.4. L4.
+"""GET /metrics: what `status` knows and what happened since the start, in Prometheus' text format 0.0.4.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/
 

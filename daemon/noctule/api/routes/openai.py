@@ -1,4 +1,4 @@
-"""/v1/chat/completions and /v1/models, as OpenAI's clients know them. L4. docs/api.md has the details.
+"""/v1/chat/completions and /v1/models, as OpenAI's clients know them. docs/api.md has the details.
 
 A model that talks gets the whole conversation. An action model gets the last user message, takes its own action on
 this board, and answers in words; what it took is reported under `x_noctule` and never as a `tool_calls` that the
@@ -16,7 +16,8 @@ from aiohttp import web
 
 from noctule.api.ask import Control, converse
 from noctule.api.http.json import Stream, compact, error_response, json_body
-from noctule.api.routes.openai_request import KEYS, ChatRequest, ParameterError, parse
+from noctule.api.routes.openai_messages import ParameterError
+from noctule.api.routes.openai_request import KEYS, UNABLE, ChatRequest, parse
 from noctule.core.errors import NoctuleError, TooLargeError
 from noctule.lm.text.stop_strings import StopText
 
@@ -84,7 +85,7 @@ def routes(control: Control) -> list[web.RouteDef]:
         return web.json_response(describe(name, since))
 
     async def chat(request: web.Request) -> web.StreamResponse:
-        body = await json_body(request, KEYS, ("messages",))
+        body = await json_body(request, KEYS, ("messages",), UNABLE)
         wanted = parse(body, control.longest())
         name, _ = loaded()
         if name and wanted.model not in ("", name, ALIAS):

@@ -1,4 +1,4 @@
-"""What a body of /v1/chat/completions asks for, held against what this service can do. L4; pure.
+"""What a body of /v1/chat/completions asks for, held against what this service can do. Pure.
 
 What cannot be done and would change the answer is refused by name; what would only have made the answer nicer for
 others' servers (store, user, …) is taken and reported as ignored.
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from noctule.core.errors import InputError
-from noctule.core.request_text import clean_message, clean_request
+from noctule.api.routes.openai_messages import ParameterError, read_messages
+from noctule.core.request_text import clean_request
 
 _NONE = type(None)
 _NUMBER = (int, float, _NONE)
 _WHOLE = (int, _NONE)
 #: name -> accepted JSON types
 KEYS: dict[str, tuple[type, ...]] = {
-    "model": (str,),
+    "model": (str, _NONE),
     "messages": (list,),
     "stream": (bool, _NONE),
     "stream_options": (dict, _NONE),
@@ -44,29 +44,38 @@ KEYS: dict[str, tuple[type, ...]] = {
     "safety_identifier": (str, _NONE),
     "prompt_cache_key": (str, _NONE),
     "reasoning_effort": (str, _NONE),
+    "verbosity": (str, _NONE),
+    "prediction": (dict, _NONE),
+    "prompt_cache_retention": (str, _NONE),
+    "prompt_cache_options": (dict, _NONE),
+    "moderation": (bool, str, dict, _NONE),
+    "modalities": (list, _NONE),
+    "audio": (dict, _NONE),
+    "functions": (list, _NONE),
+    "function_call": (str, dict, _NONE),
+    "logit_bias": (dict, _NONE),
+    "top_logprobs": _WHOLE,
+    "web_search_options": (dict, _NONE),
 }
+#: refused unless they say nothing: a name that is not known is not compared with these
+UNABLE = frozenset(
+    {
+        "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias", "audio", "modalities",
+        "web_search_options", "n",
+    }
+)  # fmt: skip
 #: taken and without effect
 _WITHOUT_EFFECT = (
     "user", "store", "metadata", "parallel_tool_calls", "service_tier", "safety_identifier", "prompt_cache_key",
-    "reasoning_effort", "tools",
+    "reasoning_effort", "tools", "functions", "verbosity", "prediction", "prompt_cache_retention",
+    "prompt_cache_options", "moderation",
 )  # fmt: skip
 #: without effect where the model does not talk but writes a call, which is never drawn by chance
 _OF_TALK = ("temperature", "top_p", "top_k", "seed", "max_tokens", "max_completion_tokens")
-#: Python's bound of a seed that every client can send exactly
+#: bound of a seed; a negative one, which OpenAI allows, stands for another number of its own
 _MOST = 2**63 - 1
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-MAX_MESSAGES = 256
 MAX_STOPS = 4
 MAX_STOP = 200
-
-
-class ParameterError(InputError):
-    """A parameter that cannot be used. param: its name, as OpenAI's errors have it."""
-
-    def __init__(self, param: str, message: str, hint: str = "", code: str = "invalid_value") -> None:
-        super().__init__(message, hint)
-        self.param = param
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ def parse(body: Mapping[str, Any], limit: int) -> ChatRequest:
     """`body` has only KEYS of their types. limit: characters of one message. Raises InputError."""
     given = {name: value for name, value in body.items() if value is not None}
     _refuse_unable(given)
-    messages = _messages(given.get("messages", []), limit)
+    messages = read_messages(given.get("messages", []), limit)
     sampling: dict[str, Any] = {}
     for name, low, high in (("temperature", 0.0, 5.0), ("top_p", 0.0, 1.0), ("top_k", 0, 1_048_576)):
         if name in given:
@@ -112,7 +121,7 @@ def parse(body: Mapping[str, Any], limit: int) -> ChatRequest:
         usage=_include_usage(given.get("stream_options", {})),
         stop=_stop(given.get("stop", [])),
         sampling=sampling,
-        seed=int(_within("seed", given["seed"], 0, _MOST)) if "seed" in given else None,
+        seed=int(_within("seed", given["seed"], -_MOST, _MOST)) % _MOST if "seed" in given else None,
         max_tokens=int(min(limits)) if limits else None,
         ignored=tuple(name for name in _WITHOUT_EFFECT if name in given),
         ignored_by_actions=(*(name for name in _OF_TALK if name in given), *history),
@@ -123,58 +132,34 @@ def _refuse_unable(given: Mapping[str, Any]) -> None:
     """Parameters whose effect the client would miss."""
     if given.get("n", 1) != 1:
         raise ParameterError("n", "Only one answer is given for a request.", "n must be 1")
-    if given.get("logprobs"):
-        raise ParameterError("logprobs", "Log probabilities are not given.", code="unsupported_parameter")
+    if given.get("logprobs") or given.get("top_logprobs"):
+        name = "logprobs" if given.get("logprobs") else "top_logprobs"
+        raise ParameterError(name, "Log probabilities are not given.", code="unsupported_parameter")
     for name in ("presence_penalty", "frequency_penalty"):
         if given.get(name, 0) != 0:
             raise ParameterError(name, f"{name} is not supported.", "leave it 0", "unsupported_parameter")
+    if any(given.get("logit_bias", {}).values()):
+        raise ParameterError("logit_bias", "logit_bias is not supported.", "leave it empty", "unsupported_parameter")
+    if "audio" in given or set(given.get("modalities", ["text"])) != {"text"}:
+        name = "audio" if "audio" in given else "modalities"
+        raise ParameterError(name, "Answers are text only.", 'use ["text"]', "unsupported_parameter")
+    if "web_search_options" in given:
+        raise ParameterError(
+            "web_search_options", "Nothing is looked up on a network.", "leave it out", "unsupported_parameter"
+        )
     if given.get("response_format", {}).get("type", "text") != "text":
         raise ParameterError("response_format", "Answers are plain text only.", 'use {"type": "text"}')
-    if given.get("tool_choice", "auto") not in ("auto", "none"):
-        raise ParameterError(
-            "tool_choice",
-            "Noctule takes its own actions and cannot be made to call a client's function.",
-            'use "auto" or "none"',
-        )
+    for name in ("tool_choice", "function_call"):
+        if given.get(name, "auto") not in ("auto", "none"):
+            raise ParameterError(
+                name,
+                "Noctule takes its own actions and cannot be made to call a client's function.",
+                'use "auto" or "none"',
+            )
     for index, tool in enumerate(given.get("tools", [])):
-        function = tool.get("function") if isinstance(tool, dict) else None
+        function = tool.get("function", tool.get("custom")) if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise ParameterError("tools", f"tools[{index}] is no function with a name.", "see OpenAI's reference")
-
-
-def _messages(items: list[Any], limit: int) -> tuple[tuple[str, str], ...]:
-    if not items:
-        raise ParameterError("messages", "messages is empty.", "send at least one user message")
-    if len(items) > MAX_MESSAGES:
-        raise ParameterError("messages", f"At most {MAX_MESSAGES} messages are taken, not {len(items)}.")
-    found = tuple(_message(f"messages[{index}]", item, limit) for index, item in enumerate(items))
-    if any(role == "system" for role, _ in found[1:]):
-        raise ParameterError("messages", "A system message can only be the first one.")
-    if found[-1][0] != "user":
-        raise ParameterError("messages", "The last message must be the user's.", f"it is of role {found[-1][0]}")
-    return found
-
-
-def _message(where: str, item: Any, limit: int) -> tuple[str, str]:
-    if not isinstance(item, dict) or not isinstance(item.get("role"), str):
-        raise ParameterError(where, f"{where} is no object with a role.")
-    role = _ROLES.get(item["role"])
-    if role is None:
-        hint = "Noctule takes its own actions and asks clients for none" if item["role"] == "tool" else ""
-        raise ParameterError(
-            where, f"{where}: the role must be system, user or assistant, not {item['role'][:40]!r}.", hint
-        )
-    content = item.get("content")
-    if isinstance(content, list):
-        parts = []
-        for part in content:
-            if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-                raise ParameterError(where, f"{where}: only parts of type text are taken.", "send words")
-            parts.append(part["text"])
-        content = "".join(parts)
-    if not isinstance(content, str):
-        raise ParameterError(where, f"{where}: content must be text.")
-    return role, clean_message(content, limit, where)
 
 
 def _within(name: str, value: float, low: float, high: float) -> float:

@@ -1,4 +1,4 @@
-"""The control socket's routes for whoever runs the service. What they change lasts until the next start. L4.
+"""The control socket's routes for whoever runs the service. What they change lasts until the next start.
 
 GET  /model                      the language model in service
 POST /model {"use": NAME}        serve with another one; "" for the configured one
@@ -9,45 +9,33 @@ GET  /volume, POST /volume {"set": 0…100 | "by": ±percent | "mute": true|fals
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Protocol
 
 from aiohttp import web
 
 from noctule.api.http.json import json_body
 from noctule.assistant.actions.volume import Mixer
-from noctule.config import Config
+from noctule.assistant.model_manager import ModelManager
 from noctule.core.errors import InputError
 from noctule.service.journal import LEVELS
+from noctule.service.operation import Operation
 
 #: characters of a model's name or path
 MAX_NAME = 1024
 
 
-class Operated(Protocol):
-    """What of the service is operated."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def verbosity(self) -> str: ...
-    def status(self) -> Mapping[str, Any]: ...
-    async def use_model(self, model: str) -> Mapping[str, Any]: ...
-    def set_verbosity(self, level: str) -> None: ...
-
-
-def routes(service: Operated, mixer: Mixer | None = None) -> list[web.RouteDef]:
+def routes(service: Operation, models: ModelManager, mixer: Mixer | None = None) -> list[web.RouteDef]:
     """Bound to one service."""
     speaker = mixer or Mixer(lambda: service.config.actions.mixer)
 
     async def model(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"lm": service.status()["lm"]})
+        return web.json_response({"lm": dict(models.status())})
 
     async def use(request: web.Request) -> web.StreamResponse:
         body = await json_body(request, {"use": (str,)}, ("use",))
         if len(body["use"]) > MAX_NAME or "\0" in body["use"]:
             raise InputError(f"A model's name has at most {MAX_NAME} characters.", "noctule model use NAME")
-        return web.json_response({"lm": dict(await service.use_model(body["use"]))})
+        facts = await service.to_its_end(models.use(body["use"]))
+        return web.json_response({"lm": dict(facts)})
 
     async def log(request: web.Request) -> web.StreamResponse:
         if request.method == "POST":

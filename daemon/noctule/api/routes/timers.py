@@ -1,4 +1,4 @@
-"""The control socket's routes of timers. L4.
+"""The control socket's routes of timers.
 
 GET  /timers            the running timers, the next to fire first
 POST /timers            {"seconds": …, "name": …}: set one
@@ -23,7 +23,7 @@ def routes(timers: Timers) -> list[web.RouteDef]:
     """Bound to one set. Each answers {"timers": […]}, the timers that run then."""
 
     def answer() -> web.Response:
-        return web.json_response({"timers": timers.report()})
+        return web.json_response({"timers": timers.status()})
 
     async def show(request: web.Request) -> web.StreamResponse:
         return answer()

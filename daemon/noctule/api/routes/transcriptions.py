@@ -19,7 +19,7 @@ from aiohttp import web
 
 from noctule.api.http.json import Stream, compact
 from noctule.api.routes.openai import ALIAS, NoSuchModelError
-from noctule.api.routes.openai_request import ParameterError
+from noctule.api.routes.openai_messages import ParameterError
 from noctule.api.routes.upload import Form, read_form
 from noctule.audio.chunk import RATE
 from noctule.audio.wavefile import WavReader

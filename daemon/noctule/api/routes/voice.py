@@ -1,4 +1,4 @@
-"""The control socket's routes of hearing. L4.
+"""The control socket's routes of hearing.
 
 POST /mute          {"on": true|false}: close or reopen the microphone
 GET  /wake          words, thresholds, whether clips are kept, and the clips
@@ -12,14 +12,15 @@ POST /say           {"text": …}: speak it in the room; answers {"spoken": fals
 from __future__ import annotations
 
 import asyncio
-import io
-import wave
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from noctule.api.http.json import json_body
-from noctule.audio.chunk import RATE, Pcm
+from noctule.audio.chunk import RATE
+from noctule.audio.wav_writer import wav_bytes
 from noctule.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,15 +72,10 @@ def routes(hearing: VoicePipeline) -> list[web.RouteDef]:
         return web.json_response({"label": body["label"]})
 
     async def utterance(request: web.Request) -> web.StreamResponse:
-        return web.Response(body=wav_bytes(hearing.last_utterance().samples), content_type="audio/wav")
-
-    async def say(request: web.Request) -> web.StreamResponse:
-        body = await json_body(request, {"text": (str,)}, ("text",))
-        spoken = await asyncio.wrap_future(hearing.say(body["text"]))
-        return web.json_response({"spoken": spoken})
+        return web.Response(body=wav_bytes(hearing.last_utterance().samples, RATE), content_type="audio/wav")
 
     return [
-        web.post("/say", say),
+        say_route(hearing.say),
         web.post("/mute", mute),
         web.get("/wake", wake),
         web.post("/wake", tune),
@@ -89,18 +85,17 @@ def routes(hearing: VoicePipeline) -> list[web.RouteDef]:
     ]
 
 
+def say_route(say: Callable[[str], Future[bool]]) -> web.RouteDef:
+    """POST /say, by whoever has the loudspeaker."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = await json_body(request, {"text": (str,)}, ("text",))
+        return web.json_response({"spoken": await asyncio.wrap_future(say(body["text"]))})
+
+    return web.post("/say", handler)
+
+
 def _names(given: list[Any]) -> list[str]:
     if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME and "\0" not in name for name in given):
         raise InputError(f"A wake word's name has 1 to {MAX_NAME} characters.", 'such as {"use": ["hey_noctule"]}')
     return given
-
-
-def wav_bytes(samples: Pcm) -> bytes:
-    """int16 mono 16 kHz samples as a WAV file."""
-    out = io.BytesIO()
-    with wave.open(out, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(RATE)
-        writer.writeframes(samples.astype("<i2").tobytes())
-    return out.getvalue()

@@ -1,1 +1,1 @@
-"""A server of the Wyoming protocol (rhasspy/wyoming), Home Assistant's way in. L4. docs/api.md shows its use."""
+"""A server of the Wyoming protocol (rhasspy/wyoming), Home Assistant's way in. docs/api.md shows its use."""

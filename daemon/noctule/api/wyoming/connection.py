@@ -1,4 +1,4 @@
-"""One client of the Wyoming server. L4.
+"""One client of the Wyoming server.
 
 Events are read one after the other; a request is answered in a task beside the reading, so that a client which goes
 away ends it. What is malformed gets an `error` event and the end of its own connection, nobody else's.
@@ -14,11 +14,13 @@ from typing import Any
 
 from noctule.api.ask import Control, converse
 from noctule.api.wyoming.dictation import Dictation, Send
-from noctule.api.wyoming.listening import WakeListening
+from noctule.api.wyoming.listening import WakeListening, before_detect
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage, read
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.core.errors import BusyError, InputError, NoctuleError
 
+#: requests of one connection that may wait for their answers.
+WAITING = 8
 #: seconds in which the next event must have arrived whole.
 IDLE = 60.0
 #: seconds a client may leave what it is sent unread.
@@ -50,7 +52,8 @@ class Connection:
     def __init__(self, offer: Offer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._offer = offer
         self._reader, self._writer = reader, writer
-        self._answer: asyncio.Task[None] | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
         self._listening: WakeListening | None = None
         self._dictation: Dictation | None = None
         self._sending = asyncio.Lock()
@@ -82,9 +85,11 @@ class Connection:
             await asyncio.wait_for(discard(), LINGER)
 
     async def _end(self) -> None:
-        if self._answer is not None:
-            self._answer.cancel()
-            await asyncio.wait([self._answer])
+        answers = list(self._answers)
+        for task in answers:
+            task.cancel()
+        if answers:
+            await asyncio.wait(answers)
         if self._listening is not None:
             self._listening.close()
         if self._dictation is not None:
@@ -98,9 +103,11 @@ class Connection:
         elif kind == "ping":
             await self._send(WireMessage("pong", {"text": data.get("text")}))
         elif kind == "transcript":
-            if self._answer is not None and not self._answer.done():
-                raise BusyError("The last request on this connection is not answered yet.")
-            self._answer = asyncio.ensure_future(self._handle(data))
+            if len(self._answers) >= WAITING:
+                raise BusyError(f"{WAITING} requests on this connection are not answered yet.")
+            task = asyncio.ensure_future(self._handle(data))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
         elif kind == "detect":
             self._listening = self._listening or self._offer.listening()
             await self._listening.detect(message)
@@ -112,6 +119,8 @@ class Connection:
             await self._write_down(self._dictation, message)
         elif self._listening is not None and kind in ("audio-start", "audio-chunk", "audio-stop"):
             await self._hear(self._listening, message)
+        elif kind == "audio-chunk":
+            raise before_detect()
         # Anything else is from a newer protocol, or for another kind of server: the protocol says to ignore it.
 
     async def _write_down(self, dictation: Dictation, message: WireMessage) -> None:
@@ -143,7 +152,8 @@ class Connection:
         try:
             if not isinstance(text, str):
                 raise InputError("A transcript must have a text.")
-            answer = await converse(control, control.clean(text), control.timeout(), None)
+            async with self._turn:  # one after the other, in the order in which they came
+                answer = await converse(control, control.clean(text), control.timeout(), None)
             assert answer is not None
             mine = bool(answer.get("ok", True)) and answer["reply"] not in _NOT_MINE
             reply = str(answer["reply"])

@@ -1,4 +1,4 @@
-"""The Wyoming server as the service knows it: its address, its clients, what it offers. L4."""
+"""The Wyoming server as the service knows it: its address, its clients, what it offers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from noctule import __version__
 from noctule.api.ask import Control
 from noctule.api.http import address, unix_socket
@@ -20,38 +18,29 @@ from noctule.api.wyoming.dictation import Dictation, Send
 from noctule.api.wyoming.listening import WakeListening
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage
 from noctule.config import Config
+from noctule.config.address import wyoming_address
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
 from noctule.voice.transcription import Transcriptions
-from noctule.wake.package import WakePackage
+from noctule.wake.package import WakePackage, distinct
 
 _ABOUT = {"attribution": {"name": "Noctule", "url": ""}, "installed": True, "version": __version__}
 
 
-async def _no_reload() -> Mapping[str, Any]:
-    raise UnavailableError("The configuration is reloaded through the control socket.", "noctule reload")
-
-
 class WyomingServer:
-    """See organs.Organ. Raises ConfigError for an address that must not be used."""
+    """A component. Raises ConfigError for an address that must not be used."""
 
     name = "wyoming"
 
     def __init__(self, host: Host) -> None:
         config = host.config()
         self._host = host
-        self.place = address.wyoming_address(config.wyoming.listen, config.wyoming.lan)
+        self.place = wyoming_address(config.wyoming.listen, config.wyoming.lan)
         self._most = config.wyoming.max_clients
         self._transcriptions = Transcriptions(host.config, host.bus)
-        self._offer = Offer(
-            Control(
-                host.bus, host.clock, host.status, _no_reload, host.submit, host.clean,
-                lambda: host.config().lm.timeout, lambda: host.config().lm.max_prompt,
-            ),
-            self._info, self._listening, self._answered, self._dictation,
-        )  # fmt: skip
+        self._offer = Offer(Control.of(host), self._info, self._listening, self._answered, self._dictation)
         self._looped = LoopThread(self.name, self._open, self._close)
         self._listener: asyncio.Server | None = None
         self._inode = 0
@@ -126,10 +115,13 @@ class WyomingServer:
         config = self._host.config()
         if not config.wake.enabled:
             raise UnavailableError("Wake words are switched off.", "wake.enabled")
-        return [find_wake_word(word, config.service.models) for word in config.wake.words]
+        return distinct([find_wake_word(word, config.service.models) for word in config.wake.words])
 
     def _listening(self) -> WakeListening:
-        return WakeListening(self._packages())
+        return WakeListening(self._packages(), self._warn)
+
+    def _warn(self, sentence: str) -> None:
+        self._host.bus.publish("api.refused", self.name, sentence, 4)
 
     def _dictation(self, data: Mapping[str, Any], send: Send) -> Dictation:
         return Dictation(self._transcriptions, data, send)
@@ -156,13 +148,10 @@ class WyomingServer:
             about["wake"] = [{**_ABOUT, "name": "noctule", "description": "Noctule", "models": words}]
         return about
 
-    # -- organ ---------------------------------------------------------------------------------------------------
+    # -- component ---------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Sequence[Job]:
         return [self._looped.job]
-
-    def routes(self) -> Sequence[web.RouteDef]:
-        return []
 
     def status(self) -> Mapping[str, Any]:
         lan = not isinstance(self.place, str) and not self.place.loopback

@@ -1,4 +1,4 @@
-"""The Wyoming protocol's events as bytes, within bounds. L4.
+"""The Wyoming protocol's events as bytes, within bounds.
 
     {"type": "transcript", "data": {…}, "data_length": N, "payload_length": M}\\n   N bytes of JSON   M bytes
 
@@ -67,7 +67,7 @@ async def read(reader: asyncio.StreamReader) -> WireMessage | None:
 
 def _object(text: bytes, what: str) -> dict[str, Any]:
     try:
-        found = json.loads(text.decode("utf-8"))
+        found = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):  # also not UTF-8, and Python's own bounds on digits and depth
         raise InputError(f"{what} is not JSON.") from None
     if not isinstance(found, dict):

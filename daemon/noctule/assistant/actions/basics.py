@@ -1,4 +1,4 @@
-"""Time, date, help, stop, and the honest no. L3."""
+"""Time, date, help, stop, and the honest no."""
 
 from __future__ import annotations
 

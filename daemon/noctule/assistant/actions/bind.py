@@ -1,4 +1,4 @@
-"""The registry of this board: every declared action with the part that carries it out. L3."""
+"""The registry of this board: every declared action with the part that carries it out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every action Noctule declares. L3, data only; docs/brain.md explains the format.
+"""Every action Noctule declares. Data only; docs/brain.md explains the format.
 
 The shipped model, noctule-tiny, is trained on exactly this table: after a change of names, arguments or replies,
 build it anew with scripts/build_lm.py.

@@ -1,4 +1,4 @@
-"""snapshot, clip, mute, unmute: what the eyes and ears do when asked. L3.
+"""snapshot, clip, mute, unmute: what the eyes and ears do when asked.
 
 Eyes and ears are other parts; here are only the two protocols they are asked through, and the parts that stand in
 while none is configured and say so.
@@ -7,7 +7,7 @@ while none is configured and say so.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from noctule.assistant.actions.registry import ActionRegistry, Call, Result
 from noctule.assistant.phrases.numbers import say_duration
@@ -16,8 +16,12 @@ from noctule.core.errors import UnavailableError
 
 #: Seconds of a clip when none are said.
 CLIP_SECONDS = 10.0
+_NO_MICROPHONE = "No microphone is configured, so none is listening."
+_HEARD_AGAIN = "To be heard again, type noctule mute off."
+_SEE_AUDIO = "see [audio] in the configuration"
 
 
+@runtime_checkable
 class CaptureProvider(Protocol):
     """Takes pictures. source: "camera" or "display". Errors are NoctuleErrors with a sentence to answer with."""
 
@@ -28,11 +32,24 @@ class CaptureProvider(Protocol):
         """Save a clip; where it is and how many seconds it really has."""
 
 
+@runtime_checkable
 class MicrophoneSwitch(Protocol):
     """Opens and closes the ears."""
 
+    @property
+    def muted(self) -> bool:
+        """Whether it is closed."""
+
     def mute(self, muted: bool) -> None:
         """Close (True) or open (False) the microphone."""
+
+
+@runtime_checkable
+class Quiet(Protocol):
+    """Speaks, and can be silenced."""
+
+    def hush(self) -> None:
+        """End what is being said."""
 
 
 class NoCapture:
@@ -50,11 +67,14 @@ class NoCapture:
 class NoMicrophone:
     """No microphone is configured."""
 
+    @property
+    def muted(self) -> bool:
+        """Refuse."""
+        raise UnavailableError(_NO_MICROPHONE, _SEE_AUDIO)
+
     def mute(self, muted: bool) -> None:
         """Refuse."""
-        raise UnavailableError(
-            "No microphone is configured, so none is listening.", "see [audio] in the configuration"
-        )
+        raise UnavailableError(_NO_MICROPHONE, _SEE_AUDIO)
 
 
 def bind_devices(registry: ActionRegistry, capture: CaptureProvider, microphone: MicrophoneSwitch) -> None:
@@ -72,9 +92,14 @@ def bind_devices(registry: ActionRegistry, capture: CaptureProvider, microphone:
 
     def mute(call: Call, request: Request) -> Result:
         microphone.mute(call.action == "mute")
-        return Result()
+        return Result(then=_HEARD_AGAIN if call.action == "mute" else "")
+
+    def state() -> str:
+        return "The microphone is off." if microphone.muted else "The microphone is on."
 
     registry.bind("snapshot", snapshot)
     registry.bind("clip", clip)
     registry.bind("mute", mute)
     registry.bind("unmute", mute)
+    registry.tell("mute", state)
+    registry.tell("unmute", state)

@@ -1,4 +1,4 @@
-"""The explicit form in which the language model writes a call and a reply. L3, pure. See docs/brain.md.
+"""The explicit form in which the language model writes a call and a reply. Pure. See docs/brain.md.
 
 The model reads the words of the request and one separator, and continues with control pieces and words:
 

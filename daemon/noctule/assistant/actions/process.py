@@ -1,4 +1,4 @@
-"""Running another program: no shell, no input, bounded time and output. L3."""
+"""Running another program: no shell, no input, bounded time and output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,9 +30,14 @@ Runner = Callable[[Sequence[str], float], Output]
 
 
 def run_program(
-    argv: Sequence[str], timeout: float, going_on: Callable[[], bool] = lambda: True, limit: int = OUTPUT_LIMIT
+    argv: Sequence[str],
+    timeout: float,
+    going_on: Callable[[], bool] = lambda: True,
+    limit: int = OUTPUT_LIMIT,
+    environment: Mapping[str, str] | None = None,
 ) -> Output:
-    """Run `argv` as this process's user, in its own session. `going_on` is asked ten times a second.
+    """Run `argv` as this process's user, in its own session, with `environment` added to its own. `going_on` is asked
+    ten times a second.
 
     UnavailableError when it cannot be started or takes longer than `timeout` seconds, CancelledError when
     `going_on` says no; the program and its children are killed then.
@@ -45,6 +50,7 @@ def run_program(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             close_fds=True,
+            env={**os.environ, **environment} if environment else None,
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

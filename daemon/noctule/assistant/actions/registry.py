@@ -1,4 +1,4 @@
-"""What an action is, and the registry that knows which ones this board offers. L3.
+"""What an action is, and the registry that knows which ones this board offers.
 
 A `Spec` declares an action: its name, its arguments with their kinds and bounds, and the replies it may be answered
 with. A handler carries it out. The grammar (see brain.py) is made of the specs that have a handler and are allowed,
@@ -98,6 +98,8 @@ class Result:
 
     fields: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    #: a sentence after the reply: what to do next, where that is not plain.
+    then: str = ""
 
 
 #: Carries an action out. Raises a NoctuleError, whose sentence is then the reply, when it cannot.
@@ -114,12 +116,17 @@ def fill(reply: str, fields: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: fields[match.group(1)], reply)
 
 
+#: family -> the family that it undoes.
+_PAIRS = {"unmute": "mute"}
+
+
 class ActionRegistry:
     """Declared actions, the handlers bound to them, and the families allowed by the configuration."""
 
     def __init__(self, specs: Iterable[Spec], allow: Iterable[str] | None = None) -> None:
         self._specs: dict[str, Spec] = {}
         self._handlers: dict[str, Handler] = {}
+        self._states: dict[str, Callable[[], str]] = {}
         self._allow = None if allow is None else frozenset(allow)
         for spec in specs:
             self._declare(spec)
@@ -148,9 +155,26 @@ class ActionRegistry:
         """True when the configuration allows the action's family."""
         return spec.family == "none" or self.family_allowed(spec.family)
 
+    def tell(self, family: str, state: Callable[[], str]) -> None:
+        """Let a question about what a family changes be answered. state: a sentence; may raise NoctuleError."""
+        self._states[family] = state
+
+    def state(self, action: str) -> str:
+        """What is true of what an action would change, in a sentence; "" when nobody tells."""
+        state = self._states.get(self.spec(action).family)
+        if state is None:
+            return ""
+        try:
+            return state()
+        except NoctuleError as error:
+            return error.message
+
     def family_allowed(self, family: str) -> bool:
-        """True when the configuration allows a family; the user's own commands are the family "command"."""
-        return self._allow is None or family in self._allow
+        """True when the configuration allows a family; the user's own commands are the family "command".
+
+        What undoes an action is allowed where the action is: who may close the microphone may open it again.
+        """
+        return self._allow is None or family in self._allow or _PAIRS.get(family, family) in self._allow
 
     def offered(self) -> list[Spec]:
         """Specs that are bound, in order of declaration.

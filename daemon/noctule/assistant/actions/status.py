@@ -1,4 +1,4 @@
-"""status: temperature, memory, disk, uptime, from the kernel's files. L3. What the board cannot tell is said so."""
+"""status: temperature, memory, disk, uptime, from the kernel's files. What the board cannot tell is said so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""timer.set, timer.list, timer.cancel. L3."""
+"""timer.set, timer.list, timer.cancel."""
 
 from __future__ import annotations
 

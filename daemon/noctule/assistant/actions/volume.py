@@ -1,4 +1,4 @@
-"""The loudspeaker's volume, through ALSA's own `amixer` program. L3."""
+"""The loudspeaker's volume, through ALSA's own `amixer` program."""
 
 from __future__ import annotations
 

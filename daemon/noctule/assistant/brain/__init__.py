@@ -1,4 +1,4 @@
-"""A request in, an answer out. L3; see brain.py."""
+"""A request in, an answer out. See brain.py."""
 
 from noctule.assistant.brain.answer import Answer, Settings, TextModel
 from noctule.assistant.brain.brain import Brain

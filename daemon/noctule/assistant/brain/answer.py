@@ -1,12 +1,13 @@
-"""What a Brain needs of a language model, and what it answers. L3; data only."""
+"""What a Brain needs of a language model, and what it answers. Data only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from noctule.assistant.actions.registry import Call, Result
+from noctule.core.events import Bus
 from noctule.inference.manifest import Manifest
 from noctule.lm.text.chat import Message
 from noctule.lm.text.request import Options, TextChunk
@@ -86,3 +87,23 @@ class Settings:
     """What of the configuration an answer depends on. options: for models that answer freely."""
 
     options: Options = field(default_factory=Options)
+
+
+def tell(bus: Bus, action: str, turn: Answer, arguments: str) -> None:
+    """Publish that an action was taken, or failed."""
+    fields: dict[str, Any] = {"action": action, "arguments": arguments, "seconds": round(turn.seconds["action"], 4)}
+    if turn.ok:
+        bus.publish("action.done", "brain", f"Action {action} was taken", **fields)
+    else:
+        # The sentence may quote the request (a timer's name), so it is a private field too.
+        bus.publish("action.failed", "brain", f"Action {action} failed", 4, reply=turn.reply, **fields)
+
+
+def refused(sentence: str, on_delta: Callable[[str], None]) -> Answer:
+    """Nothing was done, and this is said."""
+    on_delta(sentence)
+    return Answer(sentence, call=Call("none"))
+
+
+def nothing(text: str) -> None:
+    """Nobody listens to the pieces of the reply."""

@@ -1,4 +1,4 @@
-"""A request in, an answer out: what the language model is for. L3. docs/brain.md tells the format.
+"""A request in, an answer out: what the language model is for. docs/brain.md tells the format.
 
     brain = Brain(lm, registry, commands, bus)
     turn = brain.ask("set a timer for five minutes", on_delta=print)     # "Timer set for 5 minutes."
@@ -20,27 +20,25 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.declared import REFUSALS
 from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import ActionRegistry, Call, Spec, fill
-from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel
+from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, nothing, refused, tell
 from noctule.assistant.brain.doubt import Doubt, read_doubt
-from noctule.assistant.brain.ngrams import Ngrams, read_ngrams
+from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objection, set_right
+from noctule.assistant.brain.ngrams import Ngrams, opinion, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
+from noctule.assistant.brain.writing import write
+from noctule.assistant.grammar.files import Phrasings
+from noctule.assistant.grammar.grammar import Grammar, Match
 from noctule.assistant.phrases.request import Request, read
 from noctule.core.clock import Clock, SystemClock
 from noctule.core.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.core.events import Bus
-from noctule.lm.grammar import Automaton, GrammarConstraint
-from noctule.lm.sampler import TextSampling
 from noctule.lm.text.chat import Message
 from noctule.lm.text.request import Options
 
-#: A call is never drawn by chance.
-_GREEDY = TextSampling(temperature=0.0)
 _NONE = "none"
-
-
-def _nothing(text: str) -> None:
-    """Nobody listens to the pieces of the reply."""
+#: where nothing can be asked by a phrase
+EMPTY = Grammar(Phrasings(), ())
 
 
 class Brain:
@@ -55,10 +53,12 @@ class Brain:
         *,
         settings: Callable[[], Settings] = Settings,
         clock: Clock | None = None,
+        grammar: Callable[[], Grammar] | None = None,
     ) -> None:
         self._lm = lm
         self._registry = registry
         self._commands = commands
+        self._grammar = grammar or (lambda: EMPTY)
         self._bus = bus
         self._settings = settings
         self._clock = clock or SystemClock()
@@ -84,7 +84,7 @@ class Brain:
         text: str,
         *,
         cancel: Callable[[], bool] = lambda: False,
-        on_delta: Callable[[str], None] = _nothing,
+        on_delta: Callable[[str], None] = nothing,
         conversation: Sequence[Message] = (),
         options: Options | None = None,
     ) -> Answer:
@@ -97,36 +97,43 @@ class Brain:
         """
         began = self._clock.monotonic()
         request = read(text)
-        command = self._commands.match(request)
-        if command is not None:
-            turn = self._command(command, request, cancel, on_delta)
+        asked = self._grammar().match(request)
+        if asked is not None and asked.command:
+            turn = self._command(asked, cancel, on_delta)
         elif self._form is None:
             turn = self._talk(conversation or [Message("user", text)], options, cancel, on_delta)
         elif not request.words:
-            turn = Answer(REFUSALS["unclear"], call=Call(_NONE))
-            on_delta(turn.reply)
+            turn = refused(REFUSALS["unclear"], on_delta)
+        elif is_quoted(conversation[-1].text if conversation else text):
+            turn = refused(QUOTED, on_delta)
         else:
-            turn = self._act(self._form, request, cancel, on_delta)
+            call = self._asked(asked)
+            turn = self._act(self._form, request, call, cancel, on_delta)
         turn.seconds["total"] = self._clock.monotonic() - began
         return turn
 
     # -- the three ways -----------------------------------------------------------------------------------------
 
-    def _command(
-        self, name: str, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
-    ) -> Answer:
+    def _asked(self, asked: Match | None) -> Call | None:
+        """The call of a sentence that the grammar gives: what it means needs no second guess."""
+        if asked is None or asked.action not in {spec.name for spec in self._registry.offered()}:
+            return None
+        return Call(asked.action, asked.arguments)
+
+    def _command(self, asked: Match, cancel: Callable[[], bool], on_delta: Callable[[str], None]) -> Answer:
+        name = asked.command
         turn = Answer("", command=name)
         began = self._clock.monotonic()
         try:
             if not self._registry.family_allowed("command"):
                 raise UnavailableError("Your own commands are switched off.", "add 'command' to actions.allow")
-            turn.reply, turn.result = self._commands.run(name, lambda: not cancel())
+            turn.reply, turn.result = self._commands.run(name, lambda: not cancel(), asked.arguments)
         except CancelledError:
             raise
         except NoctuleError as error:
             turn.ok, turn.reply = False, error.message
         turn.seconds["action"] = self._clock.monotonic() - began
-        self._tell("command", turn, error="" if turn.ok else turn.reply, arguments=name)
+        tell(self._bus, "command", turn, name)
         on_delta(turn.reply)
         return turn
 
@@ -163,20 +170,21 @@ class Brain:
     def _meaning(self, form: CallFormat, text: str, cancel: Callable[[], bool]) -> Meaning:
         """What a request would make this brain do; what is too long to be asked means nothing."""
         request = read(text)
-        command = self._commands.match(request)
-        if command is not None:
-            return Meaning(("command", command))
+        asked = self._grammar().match(request)
+        if asked is not None and asked.command:
+            return Meaning(("command", asked.command))
         if not request.words:
             return Meaning(None)
         turn = Answer("")
         try:
-            call = self._decide(form, request, turn, cancel)
+            given = self._asked(asked)
+            call = self._unopposed(given, request, turn) if given else self._decide(form, request, turn, cancel)
         except TooLargeError:
             return Meaning(None)
         if call.action == _NONE:
             return Meaning(None)
         arguments = sorted((name, read(value.text).plain) for name, value in call.arguments.items())
-        return Meaning((call.action, tuple(arguments)), turn.confidence or 0.0)
+        return Meaning((call.action, tuple(arguments)), 1.0 if turn.confidence is None else turn.confidence)
 
     def _decide(self, form: CallFormat, request: Request, turn: Answer, cancel: Callable[[], bool]) -> Call:
         """The call that the model writes for a request, `none` where it is in doubt."""
@@ -193,28 +201,39 @@ class Brain:
         automaton = form.calls(request, specs)
         if automaton.check() > room:
             raise TooLargeError("The request is too long to be repeated in a call.", "say it shorter")
-        first = FirstChoice(self._opinion(form, request, specs), len(self.ngrams.members) if self.ngrams else 0)
-        tokens = self._generate(turn, prompt, automaton, cancel, first)
+        first = FirstChoice(
+            opinion(self.ngrams, form, request, specs), len(self.ngrams.members) if self.ngrams else 0
+        )
+        tokens = write(self._lm, turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
+        call = self._unopposed(set_right(call, request), request, turn)
         if call.action != _NONE and self.doubt.refuses(call, request, first.probability):
             return Call(_NONE)
         return call
 
-    def _opinion(self, form: CallFormat, request: Request, specs: Sequence[Spec]) -> dict[int, float]:
-        """Action token -> what the package's n-grams say for it; nothing without them."""
-        if self.ngrams is None:
-            return {}
-        said = self.ngrams.opinion(request.texts)
-        # An action that they were not taught is as unlikely as the unlikeliest.
-        lowest = min(said.values())
-        return {form.action(spec): said.get(spec.name, lowest) for spec in specs if form.knows(spec)}
+    def _unopposed(self, call: Call, request: Request, turn: Answer) -> Call:
+        """The call, or none with a reply where something speaks against it."""
+        turn.reply = objection(call, request)
+        if not turn.reply:
+            return call
+        turn.reply = (turn.reply == QUESTION and self._registry.state(call.action)) or turn.reply
+        return Call(_NONE)
 
     def _act(
-        self, form: CallFormat, request: Request, cancel: Callable[[], bool], on_delta: Callable[[str], None]
+        self,
+        form: CallFormat,
+        request: Request,
+        asked: Call | None,
+        cancel: Callable[[], bool],
+        on_delta: Callable[[str], None],
     ) -> Answer:
         turn = Answer("")
-        turn.call = call = self._decide(form, request, turn, cancel)
+        guarded = self._unopposed(asked, request, turn) if asked is not None else None
+        turn.call = call = guarded or self._decide(form, request, turn, cancel)
+        if turn.reply:
+            on_delta(turn.reply)
+            return turn
         self._carry_out(turn, call, request)
         if not turn.ok:
             on_delta(turn.reply)
@@ -232,7 +251,7 @@ class Brain:
             turn.ok, turn.reply = False, error.message
         turn.seconds["action"] = self._clock.monotonic() - began
         if call.action != _NONE:
-            self._tell(call.action, turn, error="" if turn.ok else turn.reply, arguments=call.render())
+            tell(self._bus, call.action, turn, call.render())
 
     def _reply(
         self,
@@ -251,61 +270,6 @@ class Brain:
         reply = replies[0]
         if len(replies) > 1:
             heads = form.heads(replies)
-            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
-        turn.reply = fill(reply.template, fields)
+            reply = heads[tuple(write(self._lm, turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
+        turn.reply = " ".join(filter(None, (fill(reply.template, fields), turn.result.then)))
         on_delta(turn.reply)
-
-    # -- the model ----------------------------------------------------------------------------------------------
-
-    def _generate(
-        self, turn: Answer, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
-    ) -> list[int]:
-        constraint = GrammarConstraint(automaton)
-        self._run(turn, prompt, constraint, cancel, first)
-        return constraint.tokens
-
-    def _run(
-        self,
-        turn: Answer,
-        prompt: list[int],
-        constraint: GrammarConstraint,
-        cancel: Callable[[], bool],
-        first: FirstChoice,
-    ) -> None:
-        """Generate until the grammar is at its end. Anything else that ends it is an error."""
-        first.constraint = constraint
-        options = Options(
-            max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=first
-        )
-        finish = ""
-        for chunk in self._lm.generate(prompt, options):
-            turn.count(chunk)
-            finish = chunk.finish or finish
-        if finish == "cancelled":
-            raise CancelledError("The answer was cancelled.")
-        if not constraint.done():
-            raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
-
-    def _tell(self, action: str, turn: Answer, error: str, arguments: str) -> None:
-        seconds = round(turn.seconds["action"], 4)
-        if turn.ok:
-            self._bus.publish(
-                "action.done",
-                "brain",
-                f"Action {action} was taken",
-                action=action,
-                arguments=arguments,
-                seconds=seconds,
-            )
-        else:
-            # The sentence may quote the request (a timer's name), so it is a private field too.
-            self._bus.publish(
-                "action.failed",
-                "brain",
-                f"Action {action} failed",
-                4,
-                action=action,
-                arguments=arguments,
-                reply=error,
-                seconds=seconds,
-            )

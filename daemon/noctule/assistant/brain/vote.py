@@ -1,4 +1,4 @@
-"""Which of several wordings a recogniser offers is taken: the one whose meaning is likeliest. L3, pure.
+"""Which of several wordings a recogniser offers is taken: the one whose meaning is likeliest. Pure.
 
 Wordings that differ in a word often ask for the same thing, and garbled ones for nothing. What was meant has the
 probability that its wordings have together, each as far as the model believes in the call: the sum of

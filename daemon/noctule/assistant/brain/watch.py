@@ -1,4 +1,4 @@
-"""What listens in while the model writes: how sure it is, and what other readers add to it. L3."""
+"""What listens in while the model writes: how sure it is, and what other readers add to it."""
 
 from __future__ import annotations
 

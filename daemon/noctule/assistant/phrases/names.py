@@ -1,4 +1,4 @@
-"""Which words of a request may be a name or a task: "pasta", "take out the bread". L3, pure.
+"""Which words of a request may be a name or a task: "pasta", "take out the bread". Pure.
 
 A name is copied from the request, and the grammar offers the model only the spans that could be one: they begin
 and end where a small word, a verb of ours or a number stands, and are not themselves such. That leaves "big pot" and

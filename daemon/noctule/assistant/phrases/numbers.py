@@ -1,4 +1,4 @@
-"""Numbers, percentages and durations as people say them. L3, pure.
+"""Numbers, percentages and durations as people say them. Pure.
 
 Each parser reads a word list from one position and returns the value with the position after it, or None when no
 number starts there. `spans` finds every place of a request that a parser can read in full; the grammar lets the

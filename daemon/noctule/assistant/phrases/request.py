@@ -1,4 +1,4 @@
-"""A request as words. L3, pure.
+"""A request as words. Pure.
 
 People type "Set a 5-minute Pasta timer, please!" and recognisers hear "set a five minute pasta timer please".
 Both become the same kind of word list: lower case, digits apart from letters, no punctuation. Each word remembers

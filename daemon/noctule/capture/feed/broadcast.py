@@ -76,6 +76,8 @@ class Broadcast:
         return thread is None or not thread.is_alive()
 
     def _run(self) -> None:
+        from noctule.capture.picture.encode import jpeg
+
         silent = 0.0
         tried = self.feed.restarts
         with self.feed.subscribe(1) as subscription:
@@ -94,7 +96,7 @@ class Broadcast:
                         return
                     continue
                 silent = 0.0
-                part = picture_part(frame, frame.jpeg(self.quality))
+                part = picture_part(frame, jpeg(frame, self.quality))
                 self.encoded += 1
                 for viewer in viewers:
                     viewer(part)

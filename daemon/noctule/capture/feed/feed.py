@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from noctule.capture.feed.report import news, report
+from noctule.capture.feed.audience import Audience, Listener
+from noctule.capture.feed.report import FeedFacts, absence, news, report
 from noctule.capture.feed.subscription import Announced, Viewer
 from noctule.capture.picture.frame import Frame, Luma
 from noctule.capture.process.door import HelperDoor, HelperProcess
-from noctule.capture.process.launch import Launcher
+from noctule.capture.process.launch import Launcher, await_return
 from noctule.capture.process.life import Patience, ProcessLife, deadline
 from noctule.capture.process.preroll import Preroll, TimedPacket
 from noctule.capture.process.process import CaptureProcess
@@ -26,7 +27,7 @@ from noctule.capture.process.ring import RingReader
 from noctule.capture.sources.base import StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE, LOST, OPENING, PAUSED
-from noctule.core.errors import DeviceError, NoctuleError, UnavailableError
+from noctule.core.errors import NoctuleError
 
 #: publish(kind, message, level, fields)
 Publish = Callable[[str, str, int, dict[str, Any]], None]
@@ -49,15 +50,13 @@ class Feed:
         self._publish = publish or (lambda *_: None)
         self._launcher = Launcher(spec, python, command, door)
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
-        self._viewers: list[Viewer] = []
-        self._listeners: list[Callable[[StreamInfo, TimedPacket], None]] = []
+        self._audience = Audience()
         self._latest: Announced | None = None
         self._preroll = Preroll(spec.preroll)
         self._process: CaptureProcess | HelperProcess | None = None
         self._present: ProcessLife | None = None
-        self._last_wanted, self._pace = float("-inf"), 0.0
+        self._pace = 0.0
         self._paused = self._missing = self._eased = False
         self._marks: list[float] = []
         self.state: str = CLOSED
@@ -69,21 +68,11 @@ class Feed:
         self.about: dict[str, Any] = {}
         self.frames = self.restarts = 0
 
-    # --- for viewers
-
     def subscribe(self, depth: int = 2) -> Viewer:
         """Open the source and queue up to `depth` of its frames for the caller. Close it when done."""
-        viewer = Viewer(self, depth)
-        with self._lock:
-            self._viewers.append(viewer)
+        viewer = self._audience.view(depth)
         self._wake.set()
         return viewer
-
-    def unsubscribe(self, viewer: Viewer) -> None:
-        with self._lock:
-            if viewer in self._viewers:
-                self._viewers.remove(viewer)
-                self._last_wanted = time.monotonic()
 
     def latest(self, max_age: float) -> Frame:
         """The newest frame, if it is no older than `max_age` seconds; else an error that says why there is none."""
@@ -92,7 +81,8 @@ class Feed:
         frame = announced.take() if announced is not None and not self._paused else None
         age = time.monotonic() - frame.captured if frame is not None else float("inf")
         if frame is None or age > max_age:
-            raise self._why(age)
+            with self._lock:
+                raise absence(self._facts(), age)
         return frame
 
     def fresh(self, max_age: float, timeout: float) -> Frame:
@@ -109,7 +99,7 @@ class Feed:
                     viewer.get(min(left, 0.25))
 
     def until(self, called: float, timeout: float) -> float:
-        """When a wait for this source that began at `called` is over. See session.deadline."""
+        """When a wait for this source that began at `called` is over. See life.deadline."""
         return deadline(self._present, called, timeout, self.patience)
 
     def hopeless(self, restarts: int) -> bool:
@@ -117,44 +107,30 @@ class Feed:
         `restarts` times. (Once is no reason: an X server that just resets itself, a camera being let go.)"""
         return self.state == LOST and (self._missing or self.restarts - restarts >= 2)
 
-    def _why(self, age: float) -> NoctuleError:
-        name = self.spec.name
-        with self._lock:
-            if self._paused:
-                return UnavailableError(f"{name} is paused", "resume it with `noctule resume`")
-            if self.error is not None:
-                return type(self.error)(f"{name} gives no picture: {self.error.message}", self.error.hint)
-            if age != float("inf"):
-                return DeviceError(f"{name} gives no new picture: the last one is {age:.1f} s old", "")
-            return DeviceError(f"{name} has not given a picture yet ({self.state})")
-
     # --- for clips
 
-    def listen(self, listener: Callable[[StreamInfo, TimedPacket], None], since: float) -> None:
+    def listen(self, listener: Listener, since: float) -> None:
         """Give `listener` the kept packets from the key frame at or before `since`, then each new one, in order."""
         with self._lock:
             if self._preroll.stream is not None and self.state == LIVE:
                 for timed in self._preroll.since(since):
                     listener(self._preroll.stream, timed)
-            self._listeners.append(listener)
+            self._audience.listen(listener)
             self._tell_process()
         self._wake.set()
 
-    def unlisten(self, listener: Callable[[StreamInfo, TimedPacket], None]) -> None:
+    def unlisten(self, listener: Listener) -> None:
         with self._lock:
-            self._listeners.remove(listener)
-            self._last_wanted = time.monotonic()
+            self._audience.unlisten(listener)
             self._tell_process()
 
     def _tell_process(self) -> None:
         if self._process is not None:
-            self._process.tell({"t": "packets", "on": bool(self._listeners or self._keeps())})
+            self._process.tell({"t": "packets", "on": self._audience.records or self._keeps()})
             self._process.tell({"t": "pace", "fps": self._pace})
 
     def _keeps(self) -> bool:
         return self.spec.preroll > 0 and not self._eased
-
-    # --- for the owner
 
     def pause(self) -> None:
         """Close the source at once and refuse to open it until `resume`."""
@@ -184,12 +160,17 @@ class Feed:
         """For `noctule status` and the status page."""
         with self._lock:
             return {
-                **report(self, self._latest, self._marks, self._process),
+                **report(self._facts(), self._latest, self._marks, self._process),
                 "preroll_s": round(self._preroll.kept, 1),
-                "viewers": len(self._viewers) + len(self._listeners),
-                "dropped": sum(v.dropped for v in self._viewers),
+                **self._audience.report(),
                 **({"lowered_fps": self._pace} if self._pace else {}),
             }
+
+    def _facts(self) -> FeedFacts:
+        return FeedFacts(
+            self.spec.name, self.actual.kind, self.actual.label, self.state, self.error, self.last_error,
+            self.frames, self.restarts, bool(self.spec.masks), self.about, self._paused,
+        )  # fmt: skip
 
     def run(self, stop: threading.Event, beat: Callable[[], None]) -> None:
         """The loop. Returns soon after `stop` is set (and `wake` called); leaves no process behind."""
@@ -207,7 +188,7 @@ class Feed:
                 self.restarts += 1
                 self._become(LOST, error)
                 backoff = self.patience.backoff if lived else min(backoff * 2, self.patience.backoff_max)
-                self._wait_for_return(stop, beat, backoff * random.uniform(0.8, 1.2))
+                self._await_return(stop, beat, backoff * random.uniform(0.8, 1.2))
         finally:
             self._become(CLOSED, None)
 
@@ -219,35 +200,34 @@ class Feed:
         with self._lock:
             if self._paused:
                 return False
-            if self._viewers or self._listeners or self._keeps():
+            if self._audience.present or self._keeps():
                 return True
-            return time.monotonic() - self._last_wanted < self.patience.linger and self.state in (OPENING, LIVE)
+            return time.monotonic() - self._audience.left < self.patience.linger and self.state in (OPENING, LIVE)
+
+    def _await_return(self, stop: threading.Event, beat: Callable[[], None], pause: float) -> None:
+        def still_missing(error: NoctuleError | None) -> None:
+            self._missing = error is not None
+            if error is not None:
+                self._become(LOST, error)
+
+        await_return(
+            self._going_on(stop, beat), self._launcher.absence, still_missing, self._nap, pause, self.patience.look
+        )
+
+    def _going_on(self, stop: threading.Event, beat: Callable[[], None]) -> Callable[[], bool]:
+        def go_on() -> bool:
+            beat()
+            return not stop.is_set() and self._wanted()
+
+        return go_on
 
     def _nap(self, seconds: float) -> None:
         self._wake.wait(seconds)
         self._wake.clear()
 
-    def _wait_for_return(self, stop: threading.Event, beat: Callable[[], None], pause: float) -> None:
-        """Until `pause` has passed, or something that was missing is back, or nobody wants it any more."""
-        until = time.monotonic() + pause
-        missing = self._launcher.absence()
-        while not stop.is_set() and self._wanted():
-            beat()
-            if missing is None and time.monotonic() >= until:
-                return
-            left = max(0.02, until - time.monotonic())
-            self._nap(min(self.patience.look, left) if missing is None else self.patience.look)
-            now_missing = self._launcher.absence()
-            if missing is not None and now_missing is None:
-                return
-            self._missing = now_missing is not None
-            if now_missing is not None:
-                self._become(LOST, now_missing)
-            missing = now_missing
-
     def _become(self, state: str, error: NoctuleError | None) -> None:
         """Enter a state; say so once, not again for the same reason."""
-        with self._changed:
+        with self._lock:
             before, old = self.state, self.error
             self.state, self.error = state, error
             if error is not None or state == LIVE:
@@ -256,7 +236,6 @@ class Feed:
                 self.about = {}
             if state in (CLOSED, PAUSED):
                 self._latest = None
-            self._changed.notify_all()
         if (said := news(self.spec.name, before, state, old, error, self.about)) is not None:
             self._publish(*said)
 
@@ -267,25 +246,17 @@ class Feed:
         except NoctuleError as missing:
             self._missing = True
             return missing, False
-        except OSError as failed:
-            return DeviceError(f"no capture process could be started: {failed.strerror}"), False
         self._missing = False
-        with self._changed:
+        session = ProcessLife(process, self, self._starting)
+        with self._lock:
             self.actual = actual
             if self.state != LOST:  # a lost source stays lost, with its reason, until it delivers
                 self.state = OPENING
-        session = ProcessLife(process, self, self._starting)
-        with self._lock:
             self._process, self._present = process, session
             self._tell_process()
-
-        def go_on() -> bool:
-            beat()
-            return not stop.is_set() and self._wanted()
-
         error: NoctuleError | None = None
         try:
-            error = session.run(go_on)
+            error = session.run(self._going_on(stop, beat))
             self._starting = self._starting.longer() if session.slow else self.patience
             return error, session.live
         finally:
@@ -305,17 +276,15 @@ class Feed:
         self._become(LOST, error)
 
     def arrived(self, ring: RingReader, number: int, now: float, look: Luma | None) -> None:
-        with self._changed:
+        with self._lock:
             announced = Announced(ring, number, self.spec.name, self.frames, now, look)
             self._latest = announced
             self.frames += 1
             self._marks = [*(t for t in self._marks[-240:] if t > now - 3.0), now]
-            viewers = list(self._viewers)
         if self.state != LIVE:
             self._missing = False
             self._become(LIVE, None)
-        for viewer in viewers:
-            viewer.offer(announced)
+        self._audience.show(announced)
 
     def described(self, stream: StreamInfo) -> None:
         with self._lock:
@@ -326,5 +295,4 @@ class Feed:
             stream = self._preroll.stream
             if stream is not None:
                 self._preroll.add(timed)
-                for listener in self._listeners:
-                    listener(stream, timed)
+                self._audience.tell(stream, timed)

@@ -4,44 +4,72 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from noctule.capture.feed.subscription import Announced
 from noctule.capture.process.door import HelperProcess
 from noctule.capture.process.process import CaptureProcess
 from noctule.capture.states import CLOSED, LIVE, LOST, PAUSED
-from noctule.core.errors import NoctuleError
-
-if TYPE_CHECKING:
-    from noctule.capture.feed.feed import Feed
+from noctule.core.errors import DeviceError, NoctuleError, UnavailableError
 
 #: seconds over which pictures per second are counted.
 _SPAN = 2.0
 
 
+@dataclass(frozen=True)
+class FeedFacts:
+    """What a feed knows of itself at one moment. kind, address: of the source that is open; about: what it is."""
+
+    name: str
+    kind: str
+    address: str
+    state: str
+    error: NoctuleError | None
+    last_error: str
+    frames: int
+    restarts: int
+    masked: bool
+    about: dict[str, Any]
+    paused: bool = False
+
+
 def report(
-    feed: Feed, latest: Announced | None, arrivals: Sequence[float], process: CaptureProcess | HelperProcess | None
+    feed: FeedFacts,
+    latest: Announced | None,
+    arrivals: Sequence[float],
+    process: CaptureProcess | HelperProcess | None,
 ) -> dict[str, Any]:
     """JSON-able facts. arrivals: monotonic seconds at which the last frames came."""
     now = time.monotonic()
-    live = feed.state == "live"
     return {
-        "name": feed.spec.name,
-        "kind": feed.actual.kind,
-        "address": feed.actual.label,
+        "name": feed.name,
+        "kind": feed.kind,
+        "address": feed.address,
         "state": feed.state,
         "reason": feed.error.message if feed.error else "",
         "hint": feed.error.hint if feed.error else "",
         "last_error": feed.last_error,
         "age_s": round(now - latest.at, 3) if latest else None,
-        "fps": round(sum(t > now - _SPAN for t in arrivals) / _SPAN, 1) if live else 0.0,
+        "fps": round(sum(t > now - _SPAN for t in arrivals) / _SPAN, 1) if feed.state == LIVE else 0.0,
         "frames": feed.frames,
         "restarts": feed.restarts,
         "torn": latest.ring.torn if latest else 0,
-        "masked": bool(feed.spec.masks),
+        "masked": feed.masked,
         "pid": process.pid if process else None,
         "about": dict(feed.about),
     }
+
+
+def absence(feed: FeedFacts, age: float) -> NoctuleError:
+    """Why there is no picture. age: of the newest one, in seconds; infinite for none."""
+    if feed.paused:
+        return UnavailableError(f"{feed.name} is paused", "resume it with `noctule resume`")
+    if feed.error is not None:
+        return type(feed.error)(f"{feed.name} gives no picture: {feed.error.message}", feed.error.hint)
+    if age != float("inf"):
+        return DeviceError(f"{feed.name} gives no new picture: the last one is {age:.1f} s old", "")
+    return DeviceError(f"{feed.name} has not given a picture yet ({feed.state})")
 
 
 def news(

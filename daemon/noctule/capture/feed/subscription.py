@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from noctule.capture.picture.frame import Frame, Luma
 from noctule.capture.process.ring import RingReader
-
-if TYPE_CHECKING:
-    from noctule.capture.feed.feed import Feed
 
 
 class Announced:
@@ -31,10 +28,13 @@ class Announced:
 
 
 class Viewer:
-    """A viewer of one feed, from `Feed.subscribe`. While it is open the source is. Oldest frames go first."""
+    """A viewer of one feed, from `Feed.subscribe`. While it is open the source is. Oldest frames go first.
 
-    def __init__(self, feed: Feed, depth: int) -> None:
-        self._feed = feed
+    closed: told once it does not look any more.
+    """
+
+    def __init__(self, depth: int, closed: Callable[[Viewer], None]) -> None:
+        self._left = closed
         self._queue: deque[Announced] = deque(maxlen=depth)
         self._arrived = threading.Condition()
         self._closed = False
@@ -65,7 +65,7 @@ class Viewer:
         with self._arrived:
             self._closed = True
             self._arrived.notify_all()
-        self._feed.unsubscribe(self)
+        self._left(self)
 
     def __enter__(self) -> Viewer:
         return self

@@ -1,7 +1,7 @@
 """Real pictures out of files and live sources, chosen by a `Plan`. The Python API of `noctule extract`.
 
 for shot in extract_file("a.mp4", Plan("at", times=(Fraction(125, 2),))):
-    shot.frame.rgb()        # uint8 [height, width, 3]
+    colour.rgb(shot.frame)  # uint8 [height, width, 3]
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noctule.capture.files.reader import Decoded, VideoFile, every_in_file
+from noctule.capture.files.decoded import Decoded
+from noctule.capture.files.reader import VideoFile, every_in_file
 from noctule.capture.picture import select
 from noctule.capture.picture.frame import Frame
 from noctule.core.errors import DeviceError, InputError
@@ -72,29 +73,68 @@ class Shot:
         }
 
 
-def extract_file(path: Path | str, plan: Plan, progress: Callable[[float], None] = lambda _: None) -> Iterator[Shot]:
-    """The pictures of a file that `plan` chooses. progress: told the fraction done (0-1). Raises InputError."""
-    with VideoFile(path) as file:
-        end = float(file.duration) if file.duration else 0.0
+class FileShots(Iterator[Shot]):
+    """The pictures of a file that `plan` chooses. Raises InputError, on opening or on the way.
 
-        def watched(pictures: Iterator[Decoded]) -> Iterator[Decoded]:
-            for picture in pictures:
-                if end:
-                    progress(min(1.0, float(picture.pts) / end))
-                yield picture
+    progress: told the fraction done (0-1); rate: pictures a second of a raw stream that does not say.
+    """
 
+    def __init__(
+        self,
+        path: Path | str,
+        plan: Plan,
+        progress: Callable[[float], None] = lambda _: None,
+        rate: Fraction | None = None,
+    ) -> None:
+        self._file = VideoFile(path, rate)
+        self._progress = progress
+        self._end = float(self._file.duration) if self._file.duration else 0.0
+        #: nobody knows where it ends: a pipe.
+        self.endless = self._file.size is None
+        self._shots = self._choose(plan)
+
+    @property
+    def notes(self) -> list[str]:
+        """What had to be assumed, mended or left out, so far."""
+        return self._file.timeline.notes
+
+    def __next__(self) -> Shot:
+        return next(self._shots)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _choose(self, plan: Plan) -> Iterator[Shot]:
         given = 0
-        for pick in _picks(file, plan, watched):
-            if end and pick.time is not None:
-                progress(min(1.0, float(pick.time) / end))
-            shot = _shot(pick, plan.corrupt)
-            if shot is None:
-                continue
-            yield shot
-            given += 1
-            if plan.limit and given >= plan.limit:
-                break
-        progress(1.0)
+        try:
+            for pick in _picks(self._file, plan, self._watched):
+                if pick.time is not None:
+                    self._tell(pick.time)
+                shot = _shot(pick, plan.corrupt)
+                if shot is None:
+                    continue
+                yield shot
+                given += 1
+                if plan.limit and given >= plan.limit:
+                    break
+            self._progress(1.0)
+        finally:
+            self._file.close()
+
+    def _watched(self, pictures: Iterator[Decoded]) -> Iterator[Decoded]:
+        for picture in pictures:
+            self._tell(picture.pts)
+            yield picture
+
+    def _tell(self, at: Fraction) -> None:
+        self._progress(min(1.0, float(at) / self._end) if self._end else self._file.fraction)
+
+
+def extract_file(
+    path: Path | str, plan: Plan, progress: Callable[[float], None] = lambda _: None, rate: Fraction | None = None
+) -> Iterator[Shot]:
+    """See `FileShots`; nothing is opened before the first is asked for."""
+    yield from FileShots(path, plan, progress, rate)
 
 
 def _picks(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -59,8 +60,12 @@ class FolderWriter:
 
     BATCH = 64
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, min_free: int = 0, free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+    ) -> None:
+        """min_free: bytes that stay free on the disk, as the store keeps them; asked for once a batch."""
+        self._folder, self._min_free, self._free = folder, min_free, free
+        self._budget = 0
         self._waiting: list[tuple[Path, Path]] = []
 
     def __enter__(self) -> FolderWriter:
@@ -75,7 +80,8 @@ class FolderWriter:
         path = self._folder / name
         hidden = _hidden(path)
         with writing(path):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)
+            self._guard(len(data))
             try:
                 hidden.write_bytes(data)
             except BaseException:
@@ -84,6 +90,19 @@ class FolderWriter:
         self._waiting.append((hidden, path))
         if len(self._waiting) >= self.BATCH:
             self.settle()
+
+    def _guard(self, size: int) -> None:
+        """Raises DiskFullError where `size` bytes more would leave too little; looked up each batch."""
+        if not self._min_free:
+            return
+        if size > self._budget or not self._waiting:
+            self._budget = self._free(self._folder) - self._min_free
+        self._budget -= size
+        if self._budget < 0:
+            raise DiskFullError(
+                f"less than {self._min_free >> 20} MB would be free on the disk of {self._folder}",
+                "free some space, or lower capture.min_free_mb",
+            )
 
     def settle(self) -> None:
         """Everything written so far is on the disk and visible when this returns."""

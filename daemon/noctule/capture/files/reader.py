@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +13,10 @@ import av
 import av.error
 import numpy as np
 
-from noctule.capture.picture.colour import frame_of, planes_of, to_normal
-from noctule.capture.picture.frame import Frame
+from noctule.capture.files.decoded import Decoded
+from noctule.capture.files.timeline import Timeline, size_of
 from noctule.capture.picture.layout import check_size
-from noctule.capture.picture.select import Luma, Pick, on_screen
+from noctule.capture.picture.select import Pick, every, on_screen
 from noctule.capture.protocols.ffmpeg import (
     MAX_BAD_PACKETS,
     decode_alone,
@@ -30,62 +30,33 @@ from noctule.core.errors import InputError
 _AV_TIME = 1_000_000
 #: without an index, a jump over less than this is decoded through rather than sought (seconds).
 _SHORT_JUMP = 10
-
-
-class Decoded:
-    """A decoded picture that is copied and converted only when asked for. A `Look` (see select.py)."""
-
-    def __init__(self, frame: Any, seq: int, pts: Fraction, name: str) -> None:
-        self._frame, self.seq, self.pts, self._name = frame, seq, pts, name
-
-    @property
-    def flags(self) -> frozenset[str]:
-        marks = {
-            "corrupt": self._frame.is_corrupt,
-            "key": self._frame.key_frame,
-            "interlaced": self._frame.interlaced_frame,
-        }
-        return frozenset(name for name, on in marks.items() if on)
-
-    def small_luma(self, width: int = 64, height: int = 36) -> Luma:
-        pix_fmt, matrix, full, normal = to_normal(self._frame)
-        lent = Frame(
-            self._name,
-            0,
-            normal.width,
-            normal.height,
-            pix_fmt,
-            tuple(planes_of(normal, pix_fmt)),
-            self.pts,
-            0.0,
-            matrix,
-            full,
-        )
-        return lent.small_luma(width, height)
-
-    def frame(self) -> Frame:
-        """With pixels of its own."""
-        return frame_of(self._frame, self._name, self.seq, self.pts, time.monotonic())
+#: seconds that the last picture may stay on screen, whatever length a damaged head claims.
+_STAYS = 60
+#: seconds without data after which a file that is fed by another program, or a play list, counts as dead.
+_SILENT = 30.0
 
 
 class VideoFile:
     """An open video file. Times are seconds from its start, as players show them. Use as a context manager.
 
     Raises InputError for whatever is wrong with the file, on opening or when a picture is asked for.
+    path: "-" is the standard input. rate: pictures a second of a raw stream that does not say.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.name = str(path)
-        self._container = open_input(self.name, self.name, device=False)
-        try:
-            self._stream = video_stream(self._container, self.name, device=False)
-            decode_alone(self._stream)
-            context = self._stream.codec_context
-            check_size(context.width, context.height, self.name)
-        except BaseException:
-            self._container.close()
-            raise
+    def __init__(self, path: Path | str, rate: Fraction | None = None) -> None:
+        self._path = "/dev/stdin" if str(path) == "-" else str(path)
+        self.name = "the standard input" if self._path == "/dev/stdin" else self._path
+        #: bytes there were at the opening: a file that still grows is read up to here. None for a pipe.
+        self.size = size_of(self._path)
+        self._open()
+        self.timeline = Timeline(self._container, self._stream, self.name, rate)
         self._zero = self._start()
+        #: how much of a file that does not say its length was read, 0 to 1.
+        self.fraction = 0.0
+        #: pictures can only be read one after the other, from the start, once.
+        self.sequential = self.timeline.numbered or self.size is None
+        if self.timeline.may_jump and not self.sequential:
+            self.sequential = self._jumps()
         self._bad = 0
         #: packets that could not be decoded.
         self.bad_packets = 0
@@ -101,9 +72,33 @@ class VideoFile:
     def close(self) -> None:
         self._container.close()
 
+    def _open(self) -> None:
+        self._container = open_input(self._path, self.name, device=False, timeout=(_SILENT, _SILENT))
+        try:
+            self._stream = video_stream(self._container, self.name, device=False)
+            decode_alone(self._stream)
+            context = self._stream.codec_context
+            check_size(context.width, context.height, self.name)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _jumps(self) -> bool:
+        """Whether the clock begins again within the file; then no jump within it lands where it should."""
+        packets = self._container.demux(self._stream)
+        found = False
+        with explained(self.name, device=False):
+            for packet in packets:
+                if found := self.timeline.place(packet):
+                    break
+        self._again()
+        return found
+
     @property
     def duration(self) -> Fraction | None:
-        """Seconds, where the file says so."""
+        """Seconds, where the file says so, and says it of all of itself."""
+        if self.sequential:
+            return None
         stream = self._stream
         if stream.duration:
             begins = Fraction(stream.start_time or 0) * stream.time_base - self._zero
@@ -137,11 +132,14 @@ class VideoFile:
         """The picture on screen at each of `times` (ascending seconds, >= 0), each exactly; `picture` is None where
         none was on screen yet. Seeks when a key frame lies between, else decodes on. InputError for a time after
         the end."""
+        if self.sequential:
+            yield from self._in_order(times)
+            return
         end = self.duration
         pictures: Iterator[Decoded] = iter(())
         held: Decoded | None = None
         following: Decoded | None = None
-        begun = False
+        begun = over = False
         for wanted in times:
             if end is not None and wanted > end:
                 raise InputError(f"{self.name} ends at {float(end):.3f} s, before {float(wanted):.3f} s")
@@ -149,7 +147,11 @@ class VideoFile:
                 yield Pick(held, reason, wanted)
                 continue
             here = following or held
-            if not begun or (here is not None and self._worth_seeking(here.pts, wanted)):
+            if over and held is not None and reason == "every" and wanted > held.pts + _STAYS:
+                said = f"{self.name} says that it ends at {float(end or 0):.0f} s"
+                self.timeline.notes.append(f"{said}; its last picture is at {float(held.pts):.1f} s")
+                return
+            if not begun or (not over and here is not None and self._worth_seeking(here.pts, wanted)):
                 pictures, begun = self._from(wanted), True
                 held = following = None
             if following is not None:
@@ -159,7 +161,27 @@ class VideoFile:
                     following = picture
                     break
                 held = picture
+            over = following is None
             yield Pick(held, reason, wanted)
+
+    def _in_order(self, times: Iterable[Fraction]) -> Iterator[Pick[Decoded]]:
+        """`at` where nothing can be sought."""
+        last: Decoded | None = None
+        over = False
+
+        def watched() -> Iterator[Decoded]:
+            nonlocal last, over
+            for picture in self.pictures():
+                last = picture
+                yield picture
+            over = True
+
+        for pick in on_screen(watched(), times):
+            if over and last is not None and pick.time is not None and pick.time >= last.pts + self.timeline.step:
+                end = float(last.pts + self.timeline.step)
+                holds = f"ends at {end:.3f} s" if last.seq else "holds one picture"
+                raise InputError(f"{self.name} {holds}; there is none at {float(pick.time):.3f} s")
+            yield pick
 
     def _worth_seeking(self, here: Fraction, wanted: Fraction) -> bool:
         key = self._key_before(wanted)
@@ -190,7 +212,7 @@ class VideoFile:
             pictures = self._decode()
             first = next(pictures, None)
             if first is not None and first.pts <= wanted:
-                return _chain(first, pictures)
+                return itertools.chain([first], pictures)
         return self.pictures()
 
     def _seek_start(self) -> None:
@@ -198,40 +220,60 @@ class VideoFile:
         self._seq = 0
         if self._untouched:
             return
+        if self.sequential:
+            self._again()
+            return
         try:
             # Well before the start: transport streams land on the second key frame when asked for the first's time.
             self._container.seek(self._ticks(Fraction(-_SHORT_JUMP)), stream=self._stream, backward=True)
         except (av.error.FFmpegError, OSError):
-            self._container.close()
-            self._container = open_input(self.name, self.name, device=False)
-            self._stream = video_stream(self._container, self.name, device=False)
-            decode_alone(self._stream)
+            self._again()
+
+    def _again(self) -> None:
+        self._container.close()
+        self._open()
+        self._untouched = True
+        self.timeline.restart()
 
     def _decode(self, keys_only: bool = False) -> Iterator[Decoded]:
         self._untouched = False
         packets = self._container.demux(self._stream)
-        step = 1 / Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+        line, step = self.timeline, self.timeline.step
+        keys_only = keys_only and not line.numbered  # pictures must be counted
         last: Fraction | None = None
         self._bad, given = 0, 0
         while True:
-            with explained(self.name, device=False):
+            with explained(self.name, device=False, url=self._path if self.size is None else ""):
                 packet = next(packets, None)
-            if packet is None:
+            if packet is None or self._beyond(packet):
                 break
+            if self.sequential:
+                line.place(packet)
             if keys_only and packet.size and not packet.is_keyframe:
                 continue
             for frame in decode_packet(packet, self._count_bad):
                 self._bad = 0
-                if frame.pts is not None:
+                if frame.pts is not None and not line.numbered:
                     pts = Fraction(frame.pts) * self._stream.time_base - self._zero
                 else:  # AVI and raw streams number their pictures only by order
                     pts = last + step if last is not None else Fraction(0)
                 last = pts
                 given += 1
+                if given == 2:
+                    line.second_picture()
                 self._seq += 1
                 yield Decoded(frame, self._seq - 1, pts, self.name)
         if not given and self.bad_packets:
             raise InputError(f"{self.name} is damaged: none of its pictures can be decoded")
+
+    def _beyond(self, packet: Any) -> bool:
+        """Whether a packet was written after the file was opened."""
+        if self.size and packet.pos is not None and packet.pos >= 0:
+            self.fraction = min(1.0, packet.pos / self.size)
+            if packet.pos >= self.size:
+                self.timeline.notes.append(f"{self.name} still grows: what came after the opening is left out")
+                return True
+        return False
 
     def _count_bad(self) -> None:
         self._bad += 1
@@ -248,16 +290,11 @@ class VideoFile:
         return video if abs(video - container) <= Fraction(2, _AV_TIME) else container
 
 
-def _chain(first: Decoded, rest: Iterator[Decoded]) -> Iterator[Decoded]:
-    yield first
-    yield from rest
-
-
 def every_in_file(file: VideoFile, step: Fraction) -> Iterator[Pick[Decoded]]:
     """The picture on screen every `step` seconds: 0, step, 2 step … up to the last picture."""
     end = file.duration
     if end is None:
-        yield from on_screen(file.pictures(), (step * i for i in range(1 << 40)), "every")
+        yield from every(file.pictures(), step, Fraction(0))
         return
     count = int(np.ceil(float(end / step) - 1e-9))
     yield from file.at((step * i for i in range(max(1, count))), "every")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from noctule.capture.files.files import HIDDEN, DiskFullError, write_file, writing
 from noctule.core.errors import NoctuleError
+from noctule.core.names import id_of
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class StoreLimits:
 
 
 def safe_name(name: str) -> str:
-    """A source's name as a folder's: no separators, no leading dots."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".")[:80] or "source"
+    """A source's name as a folder's: no separators, no leading dots, no two names the same."""
+    return id_of(name, also="_.-", most=80, plain=False)
 
 
 class Store:

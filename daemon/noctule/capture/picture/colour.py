@@ -141,6 +141,21 @@ def to_av(frame: Frame) -> Any:
     return made
 
 
+def rgb(frame: Frame) -> Picture:
+    """uint8 [height, width, 3], upright. For packed RGB layouts a view without a copy (not contiguous); YUV is
+    converted with its own matrix and range."""
+    order = frame.format.rgb
+    if order is not None:
+        pixels = frame.planes[0].reshape(frame.height, frame.width, -1)
+        step = order[1] - order[0]
+        picture = pixels[..., order[0] :: step][..., :3]
+    elif frame.pix_fmt == "gray":
+        picture = np.repeat(frame.planes[0][:, :, None], 3, axis=2)
+    else:
+        picture = yuv_to_rgb(frame)
+    return frame.upright(picture)
+
+
 def yuv_to_rgb(frame: Frame) -> Picture:
     """uint8 [height, width, 3] of a YUV frame, not rotated."""
     rows = _packed(frame, "rgb24")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from noctule.capture.picture.colour import rgb, yuv_to_rgb0
 from noctule.capture.picture.frame import Frame
 from noctule.core.errors import InputError
 
@@ -30,11 +31,9 @@ def _image(frame: Frame) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(frame.luma()))
     # swscale leaves the last columns of some widths (1 to 4 over a multiple of 16) unpainted in this layout
     if frame.format.is_yuv and not frame.rotation and frame.width % 16 == 0:
-        from noctule.capture.picture.colour import yuv_to_rgb0
-
         rows: Any = yuv_to_rgb0(frame)
         return Image.frombuffer("RGB", (frame.width, frame.height), rows.data, "raw", "RGBX", rows.shape[1], 1)
-    return Image.fromarray(np.ascontiguousarray(frame.rgb()))
+    return Image.fromarray(np.ascontiguousarray(rgb(frame)))
 
 
 def jpeg(frame: Frame, quality: int = 80, size: tuple[int, int] | None = None) -> bytes:

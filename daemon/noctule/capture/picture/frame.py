@@ -1,4 +1,5 @@
-"""One picture that a source really delivered, in the source's own layout, with views made when asked for."""
+"""One picture that a source really delivered, in the source's own layout: data. What is made of it
+(colour, picture files) is made elsewhere: colour.py, encode.py."""
 
 from __future__ import annotations
 
@@ -76,30 +77,14 @@ class Frame:
         """For pickle and copy: the pixels go along, FFmpeg's frame cannot."""
         return {**self.__dict__, "origin": None}
 
-    def rgb(self) -> Picture:
-        """uint8 [height, width, 3], upright. For packed RGB layouts a view without a copy (not contiguous); YUV is
-        converted with its own matrix and range."""
-        order = self.format.rgb
-        if order is not None:
-            pixels = self.planes[0].reshape(self.height, self.width, -1)
-            step = order[1] - order[0]
-            picture = pixels[..., order[0] :: step][..., :3]
-        elif self.pix_fmt == "gray":
-            picture = np.repeat(self.planes[0][:, :, None], 3, axis=2)
-        else:
-            from noctule.capture.picture.colour import yuv_to_rgb
-
-            picture = yuv_to_rgb(self)
-        return self._upright(picture)
-
     def luma(self) -> Picture:
         """uint8 [height, width] brightness, upright: the Y plane as stored, or (r + 2 g + b) / 4 of RGB."""
         order = self.format.rgb
         if order is not None:
             pixels = self.planes[0].reshape(self.height, self.width, -1)
             red, green, blue = (pixels[..., i].astype(np.uint16) for i in order)
-            return self._upright(((red + 2 * green + blue) >> 2).astype(np.uint8))
-        return self._upright(self._stored_luma())
+            return self.upright(((red + 2 * green + blue) >> 2).astype(np.uint8))
+        return self.upright(self._stored_luma())
 
     def small_luma(self, width: int = 64, height: int = 36) -> npt.NDArray[np.float32]:
         """float32 [height, width] of block-mean brightness, *not* rotated: the cheap fingerprint that scene and
@@ -114,18 +99,6 @@ class Frame:
         samples = plane[rows][:, columns].astype(np.float32)
         return np.asarray(samples.reshape(height, 4, width, 4).mean(axis=(1, 3)), dtype=np.float32)
 
-    def jpeg(self, quality: int = 80) -> bytes:
-        """The upright picture as a JPEG file."""
-        from noctule.capture.picture.encode import jpeg
-
-        return jpeg(self, quality)
-
-    def png(self) -> bytes:
-        """The upright picture as a PNG file."""
-        from noctule.capture.picture.encode import png
-
-        return png(self)
-
     def with_flags(self, flags: Iterable[str]) -> Frame:
         """The same picture with more flags."""
         return replace(self, flags=self.flags | frozenset(flags))
@@ -135,7 +108,8 @@ class Frame:
             return self.planes[0][:, : self.width * 2 : 2]
         return self.planes[0][:, : self.width]
 
-    def _upright(self, picture: Picture) -> Picture:
+    def upright(self, picture: Picture) -> Picture:
+        """A view of [rows, columns, ...] as stored, turned by `rotation`."""
         return np.rot90(picture, -(self.rotation // 90)) if self.rotation else picture
 
 

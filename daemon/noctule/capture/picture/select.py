@@ -74,12 +74,13 @@ class _Endless(Iterator[Fraction]):
         return next(self._times)
 
 
-def every(pictures: Iterable[L], step: Fraction) -> Iterator[Pick[L]]:
-    """The picture on screen every `step` seconds, from the first picture's time to the last's."""
+def every(pictures: Iterable[L], step: Fraction, start: Fraction | None = None) -> Iterator[Pick[L]]:
+    """The picture on screen every `step` seconds, from `start` (by default the first picture's time) to the last."""
     source = iter(pictures)
     first = next(source, None)
     if first is not None:
-        yield from on_screen(itertools.chain([first], source), _Endless(first.pts, step), "every")
+        begin = first.pts if start is None else start
+        yield from on_screen(itertools.chain([first], source), _Endless(begin, step), "every")
 
 
 def nth(pictures: Iterable[L], n: int) -> Iterator[Pick[L]]:

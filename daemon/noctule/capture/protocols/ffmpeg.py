@@ -13,6 +13,7 @@ import av.error
 
 from noctule.capture.picture.layout import MAX_PIXELS
 from noctule.core.errors import DeviceError, InputError, NoctuleError, TooLargeError
+from noctule.core.file_kind import kind_of
 
 #: stream disposition of a cover picture (libavformat/avformat.h)
 _ATTACHED_PIC = 0x0400
@@ -36,8 +37,9 @@ _OS_REASONS = {
 }
 
 
-def explain(error: Exception, what: str, device: bool) -> NoctuleError:
-    """A sentence for an FFmpeg error about `what`. device: a live thing (DeviceError) or a file (InputError)."""
+def explain(error: Exception, what: str, device: bool, url: str = "") -> NoctuleError:
+    """A sentence for an FFmpeg error about `what`. device: a live thing (DeviceError) or a file (InputError).
+    url: the file's path, when opening it is what failed."""
     family = DeviceError if device else InputError
     code = getattr(error, "errno", None)
     if isinstance(error, MemoryError):
@@ -45,7 +47,7 @@ def explain(error: Exception, what: str, device: bool) -> NoctuleError:
     if isinstance(error, av.error.InvalidDataError):
         if device:
             return family(f"{what} sends no video that can be read")
-        return family(f"{what} is not a video, or is damaged beyond reading")
+        return unread(Path(url), what) if url else family(f"{what} is not a video, or is damaged beyond reading")
     if isinstance(error, av.error.ExitError):
         return family(f"{what} did not answer in time", "is it on the network?")
     if isinstance(error, av.error.HTTPError):
@@ -56,14 +58,50 @@ def explain(error: Exception, what: str, device: bool) -> NoctuleError:
         return family(f"{what} ended at once" if device else f"{what} has no pictures")
     if code in _OS_REASONS:
         reason, hint = _OS_REASONS[code]
-        return family(f"{what} {reason}", hint)
+        return family(f"{what} {reason}", hint if device else "")
     if code == errno.EINVAL:
         return family(f"{what} does not work with these settings", "check width, height, fps and format")
     return family(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
+def unread(path: Path, what: str) -> InputError:
+    """Why FFmpeg makes nothing of a file: what it is in truth, or what of it is missing."""
+    if not path.is_file():
+        return InputError(
+            f"{what} is not a video, or of a kind that cannot be read from a pipe",
+            "an MP4 has its index at the end: give it as a file, or record Matroska or MPEG-TS",
+        )
+    kind = kind_of(path)
+    if kind is not None and kind.name == "mp4" and not _has_index(path):
+        return InputError(
+            f"{what} was not finished: the recording ended before its index was written",
+            "record Matroska (.mkv) or MPEG-TS (.ts), which can be read up to where they end",
+        )
+    if kind is not None and kind.name not in ("mp4", "matroska", "avi", "png", "jpeg", "gif", "webp"):
+        return InputError(f"{what} is {kind.what}, and no video", kind.hint)
+    return InputError(f"{what} is not a video, or is damaged beyond reading")
+
+
+def _has_index(path: Path) -> bool:
+    """Whether an MP4 has its "moov" box (ISO/IEC 14496-12); a box that reaches beyond the file ends the look."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        at = 0
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(16)
+            length, name = int.from_bytes(head[:4], "big"), head[4:8]
+            if name == b"moov":
+                return at + length <= size
+            length = int.from_bytes(head[8:16], "big") if length == 1 else length
+            if length < 8:
+                return False
+            at += length
+    return False
+
+
 @contextmanager
-def explained(what: str, device: bool) -> Iterator[None]:
+def explained(what: str, device: bool, url: str = "") -> Iterator[None]:
     """Turn whatever FFmpeg raises inside into a sentence about `what`."""
     try:
         yield
@@ -72,7 +110,7 @@ def explained(what: str, device: bool) -> Iterator[None]:
     except (av.error.FFmpegError, OSError, ValueError, MemoryError, NotImplementedError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:  # about the file that is written: see files.writing
             raise
-        raise explain(error, what, device) from error
+        raise explain(error, what, device, url) from error
 
 
 def open_input(
@@ -88,7 +126,10 @@ def open_input(
     if format is None and not device:
         _check_file(Path(url), what)
     bounded = {"max_pixels": str(MAX_PIXELS), **(options or {})}
-    with explained(what, device):
+    plain = format is None and not device
+    if plain and "%" in url:  # a name, not a pattern of names
+        bounded["pattern_type"] = "none"
+    with explained(what, device, url if plain else ""):
         return av.open(url, format=format, options=bounded, timeout=timeout)
 
 
@@ -97,6 +138,8 @@ def _check_file(path: Path, what: str) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{what} is a folder, not a video")
+        if path.exists() and not path.is_file():
+            return  # a pipe: what is read of it is gone
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{what} is empty")
@@ -116,6 +159,8 @@ def video_stream(container: Any, what: str, device: bool) -> Any:
     context = stream.codec_context
     if context is None:
         raise family(f"{what} is in a codec that FFmpeg does not read")
+    if not context.width * context.height and animated_webp(Path(container.name)):
+        raise family(f"{what} is an animated WebP, which is not read here", "make a GIF or MP4 of it first")
     if not context.width * context.height:  # FFmpeg, told of the limit, does not even say how large it is
         raise TooLargeError(
             f"{what} has pictures that are damaged or beyond the limit of {MAX_PIXELS // 1_000_000} megapixels",
@@ -129,6 +174,16 @@ def video_stream(container: Any, what: str, device: bool) -> Any:
         )
     context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
+
+
+def animated_webp(path: Path) -> bool:
+    """Whether a file is a WebP with the animation flag of its extended header (WebP container specification)."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(21)
+    except (OSError, ValueError):
+        return False
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 0x02)
 
 
 def decode_alone(stream: Any) -> None:

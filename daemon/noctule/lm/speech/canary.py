@@ -8,7 +8,7 @@ codebook, must be finite, must vary, must differ between codebooks, and must mat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +18,22 @@ from noctule.inference.runtime import Model
 from noctule.lm.speech.conditions import UNUSED
 from noctule.lm.speech.graph import Floats, Temporal
 
-if TYPE_CHECKING:
-    from noctule.lm.speech.model import SpeechModel
-
 _HINT = "the file is damaged or the runtime does not fit it: run `noctule doctor`"
 
 
-def check_speech(speech: SpeechModel) -> None:
-    """Run the golden frames; ModelError, one sentence, at the first thing that is wrong."""
-    golden = speech.settings.get("golden")
-    path = speech.model.path
+def check_speech(model: Model, golden: Any, dep_q: int) -> None:
+    """Run the golden frames (`streams.golden` of the manifest) through the graph; dep_q: codebooks that the depformer
+    writes, 0 for none. ModelError, one sentence, at the first thing that is wrong."""
+    path = model.path
     if not isinstance(golden, dict):
         raise ModelError(f"{path}: the package has no golden logits, so it cannot be told whether it works here")
     try:
         rows = np.asarray(golden["tokens"], np.int32)
         if rows.ndim != 2:
             raise ValueError(f"tokens of shape {list(rows.shape)}")
-        hidden = _check_text(speech.model, golden, rows)
-        if speech.depformer is not None:
-            _check_audio(speech.model, golden, hidden, speech.layout.dep_q)
+        hidden = _check_text(model, golden, rows)
+        if dep_q:
+            _check_audio(model, golden, hidden, dep_q)
     except (KeyError, IndexError, TypeError, ValueError) as e:
         raise ModelError(f"{path}: the golden logits cannot be read ({type(e).__name__}: {e})") from None
 

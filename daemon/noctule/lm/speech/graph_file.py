@@ -1,4 +1,4 @@
-"""Loads the graph of a verified package, and gives a corrupt weight cache one more chance. L2."""
+"""Loads the graph of a verified package, and gives a corrupt weight cache one more chance."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noctule.core.errors import InputError
+from noctule.core.file_kind import kind_of_bytes
 from noctule.lm.speech.conditions import Conditions
 
 SPEAKER = "speaker_wavs"
@@ -40,6 +41,9 @@ def read_voice(path: Path) -> NDArray[np.float32]:
         begin, end = (8 + length + int(n) for n in entry["data_offsets"])
         shape, kind = [int(n) for n in entry["shape"]], str(entry["dtype"])
     except (struct.error, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        found = kind_of_bytes(data[:512])
+        if found is not None and found.name != "safetensors":
+            raise InputError(f"{path} is {found.what}; a .safetensors voice was expected", found.hint) from None
         raise InputError(f"{path} is not a voice: it holds no {SPEAKER!r} tensor") from None
     width = {"F32": 4, "F16": 2, "BF16": 2}.get(kind)
     if width is None or len(shape) != 3 or shape[0] != 1 or min(shape) < 1:

@@ -1,4 +1,4 @@
-"""What a written answer sounds like: digits, signs and units as words. L2, pure.
+"""What a written answer sounds like: digits, signs and units as words. Pure.
 
     spoken("Timer set for 5 minutes.")            # timer set for five minutes
     spoken("It is 9:05, at 21.5 °C.")             # it is nine oh five <break time="0.16s"/> at twenty one point …

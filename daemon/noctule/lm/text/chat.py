@@ -1,4 +1,4 @@
-"""Messages to prompt tokens by a package's chat template (its form is told in `noctule.inference.manifest`). L2."""
+"""Messages to prompt tokens by a package's chat template (its form is told in `noctule.inference.manifest`)."""
 
 from __future__ import annotations
 

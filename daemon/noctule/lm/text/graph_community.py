@@ -1,4 +1,4 @@
-"""The cache of a text model in the layout of litert-torch's generative exports. L2; see text_graph."""
+"""The cache of a text model in the layout of litert-torch's generative exports. See text_graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text language model: prompt in, streamed text out. L2.
+"""The text language model: prompt in, streamed text out.
 
     lm = TextLM.load("models/noctule-tiny", threads=2)
     for chunk in lm.chat([Message("user", "what time is it")], Options(max_tokens=64)):
@@ -31,13 +31,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from noctule.core.clock import Clock, SystemClock
 from noctule.core.errors import BusyError, InputError, ModelError, TooLargeError
 from noctule.inference import runtime as tflite
 from noctule.lm.sampler import Sampler, Sampling, TextSampling, settings
 from noctule.lm.text.chat import Message, chat_prompt, check_template, kept_tokens, stops_of
+from noctule.lm.text.fit import Overflow, refuse_huge, shorten
 from noctule.lm.text.graph import Logits
 from noctule.lm.text.package import TextPackage, check_alive, open_text_package
 from noctule.lm.text.request import Finish, Options, Stats, TextChunk, collect
@@ -45,10 +45,6 @@ from noctule.lm.text.stop_strings import StopText
 
 __all__ = ["Finish", "Message", "Options", "Overflow", "Stats", "TextChunk", "TextLM", "collect"]
 
-Overflow = Literal["refuse", "slide"]
-
-#: In "slide" mode a prompt may be this many contexts long before it is refused unread.
-_LONGEST_PROMPT = 8
 _DEFAULTS = Options()
 
 
@@ -96,9 +92,8 @@ class TextLM:
 
     @property
     def runtime(self) -> str:
-        """Name and version of the runtime the graph runs on."""
-        runtime = self._package.model.runtime
-        return f"{runtime.name} {runtime.version}"
+        """Name and version of the runtime the graph runs on, and what should be known of it."""
+        return self._package.model.runtime.title
 
     @property
     def weight_cache(self) -> Path | None:
@@ -119,13 +114,14 @@ class TextLM:
             raise ModelError(
                 f"{self.manifest.folder}: the package has no chat template", "it can only continue plain text"
             )
-        self._refuse_huge(sum(len(message.text) for message in messages))
+        characters = sum(len(message.text) for message in messages)
+        refuse_huge(self.context, self.tokenizer.longest, self.overflow, characters)
         prompt = chat_prompt(template, self.tokenizer, messages)
         return self._submit(prompt, kept_tokens(template, self.tokenizer, messages), True, options)
 
     def complete(self, text: str, options: Options = _DEFAULTS) -> Iterator[TextChunk]:
         """Continue a plain text, after the begin token if the model has one."""
-        self._refuse_huge(len(text))
+        refuse_huge(self.context, self.tokenizer.longest, self.overflow, len(text))
         begin = [self.tokenizer.bos] if self.tokenizer.bos is not None else []
         return self._submit([*begin, *self.tokenizer.encode(text)], len(begin), False, options)
 
@@ -151,15 +147,6 @@ class TextLM:
             )
         return self._run(prompt, max(0, min(keep, self.context // 2)), start, options)
 
-    def _refuse_huge(self, characters: int) -> None:
-        """Refuse without tokenizing what cannot fit whatever its tokens are."""
-        most = self.context * self.tokenizer.longest * (1 if self.overflow == "refuse" else _LONGEST_PROMPT)
-        if characters > most:
-            raise TooLargeError(
-                f"the prompt has {characters} characters, more than a context of {self.context} tokens can hold",
-                "shorten it",
-            )
-
     # ---- the loop ---------------------------------------------------------------------------------------------
 
     def _run(self, prompt: list[int], keep: int, start: bool, options: Options) -> Iterator[TextChunk]:
@@ -169,7 +156,7 @@ class TextLM:
     def _generate(self, prompt: list[int], keep: int, start: bool, options: Options) -> Iterator[TextChunk]:
         stats = Stats(prompt_tokens=len(prompt))
         began = self._clock.monotonic()
-        tokens = self._shorten(prompt, keep) if len(prompt) > self.context else list(prompt)
+        tokens = shorten(prompt, keep, self.context) if len(prompt) > self.context else list(prompt)
         stats.reused_tokens = self._reuse(tokens)
         finish = self._read(tokens, options)
         stats.prefill_seconds = self._clock.monotonic() - began
@@ -185,7 +172,7 @@ class TextLM:
             elif len(self._held) == self.context and self.overflow == "refuse":
                 finish = "length"
             elif len(self._held) == self.context:
-                tokens = self._shorten(tokens, keep)
+                tokens = shorten(tokens, keep, self.context)
                 stats.slides += 1
                 self._reuse(tokens)
                 finish = self._read(tokens, options)
@@ -242,11 +229,6 @@ class TextLM:
         self._held.append(token)
         # An export may pad its vocabulary; ids beyond the tokenizer's mean nothing.
         return logits[: self.tokenizer.vocab_size]
-
-    def _shorten(self, tokens: Sequence[int], keep: int) -> list[int]:
-        """The first `keep` tokens and as many of the newest as fill half of the rest of the context."""
-        newest = max(1, (self.context - keep) // 2)
-        return [*tokens[:keep], *tokens[-newest:]]
 
     # ---- care -------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Opens a text-lm package: manifest, tokenizer and graph, each checked against the others. L2.
+"""Opens a text-lm package: manifest, tokenizer and graph, each checked against the others.
 
 Beyond what `load_manifest` verifies: the graph's real signatures are the manifest's; the tokenizer has no more
 pieces than the graph has logits; and the graph answers the manifest's golden tokens with the golden logits, once
@@ -18,7 +18,9 @@ from noctule.inference import runtime as tflite
 from noctule.inference.manifest import Golden, Graph, Manifest, check_signatures, load_manifest
 from noctule.inference.page_cache import give_back
 from noctule.inference.weight_cache import discard, forget_others, keep, usable, weight_cache
-from noctule.lm.text.graph import Logits, TextGraph, open_graph
+from noctule.lm.text.graph import Logits, TextGraph
+from noctule.lm.text.graph_community import CommunityGraph
+from noctule.lm.text.graph_noctule import NoctuleGraph
 from noctule.lm.tokenizer import Tokenizer
 
 _DOCTOR = "run `noctule doctor`; try the other runtime or build the package again"
@@ -74,6 +76,11 @@ def open_text_package(
         keep(cache)
         forget_others(cache, manifest.name)
     return TextPackage(manifest, tokenizer, graph, model, cache)
+
+
+def open_graph(model: tflite.Model, layout: str, context: int) -> TextGraph:
+    """The graph of a loaded model in the layout its manifest names."""
+    return NoctuleGraph(model, context) if layout == "noctule" else CommunityGraph(model, context)
 
 
 def _start(

@@ -1,4 +1,4 @@
-"""What goes into a text generation and what comes out of it. L2; data only."""
+"""What goes into a text generation and what comes out of it. Data only."""
 
 from __future__ import annotations
 

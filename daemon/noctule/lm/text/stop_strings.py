@@ -1,4 +1,4 @@
-"""Stop strings in streamed text. L2; pure."""
+"""Stop strings in streamed text. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Speech to text as a turn sees it: one command at a time, heard while it is being spoken. L3."""
+"""Speech to text as a turn sees it: one command at a time, heard while it is being spoken."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from noctule.audio.chunk import Pcm
 from noctule.lm.speech.stt import EndOfTurn, Reading
@@ -28,6 +28,19 @@ class Listening(Protocol):
 
     def cancel(self) -> None:
         """Nobody wants the rest; may be called twice."""
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """A `Listening` that knows what can be asked. asked: after `finish`, the sentence that must be asked back before
+    it is acted on, "" for none; silence: seconds of it that end the command now, None for as many as usual."""
+
+    asked: str
+    silence: float | None
+    #: seconds of the sound, from its start, in which the end of the wake word may be; for whoever begins it to set.
+    lead: float
+    #: after `finish`: the free text, the sentences that were in the race, what was decided and by which numbers.
+    weighed: Mapping[str, Any]
 
 
 class Recogniser(Protocol):

@@ -1,4 +1,4 @@
-"""Speech to text by a speech model of our own, for the assistant's turns. L3; used by one thread."""
+"""Speech to text by a speech model of our own, for the assistant's turns. Used by one thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speech to text by somebody else's recogniser, over the Wyoming protocol (rhasspy/wyoming). L3; one thread.
+"""Speech to text by somebody else's recogniser, over the Wyoming protocol (rhasspy/wyoming). One thread.
 
 Each command is one connection: transcribe, audio-start and audio-chunk… go out while it is being spoken, audio-stop
 at its end, and a transcript comes back. Noctule's own model is the default; this is for owners of another engine.
@@ -16,6 +16,7 @@ from noctule.audio.chunk import RATE, Pcm
 from noctule.core.errors import InputError, NoctuleError, UnavailableError
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
+from noctule.voice.stt.phantoms import RoomMeter, real_words
 
 T = TypeVar("T")
 
@@ -41,6 +42,10 @@ def load() -> None:
     assert wyoming.audio
 
 
+class RefusedError(Exception):
+    """The engine answered with an error; the text is its own."""
+
+
 class WyomingListening:
     """See recogniser.Listening. Such an engine gives one reading."""
 
@@ -51,6 +56,8 @@ class WyomingListening:
         self._uri, self._timeout = uri, timeout
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
+        self._event: asyncio.Future[Any] | None = None
+        self._room = RoomMeter()
         try:
             self._run(self._open(language))
         except BaseException:
@@ -65,11 +72,13 @@ class WyomingListening:
         client = AsyncClient.from_uri(self._uri)
         await client.connect()
         self._client = client
-        await client.write_event(Transcribe(language=language or None).event())
-        await client.write_event(AudioStart(rate=RATE, width=2, channels=1).event())
+        self._event = asyncio.ensure_future(client.read_event())
+        await self._write(Transcribe(language=language or None).event())
+        await self._write(AudioStart(rate=RATE, width=2, channels=1).event())
 
     def feed(self, samples: Pcm) -> Sequence[Word | EndOfTurn]:
         """Send what was heard; the words come all at once, at the end."""
+        self._room.feed(samples)
         self._run(self._send(samples))
         return []
 
@@ -78,7 +87,7 @@ class WyomingListening:
 
         for start in range(0, len(samples), BLOCK):
             audio = samples[start : start + BLOCK].astype("<i2").tobytes()
-            await self._client.write_event(AudioChunk(rate=RATE, width=2, channels=1, audio=audio).event())
+            await self._write(AudioChunk(rate=RATE, width=2, channels=1, audio=audio).event())
 
     def finish(self, quiet: float) -> Sequence[Word | EndOfTurn]:
         try:
@@ -91,20 +100,56 @@ class WyomingListening:
         from wyoming.asr import Transcript
         from wyoming.audio import AudioStop
 
-        await self._client.write_event(AudioStop().event())
-        while (event := await self._client.read_event()) is not None:
+        await self._write(AudioStop().event())
+        while (event := await self._next()) is not None:
             if Transcript.is_type(event.type):
-                return str(Transcript.from_event(event).text).strip()
+                text = event.data.get("text")
+                return real_words(text, self._room) if isinstance(text, str) else ""
         raise ConnectionError("it closed the connection without a transcript")
+
+    async def _write(self, event: Any) -> None:
+        """Send an event, once what came back meanwhile was seen: an engine that refuses says why before it leaves,
+        and a write to one that has left loses what it said."""
+        for _ in range(4):  # turns of the loop: it is read, wakes the reader, is taken apart
+            await asyncio.sleep(0)
+        self._refused()
+        try:
+            await self._client.write_event(event)
+        except OSError:
+            if self._event is not None:
+                await asyncio.wait({self._event}, timeout=1.0)
+            self._refused()
+            raise
+
+    async def _next(self) -> Any:
+        """The next event, None at the end. Raises what the engine says is wrong."""
+        assert self._event is not None
+        await self._event
+        self._refused()
+        event, self._event = self._event.result(), asyncio.ensure_future(self._client.read_event())
+        return event
+
+    def _refused(self) -> None:
+        """Raise the error that the engine has sent, if it has."""
+        from wyoming.error import Error
+
+        event = self._event
+        if event is not None and event.done() and not event.cancelled() and event.exception() is None:
+            found = event.result()
+            if found is not None and Error.is_type(found.type):
+                raise RefusedError(str(found.data.get("text") or found.data.get("code") or "no reason given"))
 
     def cancel(self) -> None:
         """Leave; may be called twice."""
         if self._loop.is_closed():
             return
         client, self._client = self._client, None
+        if self._event is not None:
+            self._event.cancel()
         with contextlib.suppress(NoctuleError):
             if client is not None:
                 self._run(client.disconnect())
+        self._loop.run_until_complete(asyncio.sleep(0))  # what was cancelled gets its turn to end
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -112,6 +157,8 @@ class WyomingListening:
             return self._loop.run_until_complete(asyncio.wait_for(work, self._timeout))
         except (TimeoutError, asyncio.TimeoutError):
             raise UnavailableError(f"The recogniser at {self._uri} did not answer in {self._timeout:g} s.") from None
+        except RefusedError as error:
+            raise UnavailableError(f"The recogniser at {self._uri} says: {str(error).rstrip('.')}.") from None
         except (OSError, ValueError, KeyError) as error:
             raise UnavailableError(f"The recogniser at {self._uri} cannot be used: {error}.") from None
 

@@ -1,4 +1,4 @@
-"""Text to speech by a speech model of our own, for the assistant's answers. L3; used by one thread."""
+"""Text to speech by a speech model of our own, for the assistant's answers. Used by one thread."""
 
 from __future__ import annotations
 

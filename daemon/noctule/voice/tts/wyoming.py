@@ -1,4 +1,4 @@
-"""Text to speech by somebody else's engine, over the Wyoming protocol (rhasspy/wyoming). L3; used by one thread.
+"""Text to speech by somebody else's engine, over the Wyoming protocol (rhasspy/wyoming). Used by one thread.
 
 Each sentence is one request on one connection: synthesize goes out, audio-start, audio-chunk… and audio-stop come
 back. A sentence is asked for as soon as it is whole: an answer is spoken while its rest is being written.
@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.core.errors import UnavailableError
-from noctule.voice.stt.wyoming import check_uri, load
+from noctule.audio.convert import PcmStream
+from noctule.audio.resample import Resampler
+from noctule.core.errors import InputError, UnavailableError
+from noctule.voice.stt.wyoming import RefusedError, check_uri, load
 
 Samples = NDArray[np.float32]
 T = TypeVar("T")
@@ -39,6 +41,7 @@ class WyomingSynthesis:
         self._sentences: deque[str] = deque()
         self._complete = self._speaking = False
         self._waited = 0.0
+        self._stream: PcmStream | None = None
         self.rate = 0
 
     @property
@@ -62,6 +65,8 @@ class WyomingSynthesis:
                     return None
                 self._ask(self._sentences.popleft().strip())
             return self._listen()
+        except RefusedError as error:
+            raise self._error(f"says: {str(error).rstrip('.')}") from None
         except (asyncio.TimeoutError, TimeoutError):
             raise self._error(f"did not answer in {self._timeout:g} s") from None
         except (OSError, ValueError, KeyError) as error:
@@ -95,7 +100,7 @@ class WyomingSynthesis:
             self._client = client
         voice = SynthesizeVoice(name=self._voice) if self._voice else None
         self._run(self._client.write_event(Synthesize(text=sentence, voice=voice).event()))
-        self._speaking, self._waited = True, 0.0
+        self._speaking, self._waited, self._stream = True, 0.0, None
 
     def _listen(self) -> Samples | None:
         """The next event, if it comes within `LOOK` seconds. A reading that takes longer goes on at the next look."""
@@ -114,7 +119,7 @@ class WyomingSynthesis:
         if event is None:
             raise ConnectionError("it closed the connection")
         if Error.is_type(event.type):
-            raise ValueError(Error.from_event(event).text)
+            raise RefusedError(str(event.data.get("text") or event.data.get("code") or "no reason given"))
         if AudioStop.is_type(event.type):
             self._speaking = False
         elif AudioChunk.is_type(event.type):
@@ -122,16 +127,19 @@ class WyomingSynthesis:
         return None
 
     def _sound(self, chunk: Any) -> Samples:
-        """int16 PCM of any rate and channel count → mono float32. Raises ValueError for anything else."""
-        if chunk.width != 2 or chunk.channels < 1 or not 2000 <= chunk.rate <= 384_000:
-            raise ValueError(f"it sends {8 * chunk.width} bit sound at {chunk.rate} Hz")
-        if self.rate not in (0, chunk.rate):
-            raise ValueError(f"its rate changes from {self.rate} to {chunk.rate} Hz")
-        self.rate = chunk.rate
-        whole = len(chunk.audio) // (2 * chunk.channels) * 2 * chunk.channels
-        pcm = np.frombuffer(chunk.audio[:whole], "<i2").reshape(-1, chunk.channels)
-        mono: Samples = pcm.mean(axis=1, dtype=np.float32) / np.float32(32768)
-        return mono
+        """PCM of any width, rate and channel count, cut anywhere → mono float32. Raises ValueError for anything else.
+
+        A rate that changes between two sentences is converted to the first one's.
+        """
+        form = (chunk.rate, chunk.width, chunk.channels)
+        if self._stream is None or (self._stream.rate, self._stream.width, self._stream.channels) != form:
+            try:
+                self._stream = PcmStream(*form)
+                self.rate = self.rate or chunk.rate
+                self._resampler = Resampler(chunk.rate, self.rate)
+            except InputError as error:
+                raise ValueError(error.message) from None
+        return self._resampler.push(self._stream.push(chunk.audio))
 
 
 class WyomingSynthesizer:

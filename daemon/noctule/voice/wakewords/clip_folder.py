@@ -1,4 +1,4 @@
-"""Clips of what woke it, for its owner to review: the false ones retrain the wake word, the true ones too. L3.
+"""Clips of what woke it, for its owner to review: the false ones retrain the wake word, the true ones too.
 
 A clip is a WAV file `TIME-WORD-SCORE.wav`. New ones lie in the folder itself; labelled ones in `positives/` and
 `negatives/`, which `scripts/build_wake_word.py --recordings … --negatives …` takes as they are. A quota and an age
@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from noctule.audio.chunk import RATE, Pcm
-from noctule.audio.wavefile import WavWriter
+from noctule.audio.wav_writer import WavWriter
 from noctule.core.errors import InputError
+from noctule.core.names import id_of
 
 LABELS = {"yes": "positives", "no": "negatives"}
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})-([A-Za-z0-9_.]+)-(\d\.\d{3})\.wav")
@@ -49,7 +50,7 @@ class WakeClips:
     def save(self, word: str, score: float, samples: Pcm, wall: float) -> Path:
         """Keep int16 mono 16 kHz samples. Raises InputError when the folder cannot be written to."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.localtime(wall)) + f".{int(wall * 1000) % 1000:03d}"
-        safe = re.sub(r"[^A-Za-z0-9_.]", "_", word)
+        safe = id_of(word, also="_.", plain=False)
         path = self.folder / f"{stamp}-{safe}-{min(score, 9.999):.3f}.wav"
         with self._lock:
             try:

@@ -1,5 +1,5 @@
 """Writes clips of what woke it: a worker of its own, because an SD card may take a second and the ears must not
-wait for it. L3; one thread. What comes while `WAITING` clips wait is dropped and counted."""
+wait for it. One thread. What comes while `WAITING` clips wait is dropped and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wake words in service: which are wanted, how they are loaded and tried, how others take their place. L4.
+"""The wake words in service: which are wanted, how they are loaded and tried, how others take their place.
 
 Wanted is `wake.words` of the configuration in force, with words chosen by hand above it (`noctule wake use`). Other
 words are verified, loaded and tried beside those that listen, which go on listening; then the ears change over
@@ -17,6 +17,7 @@ from noctule.audio.chunk import RATE
 from noctule.config import Config
 from noctule.core.errors import InputError, ModelError, NoctuleError, UnavailableError
 from noctule.core.events import Bus
+from noctule.inference.find import places
 from noctule.voice.wakewords.memory import EarMemory
 from noctule.wake.detector import Detector
 from noctule.wake.package import WakePackage, load_package
@@ -31,11 +32,18 @@ HISS = 8.0
 
 def find_wake_word(name: str, folders: Sequence[Path]) -> WakePackage:
     """A package by name in the model folders, or by path. Raises ModelError."""
-    places = [Path(name)] if "/" in name else [folder / name for folder in folders]
-    for place in places:
-        if place.exists():
-            return load_package(place)
-    where = ", ".join(str(place.parent) for place in places)
+    looked = places(name, folders)
+    here = [Path(name)] if "/" in name else []
+    for place in (*here, *looked):
+        # a folder of its own, or as communities publish them: NAME.json beside NAME.tflite
+        for file in (place, place.with_name(f"{place.name}.json")):
+            if file.exists():
+                return load_package(file)
+        if place.with_name(f"{place.name}.tflite").exists():
+            raise ModelError(
+                f"{place}.tflite has no {place.name}.json beside it.", "both files are published together"
+            )
+    where = ", ".join(str(place.parent) for place in looked)
     raise ModelError(f"There is no wake word {Path(name).name} in {where}.", "see wake.words and service.models")
 
 
@@ -52,17 +60,19 @@ def try_out(detector: Detector) -> None:
 
 
 class WakeWords:
-    """memory: has the thresholds that were set by hand."""
+    """memory: has the thresholds that were set by hand; hand_over: gives the ears another detector, and waits until
+    they listen with it; False when they are not at work."""
 
-    def __init__(self, config: Callable[[], Config], bus: Bus, memory: EarMemory) -> None:
+    def __init__(
+        self, config: Callable[[], Config], bus: Bus, memory: EarMemory, hand_over: Callable[[Detector], bool]
+    ) -> None:
         self._config, self._bus, self._memory = config, bus, memory
         self._lock = threading.Lock()
         self._changing = threading.Lock()  # one exchange at a time
         self._detector: Detector | None = None
         self._by_hand: tuple[str, ...] = ()
         self._changed = threading.Event()
-        #: gives the ears another detector, and waits until they listen with it; False when they are not at work.
-        self.hand_over: Callable[[Detector], bool] = lambda detector: False
+        self.hand_over = hand_over
         #: one sentence: why the configured words do not serve; "" when they do.
         self.refusal = ""
 

@@ -1,4 +1,4 @@
-"""What of the ears outlives a restart: muted by hand, thresholds set by hand. L3.
+"""What of the ears outlives a restart: muted by hand, thresholds set by hand.
 
 Whoever mutes a microphone does not expect a crash, an update or a power cut to open it again.
 """

@@ -22,7 +22,7 @@ from builders.export.kyutai.parse import read_config
 from builders.export.kyutai.temporal import Progress, load_temporal
 from builders.tflite.writer import Graph, Model
 from noctule.core.errors import InputError
-from noctule.inference.manifest import PackageWriter
+from noctule.inference.package_writer import PackageWriter
 
 GRAPH = "model.tflite"
 TOKENIZER = "tokenizer.model"

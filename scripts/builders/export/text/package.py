@@ -22,8 +22,9 @@ from builders.export.text.tokens import find_tokenizer, tokenizer_entry
 from builders.export.text.weights import load_decoder
 from noctule.core.errors import InputError
 from noctule.inference import runtime as tflite
-from noctule.inference.manifest import PackageWriter, describe_signatures
+from noctule.inference.manifest import describe_signatures
 from noctule.inference.manifest_schema import parse_manifest
+from noctule.inference.package_writer import PackageWriter
 
 #: At its largest a build holds the float32 file, the quantised one and slack for the graphs.
 _SLACK_BYTES = 64 << 20

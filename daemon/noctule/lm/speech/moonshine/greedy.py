@@ -46,6 +46,8 @@ class Transcription:
     nodes: tuple[int, ...]
     decoder: RowDecoder = field(repr=False, compare=False)
     heard: FloatArray = field(repr=False, compare=False)
+    #: what might have followed each of the first tokens [vocab], as many as were to be kept
+    ahead: tuple[FloatArray, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def hypothesis(self) -> Hypothesis:
@@ -57,8 +59,9 @@ def most_tokens(seconds: float) -> int:
     return math.ceil(_PER_SECOND * seconds) + _LEAST
 
 
-def greedy(utterance: EncodedUtterance, *, token_cap: int | None = None) -> Transcription:
-    """The likeliest text token by token; at most `token_cap` of them, by default what the seconds allow."""
+def greedy(utterance: EncodedUtterance, *, token_cap: int | None = None, keep: int = 0) -> Transcription:
+    """The likeliest text token by token; at most `token_cap` of them, by default what the seconds allow. keep: of how
+    many of the first steps the scores are kept, so that a search can begin there."""
     decoder = utterance.decoder()
     bos, eos = utterance.tokenizer.bos, utterance.tokenizer.eos
     most = min(most_tokens(utterance.seconds) if token_cap is None else token_cap, decoder.slots - 1)
@@ -66,10 +69,13 @@ def greedy(utterance: EncodedUtterance, *, token_cap: int | None = None) -> Tran
     worth: list[float] = []
     nodes: list[int] = []
     heard: list[FloatArray] = []
+    ahead: list[FloatArray] = []
     token, parent, end, ended, looped = bos, -1, 0.0, False, False
     while True:
         scores, (parent,) = decoder.step([token], [parent], [len(tokens)])
         nodes.append(parent)
+        if len(ahead) < keep:
+            ahead.append(scores[0].copy())
         token = int(scores[0].argmax())
         if token == eos:
             end, ended = float(scores[0, eos]), True
@@ -85,8 +91,9 @@ def greedy(utterance: EncodedUtterance, *, token_cap: int | None = None) -> Tran
             break
     frames = np.array(heard, np.float32).reshape(len(tokens), -1)
     return Transcription(
-        tuple(tokens), tuple(worth), end, ended, looped, tuple(nodes[: len(tokens) + 1]), decoder, frames
-    )
+        tuple(tokens), tuple(worth), end, ended, looped, tuple(nodes[: len(tokens) + 1]), decoder, frames,
+        tuple(ahead),
+    )  # fmt: skip
 
 
 def _loop(tokens: list[int], heard: list[FloatArray]) -> int:

@@ -1,0 +1,1 @@
+"""Judging the ears: recordings under conditions, what is heard of them and what would be done."""
