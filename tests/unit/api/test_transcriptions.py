@@ -18,8 +18,9 @@ import pytest
 from app_world import WAIT, World
 
 from noctule.api.tcp import TcpApi
+from noctule.app import Plugged
 from noctule.audio.resample import Resampler
-from noctule.service.component import Component, Host
+from noctule.service.component import Host
 
 
 class Port(World):
@@ -31,11 +32,11 @@ class Port(World):
         text = self.file.read_text().replace("[service]", 'tcp = "127.0.0.1:0"\n[service]', 1)
         self.file.write_text(text)
         self.ports: list[TcpApi] = []
-        self.grow = self._grow
+        self.senses = self._senses
 
-    def _grow(self, host: Host) -> list[Component]:
+    def _senses(self, host: Host) -> list[Plugged]:
         self.ports.append(TcpApi(host))
-        return [*self.ports]
+        return [Plugged(self.ports[-1])]
 
     @property
     def token(self) -> str:

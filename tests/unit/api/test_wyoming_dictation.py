@@ -13,7 +13,8 @@ import pytest
 from app_world import World
 
 from noctule.api.wyoming.server import WyomingServer
-from noctule.service.component import Component, Host
+from noctule.app import Plugged
+from noctule.service.component import Host
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop, in Python 3.11 and 3.12
@@ -33,11 +34,11 @@ class Home(World):
             f'models = ["{sounds.MODELS}"]\n[wyoming]\nlisten = "tcp://127.0.0.1:0"\n[wake]\nenabled = false\n{more}'
         )
         self.servers: list[WyomingServer] = []
-        self.grow = self.make
+        self.senses = self.make
 
-    def make(self, host: Host) -> list[Component]:
+    def make(self, host: Host) -> list[Plugged]:
         self.servers.append(WyomingServer(host))
-        return [self.servers[-1]]
+        return [Plugged(self.servers[-1])]
 
     def wyoming(self) -> AsyncClient:
         return AsyncClient.from_uri(f"tcp://127.0.0.1:{self.servers[0].port}")
