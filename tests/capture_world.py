@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,23 +16,13 @@ from noctule.capture.feed.feed import Feed
 from noctule.capture.process.life import Patience
 from noctule.capture.spec import SourceSpec
 from tools.bench import clock
+from waiting import WAIT
 
-#: generous: nothing waits this long on an idle machine
-WAIT = 60.0
 #: quick tempers, so that tests of failures do not take long.
 QUICK = Patience(stall=0.6, open=30.0, linger=0.2, backoff=0.1, backoff_max=0.5, look=0.1)
 
 _made: dict[tuple[str, ...], Path] = {}
 _folder = tempfile.TemporaryDirectory(prefix="noctule-videos-")
-
-
-def until(condition: Callable[[], object], what: str = "it") -> None:
-    """Wait for a condition that another thread or process brings about."""
-    deadline = time.monotonic() + WAIT
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {WAIT:g} s"
-        pause.wait(0.01)
 
 
 @contextmanager

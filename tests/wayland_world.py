@@ -12,7 +12,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from capture_world import until
+from waiting import until
 
 _NOBODY = 65534
 

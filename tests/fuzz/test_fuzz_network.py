@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_world import WAIT, ApiWorld, status_of_a_service
+from api_world import ApiWorld, status_of_a_service
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -34,6 +34,7 @@ from noctule.core.request_text import clean_request
 from noctule.service.component import Host
 from noctule.service.request import Ask
 from noctule.voice.wakewords.clip_folder import WakeClips
+from waiting import WAIT
 
 
 class FakeHearing:

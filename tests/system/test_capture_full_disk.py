@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from capture_world import WAIT, file_feed, plain_video, running, until
+from capture_world import file_feed, plain_video, running
 from noctule.capture.all_sources import Sources
 from noctule.capture.files.clip import record
 from noctule.capture.files.files import DiskFullError
 from noctule.capture.files.store import Store, StoreLimits
 from noctule.cli import run_command
 from noctule.config.schema import Config, SourceConfig
+from waiting import WAIT, until
 
 #: bytes; a page of it is left free where something small must still fit
 SIZE = 256 << 10

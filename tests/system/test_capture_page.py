@@ -15,11 +15,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from capture_world import WAIT, plain_video
+from capture_world import plain_video
 from noctule.api.page import StatusPage
 from noctule.api.routes.capture import CaptureApi
 from noctule.capture.all_sources import Sources
 from noctule.config.schema import Config, SourceConfig
+from waiting import WAIT
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")

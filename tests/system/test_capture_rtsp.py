@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rtsp_world
-from capture_world import WAIT, ffmpeg, number_in, numbered, running, until, video
+from capture_world import ffmpeg, number_in, numbered, running, video
 from noctule.capture.feed.feed import LIVE, LOST, Feed
 from noctule.capture.files.clip import record
 from noctule.capture.files.reader import VideoFile
@@ -19,6 +19,7 @@ from noctule.capture.process.life import Patience
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
 from rtsp_world import RtspServer
+from waiting import WAIT, until
 
 PATIENCE = Patience(stall=2.0, open=15.0, linger=0.2, backoff=0.1, backoff_max=0.3, look=0.1)
 #: generous: a loaded machine takes seconds to open a stream

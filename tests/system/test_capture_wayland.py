@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, running, until
+from capture_world import QUICK, running
 from noctule.capture.feed.feed import LIVE, LOST, Feed
 from noctule.capture.picture.colour import rgb
 from noctule.capture.process import wire
@@ -26,6 +26,7 @@ from noctule.capture.sources import wlcopy
 from noctule.capture.spec import SourceSpec
 from noctule.cli import run_command
 from noctule.core.errors import DeviceError
+from waiting import WAIT, until
 from wayland_world import Sway, available
 
 pytestmark = pytest.mark.skipif(not available(), reason="sway is not installed")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, running, until
+from capture_world import QUICK, running
 from noctule.capture.feed.feed import LIVE, LOST, Feed
 from noctule.capture.picture.colour import rgb
 from noctule.capture.process import discover
@@ -29,6 +29,7 @@ from noctule.cli import run_command
 from noctule.core.errors import DeviceError
 from tools.bench import clock
 from tools.bench.xserver import XServer
+from waiting import WAIT, until
 
 pytestmark = pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
 

@@ -20,8 +20,7 @@ from noctule.core.errors import NoctuleError
 from noctule.core.events import Bus, Event
 from noctule.core.request_text import clean_request
 from noctule.service.request import Ask
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 class ApiWorld:

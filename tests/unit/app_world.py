@@ -22,8 +22,7 @@ from noctule.core.events import Bus, Event
 from noctule.service.board import Board
 from noctule.service.journal import Journal
 from noctule.service.request import Ask
-
-WAIT = 15.0
+from waiting import WAIT, until
 
 
 class FakeEngine:
@@ -123,12 +122,8 @@ class World:
 
     def until(self, kind: str, count: int = 1) -> Event:
         """Wait for the `count`-th event of a kind."""
-        for _ in range(int(WAIT / 0.005)):
-            found = [event for event in self.events if event.kind == kind]
-            if len(found) >= count:
-                return found[count - 1]
-            threading.Event().wait(0.005)
-        raise AssertionError(f"no {kind}; seen: {[e.kind for e in self.events]}")
+        until(lambda: self.kinds().count(kind) >= count, kind)
+        return [event for event in self.events if event.kind == kind][count - 1]
 
     def client(self) -> Client:
         return Client(self.path, WAIT)

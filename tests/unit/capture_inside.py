@@ -10,8 +10,7 @@ from noctule.capture.process import wire
 from noctule.capture.process.child import CaptureLoop, make_source
 from noctule.capture.process.ring import RingReader
 from noctule.capture.spec import SourceSpec
-
-WAIT = 20
+from waiting import WAIT
 
 
 class Inside:

@@ -22,12 +22,12 @@ from noctule.core.events import Bus, Event, Subscription
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.service.supervisor import Part
-from noctule.voice.session import Session, SessionSettings
+from noctule.voice.session import SessionSettings
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.transcript import Spoken
 from noctule.voice.turn_worker import TurnWorker
+from waiting import WAIT
 
-WAIT = 10.0
 LOUD, QUIET = 3000, 40
 
 
@@ -171,6 +171,8 @@ class Room:
         self.mouth = (
             SpeechWorker(self.bus, self.clock, loudspeaker, lambda: voice) if loudspeaker is not None else None
         )
+        #: what the worker finds when it looks for a recogniser
+        self.recogniser = recogniser
         self.asked: list[str] = []
         self.pieces = ["It is ", "noon."]
         self.reply: str | None = None
@@ -179,13 +181,10 @@ class Room:
         #: of several wordings: which one the brain takes, and how sure it is.
         self.takes: tuple[int, float | None] = (0, None)
         self.turns = TurnWorker(
-            self.bus, self.clock, self.ring, self.answer, lambda: recogniser, self.mouth, lambda: threshold
-        )
-        self.session = Session(
-            self.bus, self.ring, self.turns.submit, self.turns.interrupt,
-            SessionSettings(0.2, limit, frozenset({"stop"})), self.turns.open, self.turns.sound,
+            self.bus, self.clock, self.ring, self.answer, lambda: self.recogniser, self.mouth, lambda: threshold,
+            SessionSettings(0.2, limit, frozenset({"stop"})),
         )  # fmt: skip
-        self.turns.session = self.session
+        self.session = self.turns.session
         self.index = 0
         self._rng = np.random.default_rng(3)
         self.failed: list[BaseException] = []
@@ -261,10 +260,3 @@ class Room:
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
-
-
-def wait_for(events: Subscription, kind: str) -> Event:
-    while (event := events.get(WAIT)) is not None:
-        if event.kind == kind:
-            return event
-    raise AssertionError(f"no {kind} within {WAIT:g} s")

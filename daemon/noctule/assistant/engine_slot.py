@@ -28,10 +28,19 @@ LOAD_LIMIT = 300.0
 
 
 class EngineSlot:
-    """build: makes the engine that is wanted now. Methods of the worker's thread unless they say otherwise."""
+    """build: makes the engine that is wanted now; wake: there is something to do between requests; served: an engine
+    took the place, and whoever asked for it is not told yet.
+
+    Methods of the worker's thread unless they say otherwise."""
 
     def __init__(
-        self, build: Callable[[Part], Engine], bus: Bus, clock: Clock, rest: Callable[[], Rest] = Rest
+        self,
+        build: Callable[[Part], Engine],
+        bus: Bus,
+        clock: Clock,
+        rest: Callable[[], Rest] = Rest,
+        wake: Callable[[], None] = lambda: None,
+        served: Callable[[], None] = lambda: None,
     ) -> None:
         self._build, self._bus, self._clock, self._rest = build, bus, clock, rest
         self._lock = threading.Lock()
@@ -41,10 +50,7 @@ class EngineSlot:
         self._renew = self._abandoned = False
         self._lean = self._is_lean = False
         self._used = clock.monotonic()
-        #: called when there is something to do between requests.
-        self.wake: Callable[[], None] = lambda: None
-        #: called when an engine took the place, before whoever asked for it is told: requests are welcome again.
-        self.served: Callable[[], None] = lambda: None
+        self._wake, self._served = wake, served
         #: facts about the engine for `status`: also of one that rests.
         self.about: Facts = {}
         #: seconds that the last load took.
@@ -74,12 +80,12 @@ class EngineSlot:
     def renew(self) -> None:
         """Build the engine again, from what is wanted then, before the next request."""
         self._renew = True
-        self.wake()
+        self._wake()
 
     def lean(self, on: bool) -> None:
         """Ask for the smallest context bucket, or for all again; it happens between two requests."""
         self._lean = on
-        self.wake()
+        self._wake()
 
     def abandon(self) -> None:
         """The service stops: what was built and never served goes."""
@@ -109,7 +115,7 @@ class EngineSlot:
                     self._next = (engine, outcome, self._clock.monotonic() - began)
             if late:
                 self._turn_away(engine, outcome)
-            self.wake()
+            self._wake()
 
     # -- the worker's thread -------------------------------------------------------------------------------------
 
@@ -197,7 +203,7 @@ class EngineSlot:
         self.load_seconds = seconds
         self.about = {**engine.about(), "loaded": True, "load_s": round(seconds, 3)}
         self._used = self._clock.monotonic()
-        self.served()
+        self._served()
 
     def _discard(self) -> None:
         engine, self._engine = self._engine, None

@@ -82,9 +82,14 @@ class ModelManager:
         self.refusal = ""
         lm = config().lm
         self.worker = LanguageWorker(
-            self._build_wanted, bus, clock, size=lm.queue, max_age=config().supervision.stall, rest=self._rest
+            self._build_wanted,
+            bus,
+            clock,
+            size=lm.queue,
+            max_age=config().supervision.stall,
+            rest=self._rest,
+            nudged=self._begin_again,
         )
-        self.worker.slot.wake = self._woken
 
     # -- what is wanted ------------------------------------------------------------------------------------------
 
@@ -172,9 +177,8 @@ class ModelManager:
         self._rest_now = on
         self.worker.nudge()
 
-    def _woken(self) -> None:
-        """There is something for the worker to do between requests; one that is out of service begins again."""
-        self.worker.nudge()
+    def _begin_again(self) -> None:
+        """There is something for the worker to do: one that is out of service begins again."""
         part = self._part()
         if part is not None and part.state != WORKING:
             self._supervisor.retry(NAME)

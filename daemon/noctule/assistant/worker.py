@@ -40,7 +40,8 @@ class Counts:
 
 
 class LanguageWorker:
-    """The queue in front of the model and the loop behind it. build: loads an engine; rest: when it may go."""
+    """The queue in front of the model and the loop behind it. build: loads an engine; rest: when it may go; nudged:
+    there is something to do between requests, which the loop knows already."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class LanguageWorker:
         size: int,
         max_age: float,
         rest: Callable[[], Rest] = Rest,
+        nudged: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -66,8 +68,8 @@ class LanguageWorker:
         self._closed: NoctuleError | None = None
         self._stopped = False
         self.counts = Counts()
-        self.slot = EngineSlot(build, bus, clock, rest)
-        self.slot.wake, self.slot.served = self.nudge, self._open
+        self._tell_nudged = nudged
+        self.slot = EngineSlot(build, bus, clock, rest, self._to_do, self._open)
         #: seconds from a request's arrival to the first piece of its reply: the last one's, a load included.
         self.first_seconds: float | None = None
         self.job = Job(NAME, self.run, max_age, self.stop)
@@ -118,6 +120,10 @@ class LanguageWorker:
             if not self._nudged:
                 self._nudged = True
                 self._queue.put(None)
+
+    def _to_do(self) -> None:
+        self.nudge()
+        self._tell_nudged()
 
     def resize(self, size: int) -> None:
         """How many requests may wait, from now on; those that wait already stay."""

@@ -13,6 +13,7 @@ from typing import Any
 from noctule.config.keys import key
 from noctule.config.scan import split_name
 from noctule.config.schema_health import GovernorConfig, Supervision
+from noctule.config.schema_network import Mqtt, Wyoming
 from noctule.config.speech import Speech
 
 
@@ -163,31 +164,6 @@ class Wake:
     save: bool = key(False, "Keep clips of what woke it, for review and retraining.", live=True)
     save_quota: int = key(64, "Most megabytes of such clips.", live=True, minimum=1, maximum=100_000)
     save_days: int = key(30, "Days after which such clips are deleted.", live=True, minimum=1, maximum=3650)
-
-
-@dataclass
-class Wyoming:
-    """The Wyoming protocol, Home Assistant's way in: answers to its words, and wake words in its sound."""
-
-    listen: str = key(
-        "", 'Where: "tcp://127.0.0.1:10400" or "unix:///run/noctule/wyoming.sock"; empty for none.', maximum=200
-    )
-    lan: bool = key(False, "Allow an address that other machines reach: it has no password and no cipher.")
-    max_clients: int = key(8, "Connections served at once; further ones are closed.", minimum=1, maximum=256)
-    languages: list[str] = key(["en"], "Languages it is offered for.", minimum=1, maximum=64)
-
-
-@dataclass
-class Mqtt:
-    """An MQTT broker that is told what happens here, and may ask. Its connection is not encrypted."""
-
-    host: str = key("", "The broker's name or address; empty for none.", maximum=253)
-    port: int = key(1883, "Its port.", minimum=1, maximum=65535)
-    user: str = key("", "User name; the password is the credential noctule-mqtt. Empty for none.", maximum=200)
-    name: str = key("", "This board's name in topics, empty for its host name.", maximum=60)
-    prefix: str = key("noctule", "How topics begin.", minimum=1, maximum=100)
-    discovery: str = key("homeassistant", "Where Home Assistant looks for devices; empty for nowhere.", maximum=100)
-    commands: bool = key(False, "Take requests from the broker: whoever may publish there may ask.")
 
 
 @dataclass

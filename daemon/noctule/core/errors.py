@@ -1,4 +1,4 @@
-"""The one exception family. L0: imports nothing of Noctule.
+"""The one exception family. Imports nothing of Noctule.
 
 Every error a user can meet carries one sentence that says what is wrong and where, and a hint that says what
 to do. `str(error)` is the sentence; `error.hint` may be empty. Anything else that escapes is a bug of ours.

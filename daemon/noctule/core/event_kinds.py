@@ -1,4 +1,4 @@
-"""Every kind of event, with the MESSAGE_ID and the help that `journalctl -x` shows. L0: data only.
+"""Every kind of event, with the MESSAGE_ID and the help that `journalctl -x` shows. Data only.
 
 A MESSAGE_ID, once shipped, keeps its meaning for ever: people filter on it. It is derived from the kind's name, so
 that it cannot be mistyped, and a test holds the list of shipped ones.

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import ModelError
 from noctule.inference.runner import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-KINDS = ("text-lm", "speech-lm", "speech-to-text", "codec", "wake-word")
+KINDS = ("text-lm", "speech-lm", "speech-to-text", "codec", "wake-word", "voice", "pocket-tts")
 LAYOUTS = ("noctule", "litert-community")
 _TEXT_KEYS = ("name", "version", "licence", "source", "build")
 _SECTIONS = (
     "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "recogniser",
-    "architecture",
+    "voice", "pocket", "architecture",
 )  # fmt: skip
 #: Sections a kind cannot do without.
 _NEEDS = {
@@ -29,6 +28,8 @@ _NEEDS = {
     "speech-to-text": ("graph", "tokenizer", "recogniser"),
     "codec": ("graph", "codec"),
     "wake-word": (),
+    "voice": ("graph", "voice"),
+    "pocket-tts": ("graph", "tokenizer", "limits", "pocket"),
 }
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -101,74 +102,9 @@ class Golden:
     rtol: float
 
 
-class _Node:
-    """A JSON value and where it stands, so that every complaint names its place."""
-
-    def __init__(self, file: str, place: str, value: Any) -> None:
-        self.file, self.place, self.value = file, place, value
-
-    def fail(self, expected: str) -> NoReturn:
-        shown = repr(self.value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "…"
-        found = "nothing" if self.value is None else shown
-        raise ModelError(f"{self.file}: {self.place or 'top level'}: expected {expected}, found {found}")
-
-    def table(self) -> dict[str, _Node]:
-        if not isinstance(self.value, dict):
-            self.fail("an object")
-        dot = f"{self.place}." if self.place else ""
-        return {k: _Node(self.file, f"{dot}{k}", v) for k, v in self.value.items()}
-
-    def get(self, key: str) -> _Node:
-        node = self.table().get(key)
-        dot = f"{self.place}." if self.place else ""
-        return node if node is not None else _Node(self.file, f"{dot}{key}", None)
-
-    def only(self, allowed: Iterable[str]) -> None:
-        for key in self.table():
-            if key not in allowed and not key.startswith("x_"):
-                known = ", ".join(allowed)
-                raise ModelError(f"{self.file}: {self.place or 'top level'}: unknown key {key!r} (known: {known})")
-
-    def text(self) -> str:
-        if not isinstance(self.value, str):
-            self.fail("a string")
-        return self.value
-
-    def integer(self, low: int, high: int = 2**53) -> int:
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:
-            self.fail(f"a whole number from {low}" + (f" to {high}" if high < 2**53 else ""))
-        return self.value
-
-    def number(self, low: float, high: float) -> float:
-        if not isinstance(self.value, int | float) or isinstance(self.value, bool):
-            self.fail("a number")
-        if not (math.isfinite(self.value) and low <= self.value <= high):
-            self.fail(f"a number from {low:g} to {high:g}")
-        return float(self.value)
-
-    def items(self) -> list[_Node]:
-        if not isinstance(self.value, list):
-            self.fail("a list")
-        return [_Node(self.file, f"{self.place}[{i}]", v) for i, v in enumerate(self.value)]
-
-    def one_of(self, allowed: tuple[str, ...]) -> str:
-        if not isinstance(self.value, str) or self.value not in allowed:
-            self.fail(" or ".join(repr(a) for a in allowed))
-        return self.value
-
-    def file_of(self, files: dict[str, FileEntry]) -> str:
-        if self.text() not in files:
-            self.fail("one of the names under files")
-        return self.text()
-
-    def __bool__(self) -> bool:
-        return self.value is not None
-
-
 def parse_manifest(file: str, raw: Any) -> dict[str, Any]:
     """Check a parsed manifest.json; returns the fields of `manifest.Manifest` except folder and raw."""
-    root = _Node(file, "", raw)
+    root = JsonNode(file, "", raw)
     root.table()
     if root.get("format").value != FORMAT:
         root.get("format").fail(f"{FORMAT} (the only format this version reads)")
@@ -195,7 +131,7 @@ def parse_manifest(file: str, raw: Any) -> dict[str, Any]:
     }
 
 
-def _files(node: _Node) -> dict[str, FileEntry]:
+def _files(node: JsonNode) -> dict[str, FileEntry]:
     entries = {}
     for name, entry in node.table().items():
         if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
@@ -210,7 +146,13 @@ def _files(node: _Node) -> dict[str, FileEntry]:
     return entries
 
 
-def _graph(node: _Node, files: dict[str, FileEntry]) -> Graph:
+def _file_of(node: JsonNode, files: dict[str, FileEntry]) -> str:
+    if node.text() not in files:
+        node.fail("one of the names under files")
+    return node.text()
+
+
+def _graph(node: JsonNode, files: dict[str, FileEntry]) -> Graph:
     node.only(("file", "layout", "signatures"))
     signatures = {}
     for name, entry in node.get("signatures").table().items():
@@ -218,10 +160,10 @@ def _graph(node: _Node, files: dict[str, FileEntry]) -> Graph:
         signatures[name] = Signature(_specs(entry.get("inputs")), _specs(entry.get("outputs")))
     if not signatures:
         node.get("signatures").fail("at least one signature")
-    return Graph(node.get("file").file_of(files), node.get("layout").one_of(LAYOUTS), signatures)
+    return Graph(_file_of(node.get("file"), files), node.get("layout").one_of(LAYOUTS), signatures)
 
 
-def _specs(node: _Node) -> dict[str, TensorSpec]:
+def _specs(node: JsonNode) -> dict[str, TensorSpec]:
     specs = {}
     for name, entry in node.table().items():
         entry.only(("shape", "dtype", "role"))
@@ -230,13 +172,13 @@ def _specs(node: _Node) -> dict[str, TensorSpec]:
     return specs
 
 
-def _tokenizer(node: _Node, files: dict[str, FileEntry]) -> TokenizerInfo:
+def _tokenizer(node: JsonNode, files: dict[str, FileEntry]) -> TokenizerInfo:
     node.only(("file", "vocab_size", "bos", "eos", "pad", "control"))
     size = node.get("vocab_size").integer(2, 2**24)
     last = size - 1
     bos, pad = node.get("bos"), node.get("pad")
     return TokenizerInfo(
-        node.get("file").file_of(files),
+        _file_of(node.get("file"), files),
         size,
         bos.integer(0, last) if bos else None,
         tuple(n.integer(0, last) for n in node.get("eos").items()),
@@ -245,7 +187,7 @@ def _tokenizer(node: _Node, files: dict[str, FileEntry]) -> TokenizerInfo:
     )
 
 
-def _chat(node: _Node) -> ChatTemplate:
+def _chat(node: JsonNode) -> ChatTemplate:
     node.only(("template", "stop"))
     template = node.get("template")
     template.only(("begin", *_ROLES))
@@ -262,12 +204,12 @@ def _chat(node: _Node) -> ChatTemplate:
     return ChatTemplate(begin.text() if begin else "", roles, stop)
 
 
-def _sampling(node: _Node) -> dict[str, float]:
+def _sampling(node: JsonNode) -> dict[str, float]:
     node.only(tuple(_SAMPLING))
     return {key: value.number(*_SAMPLING[key]) for key, value in node.table().items() if key in _SAMPLING}
 
 
-def _golden(node: _Node) -> Golden:
+def _golden(node: JsonNode) -> Golden:
     node.only(("tokens", "signature", "top", "logits", "rtol"))
     tokens = tuple(n.integer(0) for n in node.get("tokens").items())
     top = tuple(tuple(i.integer(0) for i in row.items()) for row in node.get("top").items())

@@ -25,11 +25,12 @@ from noctule.service.request import Ask
 from noctule.service.supervisor import Job
 from noctule.voice.engines import SpeechEngines, loudspeaker
 from noctule.voice.listener import Listener
-from noctule.voice.session import SPEAKING, Session, SessionSettings, Utterance
+from noctule.voice.session import SPEAKING, SessionSettings
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.guided import Askable
 from noctule.voice.transcript import Spoken
 from noctule.voice.turn_worker import TurnWorker
+from noctule.voice.utterance import Utterance
 from noctule.voice.wakewords.clip_folder import WakeClips
 from noctule.voice.wakewords.clip_writer import ClipKeeper, Detected
 from noctule.voice.wakewords.in_service import WakeWords
@@ -74,27 +75,25 @@ class VoicePipeline:
         self.voice = (
             SpeechWorker(host.bus, host.clock, speaker, self.voices.synthesizer) if speaker is not None else None
         )
-        self.turns = TurnWorker(
-            host.bus, host.clock, self._ring, self._answer, self.voices.recogniser, self.voice, self.voices.threshold
-        )
         endpoint = EndpointSettings(silence=wake.silence, patience=wake.patience, longest=wake.longest)
         limit = config.lm.timeout + config.speech.timeout + GRACE
-        self.session = Session(
+        self.turns = TurnWorker(
             host.bus,
+            host.clock,
             self._ring,
-            self.turns.submit,
-            self.turns.interrupt,
+            self._answer,
+            self.voices.recogniser,
+            self.voice,
+            self.voices.threshold,
             SessionSettings(wake.pre_roll, limit, stop_words(config), endpoint),
-            self.turns.open,
-            self.turns.sound,
         )
-        self.turns.session = self.session
+        self.session = self.turns.session
         self.clips = WakeClips(config.service.state_dir / "clips", wake.save_quota, wake.save_days)
         self._keeper = ClipKeeper(self.clips, host.bus)
         self._saving = wake.save
         #: what was muted and tuned by hand; it wins over the configuration, also after a restart.
         self.memory = EarMemory(config.service.state_dir, host.bus)
-        self.words = WakeWords(host.config, host.bus, self.memory)
+        self.words = WakeWords(host.config, host.bus, self.memory, lambda words: self.ears.exchange(words))
         self._cards = CardWatch() if config.audio.source == "microphone" else None
         self.ears = Listener(
             source or sound_source(config),
@@ -105,7 +104,6 @@ class VoicePipeline:
             host.clock,
             muted=config.audio.muted or self.memory.muted,
         )
-        self.words.hand_over = self.ears.exchange
         host.bus.add_sink(self._on_event)
 
     # -- turns ---------------------------------------------------------------------------------------------------
@@ -181,7 +179,7 @@ class VoicePipeline:
         return [self.words.refusal] if self.words.refusal else []
 
     def close(self) -> None:
-        self.turns.interrupt(self.session.turn)
+        self.turns.interrupted(self.session.turn)
 
     @property
     def muted(self) -> bool:
@@ -205,7 +203,7 @@ class VoicePipeline:
     def hush(self) -> None:
         """For the assistant's "stop": silence an answer that is being spoken. The turn that asks goes on."""
         if self.session.state == SPEAKING:
-            self.turns.interrupt(self.session.turn)
+            self.turns.interrupted(self.session.turn)
 
     def save_clips(self, on: bool) -> None:
         """Start or stop keeping clips, until the next start or reload."""

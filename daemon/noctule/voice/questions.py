@@ -20,6 +20,9 @@ _NO = frozenset(
     .replace("    ", "")
     .split("|")
 )
+#: what is said when nothing, or not enough, was understood; the second time too
+SORRY = "Sorry, I did not catch that."
+GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
 #: what is said when a question was answered with no
 LEFT = "All right, I leave it."
 

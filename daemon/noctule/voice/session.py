@@ -6,25 +6,25 @@
       |                       +<------- wake word (barge-in) ---------+      stop word: asleep, from anywhere
       +--announce--> speaking
 
-It knows neither microphones nor models: sound and detections come in by `hear`, the beginning of a command goes out
-by `on_open`, its end by `on_utterance`, and whoever recognises, thinks and speaks reports with `end_of_turn`,
-`speaking` and `done`. The sound itself is in the ring: who wants it while it is being spoken reads it there, after
-`on_sound`.
+It knows neither microphones nor models: sound and detections come in by `hear`, what becomes of them goes to a
+`SessionListener`, and whoever recognises, thinks and speaks reports with `end_of_turn`, `speaking` and `done`. The
+sound itself is in the ring: who wants it while it is being spoken reads it there, when the listener is told of it.
 Turns are numbered, so that a late report about a turn that was interrupted changes nothing.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from noctule.audio.chunk import RATE, Chunk, Pcm
+from noctule.audio.chunk import RATE, Chunk
 from noctule.audio.endpointing import ENDED, NOTHING, TOO_LONG, Endpointer, EndpointSettings
 from noctule.audio.ring import SoundRing
 from noctule.core.events import Bus
 from noctule.voice.heard import Heard
+from noctule.voice.utterance import Opening, Utterance
 
 ASLEEP = "asleep"
 LISTENING = "listening"
@@ -33,44 +33,6 @@ SPEAKING = "speaking"
 
 #: seconds after a detection in which the wake word itself may still be heard: detectors decide up to 0.2 s early.
 SETTLE = 0.35
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A command begins. word, phrase: what woke it; first: number of its first sample in the ring, with the
-    pre-roll; woken: when the wake word was complete; again: it was not understood the first time; lead: seconds of
-    sound from `first` to `woken`."""
-
-    turn: int
-    word: str
-    phrase: str
-    first: int
-    woken: float
-    again: bool = False
-    lead: float = 0.0
-    #: what was asked back: the sentence that a "yes" now stands for, "" where nothing was.
-    question: str = ""
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """A finished command. samples: int16 mono 16 kHz with the pre-roll; times are monotonic seconds."""
-
-    turn: int
-    word: str
-    samples: Pcm
-    woken: float
-    ended: float
-    #: "ended" by silence, "end of turn" by the recogniser's own judgement, or "too long".
-    reason: str
-    #: when the last sound of speech was over; before `ended` by the silence that proved it.
-    spoke: float = 0.0
-    #: number of the sample in the ring that follows the command.
-    last: int = 0
-
-    @property
-    def seconds(self) -> float:
-        return len(self.samples) / RATE
 
 
 @dataclass(frozen=True)
@@ -84,26 +46,32 @@ class SessionSettings:
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
 
 
+class SessionListener(Protocol):
+    """Who is told of the commands. Called in the hearing thread (`finished` also in that of `end_of_turn`); none of
+    them may block."""
+
+    def opened(self, opening: Opening) -> None:
+        """A command begins."""
+
+    def heard(self) -> None:
+        """The ring has more of it."""
+
+    def finished(self, utterance: Utterance) -> None:
+        """It has ended."""
+
+    def interrupted(self, turn: int) -> None:
+        """A turn is over before its time: silence and cancel it."""
+
+
 class Session:
-    """on_utterance: takes a finished command; on_interrupt: a turn is over before its time, silence and cancel it;
-    on_open: a command begins; on_sound: the ring has more of it. All in the hearing thread (on_utterance also in that
-    of `end_of_turn`); none may block."""
+    """listener: is told of every command."""
 
     def __init__(
-        self,
-        bus: Bus,
-        ring: SoundRing,
-        on_utterance: Callable[[Utterance], None],
-        on_interrupt: Callable[[int], None],
-        settings: SessionSettings | None = None,
-        on_open: Callable[[Opening], None] = lambda opening: None,
-        on_sound: Callable[[], None] = lambda: None,
+        self, bus: Bus, ring: SoundRing, listener: SessionListener, settings: SessionSettings | None = None
     ) -> None:
         self._bus = bus
         self._ring = ring
-        self._on_utterance = on_utterance
-        self._on_interrupt = on_interrupt
-        self._on_open, self._on_sound = on_open, on_sound
+        self._listener = listener
         self.settings = settings or SessionSettings()
         self._endpointer = Endpointer(self.settings.endpoint)
         self._lock = threading.RLock()
@@ -148,7 +116,7 @@ class Session:
         elif state in (ENDED, TOO_LONG):
             self._finish(turn, state)
         elif state:
-            self._on_sound()
+            self._listener.heard()
 
     def _detected(self, heard: Heard) -> None:
         facts = {"word": heard.word, "score": round(heard.score, 3), "threshold": heard.threshold}
@@ -165,7 +133,7 @@ class Session:
                 lead = (here - first) / RATE
                 opening = self._begin(Opening(turn + 1, heard.word, heard.phrase, first, end, lead=lead), SETTLE)
         if before != ASLEEP:
-            self._on_interrupt(turn)
+            self._listener.interrupted(turn)
         if before in (THINKING, SPEAKING):
             self._bus.publish(
                 "session.interrupted", "session", f'Interrupted by "{heard.phrase}"', 5, turn=turn, **facts
@@ -182,7 +150,7 @@ class Session:
             captured=end,
             **facts,
         )
-        self._on_open(opening)
+        self._listener.opened(opening)
 
     def _begin(self, opening: Opening, settle: float = 0.0) -> Opening:
         """Listen to a new command. The lock is held."""
@@ -209,13 +177,13 @@ class Session:
             lost_seconds=round(lost / RATE, 2),
             reason=reason,
         )
-        self._on_utterance(utterance)
+        self._listener.finished(utterance)
         return True
 
     def _sleep(self, turn: int, state: str, kind: str, message: str, level: int = 6) -> None:
         """End a turn from `state`, unless it has gone on meanwhile."""
         if self._move(turn, (state,), ASLEEP):
-            self._on_interrupt(turn)
+            self._listener.interrupted(turn)
             self._bus.publish(kind, "session", message, level, turn=turn)
 
     def broken(self) -> None:
@@ -250,7 +218,7 @@ class Session:
             opening = self._begin(
                 Opening(turn + 1, before.word, before.phrase, self._ring.end, self._now, True, 0.0, question)
             )
-        self._on_open(opening)
+        self._listener.opened(opening)
         return True
 
     def announce(self) -> int | None:
@@ -279,7 +247,7 @@ class Session:
             self._endpointer = Endpointer(self.settings.endpoint)
         self._ring.clear()
         if before != ASLEEP:
-            self._on_interrupt(turn)
+            self._listener.interrupted(turn)
 
     def _move(self, turn: int, allowed: tuple[str, ...], state: str) -> bool:
         with self._lock:

@@ -17,23 +17,17 @@ from noctule.core.errors import BusyError, CancelledError, NoctuleError
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.voice.latency import TurnLatency
-from noctule.voice.questions import LEFT, answer_to, question, tell_race
-from noctule.voice.session import Opening, Utterance
+from noctule.voice.questions import GIVEN_UP, LEFT, SORRY, answer_to, question, tell_race
 from noctule.voice.speech_handle import SpeechHandle
 from noctule.voice.stt.base import Guided
 from noctule.voice.transcript import WAKE_LAG, Spoken, Transcript, Wording
-from noctule.voice.turn_context import TurnContext
+from noctule.voice.turn_context import NAME, NAP, TurnContext
+from noctule.voice.utterance import Opening, Utterance
 
-NAME = "turns"
 #: seconds that one wait for a remote engine may take at most (speech.timeout, and a little).
 REMOTE = 130.0
-#: seconds of a wait for sound, and of a look at an answer on its way.
-NAP = 0.05
 #: samples given to the recogniser at once: a backlog is worked off in steps between which interruptions are seen.
 BLOCK = RATE // 2
-
-SORRY = "Sorry, I did not catch that."
-GIVEN_UP = "Sorry, I still did not catch that. Please say it another way."
 
 
 class Turn:
@@ -78,7 +72,7 @@ class Turn:
         self._desk.bus.publish(kind, NAME, message, level, turn=self._opening.turn, **fields, **times)
 
     def _check(self) -> None:
-        if self._desk.interrupted(self._opening.turn):
+        if self._desk.host.over(self._opening.turn):
             raise CancelledError("a later wake word or stop word interrupted it")
 
     def _steps(self) -> None:
@@ -151,22 +145,22 @@ class Turn:
         """Recognise the command while it is being spoken; None when it was broken off."""
         desk, opening = self._desk, self._opening
         command = Transcript("" if opening.again else opening.phrase, opening.lead)
-        desk.expect(REMOTE)
+        desk.part.expect(REMOTE)
         listening = desk.recogniser.begin() if desk.recogniser is not None else None
         if isinstance(listening, Guided):
             listening.lead = 0.0 if opening.again else opening.lead + WAKE_LAG
         try:
             position, utterance = opening.first, None
             while utterance is None or position < utterance.last:
-                desk.beat()
-                utterance = utterance or desk.ended(opening.turn)
+                desk.part.beat()
+                utterance = utterance or desk.host.ended(opening.turn)
                 last = utterance.last if utterance is not None else desk.ring.end
-                if desk.interrupted(opening.turn):
+                if desk.host.over(opening.turn):
                     return None
                 if last <= position:
                     if last < opening.first:
                         return None  # the source was opened anew: its numbers begin again
-                    desk.wait(NAP)
+                    desk.host.wait(NAP)
                     continue
                 samples, lost = desk.ring.read(position, min(last, position + BLOCK))
                 position += lost + len(samples)
@@ -178,12 +172,12 @@ class Turn:
             self._ledger.spoke = utterance.spoke
             self._ledger.mark("ended", utterance.ended)
             if listening is not None:
-                desk.expect(REMOTE)
+                desk.part.expect(REMOTE)
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
                 if isinstance(listening, Guided):
                     self._asked = listening.asked
                     tell_race(desk.bus, opening.turn, listening.weighed)
-                desk.beat()
+                desk.part.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
         finally:
@@ -231,7 +225,7 @@ class Turn:
             return self._settle(wordings[index], wordings[index].confidence if sure is None else sure)
 
         try:
-            result = desk.answer(Spoken(wordings, settle), emit, lambda: desk.interrupted(turn), desk.beat)
+            result = desk.answer(Spoken(wordings, settle), emit, lambda: desk.host.over(turn), desk.part.beat)
             self._check()
             reply = str(result["reply"])
             if "token" not in self._ledger.marks and reply:
@@ -269,8 +263,8 @@ class Turn:
         saying.close()
         try:
             while (played := saying.wait(NAP)) is None:
-                self._desk.beat()
-                if self._desk.interrupted(self._opening.turn):
+                self._desk.part.beat()
+                if self._desk.host.over(self._opening.turn):
                     saying.cancel()
         except NoctuleError as error:
             self._not_spoken(error)

@@ -1,4 +1,4 @@
-"""What a turn needs of whoever runs it."""
+"""What a turn works with: its collaborators, and whoever runs it and whoever answers, as a turn sees them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from typing import Any, Protocol
 from noctule.audio.ring import SoundRing
 from noctule.core.clock import Clock
 from noctule.core.events import Bus
-from noctule.voice.session import Session, Utterance
+from noctule.service.part import Part
+from noctule.voice.session import Session
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Recogniser
 from noctule.voice.transcript import Spoken
+from noctule.voice.utterance import Utterance
+
+#: the part's name, in events too.
+NAME = "turns"
+#: seconds of a wait for sound, and of a look at an answer on its way.
+NAP = 0.05
 
 
 class Answering(Protocol):
@@ -25,10 +32,22 @@ class Answering(Protocol):
         `spoken.settle` said no. Raises NoctuleError."""
 
 
+class TurnHost(Protocol):
+    """Whoever runs a turn, seen from there."""
+
+    def ended(self, turn: int) -> Utterance | None:
+        """The finished command of a turn, None while it is being spoken."""
+
+    def over(self, turn: int) -> bool:
+        """Whether a turn is over before its time."""
+
+    def wait(self, seconds: float) -> None:
+        """For more sound, or news, up to so many seconds."""
+
+
 @dataclass(frozen=True)
 class TurnContext:
-    """What a turn needs of whoever runs it. ended: the finished command of a turn, None while it is being spoken;
-    interrupted: whether a turn is over before its time; wait: for more sound, or news, up to so many seconds."""
+    """What a turn works with. least: the confidence below which is asked again; part: the heart of its thread."""
 
     bus: Bus
     clock: Clock
@@ -38,8 +57,5 @@ class TurnContext:
     recogniser: Recogniser | None
     voice: SpeechWorker | None
     least: float
-    beat: Callable[[], None]
-    expect: Callable[[float], None]
-    ended: Callable[[int], Utterance | None]
-    interrupted: Callable[[int], bool]
-    wait: Callable[[float], None]
+    part: Part
+    host: TurnHost

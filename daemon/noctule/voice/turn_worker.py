@@ -1,9 +1,9 @@
 """The assistant's turns, one after another, and what it says unasked. One thread.
 
-Commands come from the session, in the hearing thread: `open` when one begins, `submit` when it has ended, `interrupt`
-when a wake or stop word, or silence, ends a turn before its time. A command that comes while another waits takes its
-place (a wake word has interrupted it already); the one that lost its place is counted. Without a recogniser a command
-is published with its length, its sound is kept in memory for the API, and the journal says so.
+Commands come from its session, in the hearing thread: `opened` when one begins, `finished` when it has ended,
+`interrupted` when a wake or stop word, or silence, ends a turn before its time. A command that comes while another
+waits takes its place (a wake word has interrupted it already); the one that lost its place is counted. Without a
+recogniser a command is published with its length, its sound is kept in memory for the API, and the journal says so.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from noctule.core.clock import Clock
 from noctule.core.errors import BusyError, NoctuleError, UnavailableError, handed_over
 from noctule.core.events import Bus
 from noctule.service.supervisor import Job, Part
-from noctule.voice.session import Opening, Session, Utterance
+from noctule.voice.session import Session, SessionSettings
 from noctule.voice.speech_worker import SpeechWorker
 from noctule.voice.stt.base import Recogniser
-from noctule.voice.turn import NAME, NAP, Turn
-from noctule.voice.turn_context import Answering, TurnContext
+from noctule.voice.turn import Turn
+from noctule.voice.turn_context import NAME, NAP, Answering, TurnContext
+from noctule.voice.utterance import Opening, Utterance
 
 #: seconds without work after which the thread counts as frozen; for loading a model; of a look at the queue.
 MAX_AGE, LOAD_LIMIT, PATIENCE = 15.0, 300.0, 1.0
@@ -53,6 +54,7 @@ class TurnWorker:
         load: Callable[[], Recogniser | None],
         voice: SpeechWorker | None = None,
         threshold: Callable[[], float | None] = lambda: None,
+        settings: SessionSettings | None = None,
     ) -> None:
         self._bus, self._clock, self._ring = bus, clock, ring
         self._answer, self._load, self._threshold = answer, load, threshold
@@ -65,7 +67,8 @@ class TurnWorker:
         self._interrupted = -1
         self._retry = False
         self._announcements: deque[Announcement] = deque()
-        self.session: Session | None = None
+        #: what cuts the commands out of the sound, and tells this worker.
+        self.session = Session(bus, ring, self, settings)
         #: commands that were replaced by a later one before their turn came; announcements that were too many.
         self.replaced = self.dropped = 0
         #: the last command, and where the time of the last turn went; in memory only.
@@ -75,7 +78,7 @@ class TurnWorker:
 
     # -- any thread ----------------------------------------------------------------------------------------------
 
-    def open(self, opening: Opening) -> None:
+    def opened(self, opening: Opening) -> None:
         """A command begins; never blocks."""
         with self._news:
             self.replaced += self._waiting is not None
@@ -83,18 +86,18 @@ class TurnWorker:
             self._noticed = self._clock.monotonic()
             self._news.notify_all()
 
-    def sound(self) -> None:
+    def heard(self) -> None:
         """The ring has more."""
         with self._news:
             self._news.notify_all()
 
-    def submit(self, utterance: Utterance) -> None:
+    def finished(self, utterance: Utterance) -> None:
         """The command has ended; never blocks."""
         with self._news:
             self._ended = utterance
             self._news.notify_all()
 
-    def interrupt(self, turn: int) -> None:
+    def interrupted(self, turn: int) -> None:
         """A turn is over before its time: stop speaking, drop what is still being computed."""
         with self._news:
             self._interrupted = max(self._interrupted, turn)
@@ -143,7 +146,7 @@ class TurnWorker:
         }
 
     def _wake(self) -> None:
-        self.interrupt(self.session.turn if self.session is not None else 0)
+        self.interrupted(self.session.turn)
 
     # -- the worker's thread -------------------------------------------------------------------------------------
 
@@ -182,13 +185,11 @@ class TurnWorker:
     # -- one turn ------------------------------------------------------------------------------------------------
 
     def _turn(self, part: Part, opening: Opening) -> None:
-        assert self.session is not None
         recogniser, own = self._recogniser, self._threshold()
         least = own if own is not None else recogniser.confidence if recogniser is not None else 0.0
         desk = TurnContext(
-            self._bus, self._clock, self._ring, self.session, self._answer, recogniser, self.voice, least,
-            part.beat, part.expect, self._ending, lambda turn: turn <= self._interrupted, self._wait,
-        )  # fmt: skip
+            self._bus, self._clock, self._ring, self.session, self._answer, recogniser, self.voice, least, part, self
+        )
         turn = Turn(desk, opening, self._noticed)
         try:
             turn.run()
@@ -196,11 +197,18 @@ class TurnWorker:
             self.last = turn.utterance or self.last
             self.last_turn = turn.outcome or self.last_turn
 
-    def _ending(self, turn: int) -> Utterance | None:
+    def ended(self, turn: int) -> Utterance | None:
+        """The finished command of a turn, None while it is being spoken."""
         with self._news:
             return self._ended if self._ended is not None and self._ended.turn == turn else None
 
-    def _wait(self, seconds: float) -> None:
+    def over(self, turn: int) -> bool:
+        """Whether a turn was interrupted."""
+        with self._news:
+            return turn <= self._interrupted
+
+    def wait(self, seconds: float) -> None:
+        """For sound, or news, up to so many seconds."""
         with self._news:
             self._news.wait(seconds)
 
@@ -208,7 +216,6 @@ class TurnWorker:
 
     def _speak_up(self, part: Part, announcement: Announcement) -> None:
         """Say it as a turn of its own, or put it back while somebody is being listened to."""
-        assert self.session is not None
         turn = self.session.announce()
         if turn is None:
             with self._news:

@@ -14,8 +14,7 @@ import pytest
 from noctule.api import client as client_module
 from noctule.api.client import Client
 from noctule.core.errors import BusyError, InputError, NoctuleError, TooLargeError, UnavailableError
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from api_world import WAIT, ApiWorld
+from api_world import ApiWorld
 
 from noctule.core.errors import BusyError, CancelledError, ConfigError, InputError, NoctuleError, UnavailableError
 from noctule.service.request import Ask
+from waiting import WAIT
 
 
 @pytest.fixture

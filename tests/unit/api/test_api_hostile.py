@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from api_world import WAIT, ApiWorld, read_answer
+from api_world import ApiWorld, read_answer
 
 from noctule.api import control as control_module
 from noctule.api.http.peer import SO_PEERGROUPS, Peer, allowed, peer_of
 from noctule.api.http.unix_socket import bind
 from noctule.core.errors import DeviceError, ForbiddenError
+from waiting import WAIT
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 

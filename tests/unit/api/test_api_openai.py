@@ -19,8 +19,8 @@ from noctule.api.routes.openai_messages import MAX_MESSAGES
 from noctule.api.routes.openai_request import KEYS, parse
 from noctule.core.errors import BusyError, InputError, TooLargeError
 from noctule.service.request import Ask
+from waiting import WAIT
 
-WAIT = 15.0
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 ACTED: Mapping[str, Any] = {
     "reply": "Timer set for 5 minutes.",

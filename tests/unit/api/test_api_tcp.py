@@ -6,14 +6,12 @@ import http.client
 import json
 import socket
 import stat
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from app_world import WAIT, World
+from app_world import World
 
 from noctule.api.http.address import bind
 from noctule.api.http.token import CREDENTIAL, load_token
@@ -25,6 +23,7 @@ from noctule.core.clock import SystemClock
 from noctule.core.errors import ConfigError, DeviceError, NoctuleError
 from noctule.core.events import Bus
 from noctule.service.component import Host
+from waiting import WAIT
 
 
 @pytest.fixture
@@ -63,14 +62,6 @@ class Port:
             return response.status, json.loads(body) if body.startswith(b"{") else {"text": body.decode()}
         finally:
             connection.close()
-
-
-def until(found: Callable[[], object]) -> None:
-    for _ in range(int(WAIT / 0.005)):
-        if found():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not happen in time")
 
 
 def test_with_the_token_it_serves_and_without_it_it_does_not(world: World) -> None:

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from capture_world import WAIT, number_in, plain_video, until
+from capture_world import number_in, plain_video
 from noctule.api.client import Client
 from noctule.api.http.json import json_errors
 from noctule.api.page import StatusPage
@@ -30,6 +30,7 @@ from noctule.capture.files.remote import parts
 from noctule.cli import run_command
 from noctule.config.schema import Config, SourceConfig
 from noctule.core.errors import DeviceError, InputError, UnavailableError
+from waiting import WAIT, until
 
 
 class World:

@@ -14,7 +14,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from app_world import WAIT, World
+from app_world import World
 
 from noctule.api.client import Client
 from noctule.api.mqtt.link import MAX_ASK, MqttLink
@@ -25,6 +25,7 @@ from noctule.core.errors import BusyError, ConfigError, InputError
 from noctule.core.events import Event
 from noctule.service.component import Host
 from noctule.service.request import Ask
+from waiting import WAIT
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto here (apt install mosquitto)")

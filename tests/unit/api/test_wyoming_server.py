@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pymicro_wakeword
 import pytest
-from app_world import WAIT, World
+from app_world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +32,7 @@ from noctule.config.address import Address, wyoming_address
 from noctule.core.errors import BusyError, ConfigError, InputError
 from noctule.service.component import Host
 from noctule.service.request import Ask
+from waiting import WAIT
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop, in Python 3.11 and 3.12

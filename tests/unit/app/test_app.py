@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from app_world import WAIT, World, world
+from app_world import World, world
 
 from noctule.app import Plugged, assembled
 from noctule.core.errors import BusyError, ConfigError, DeviceError, ModelError, NoctuleError, UnavailableError
@@ -20,6 +20,7 @@ from noctule.service.instance_lock import InstanceLock
 from noctule.service.journal import Journal
 from noctule.service.request import Ask
 from noctule.service.service import FREEZE_VARIABLE, Service
+from waiting import WAIT
 
 __all__ = ["world"]  # the fixture
 

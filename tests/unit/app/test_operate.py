@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_world import WAIT, World, world
+from app_world import World, world
 from model_world import RealWorld, package
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -22,6 +22,7 @@ from noctule.cli.status import words
 from noctule.core.errors import BusyError, ConfigError, DeviceError, InputError
 from noctule.service.component import Host
 from noctule.service.instance_lock import InstanceLock
+from waiting import WAIT
 
 __all__ = ["world"]  # the fixture
 Capture = pytest.CaptureFixture[str]

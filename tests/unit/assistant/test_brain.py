@@ -140,7 +140,8 @@ def make(registry: ActionRegistry, heard: list[Event], clock: ManualClock) -> Ma
         phrases = {name: command.phrases for name, command in (commands or {}).items()}
         grammar = Grammar(rules_and_lists(), (), phrases)
         own = UserCommands(lambda: commands or {})
-        return Brain(model, registry, own, bus, clock=clock, grammar=lambda: grammar, **more)
+        more = {"grammar": lambda: grammar, **more}
+        return Brain(model, registry, own, bus, clock=clock, **more)
 
     return make
 

@@ -71,20 +71,26 @@ def test_the_manifests_section() -> None:
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ([], "not an object"),
-        ({}, "threshold is None"),
-        ({"threshold": "0.5"}, "expected a number from 0 to 1"),
-        ({"threshold": 0.5, "unfamiliar": 3}, "unfamiliar is not an object"),
-        ({"threshold": 0.5, "unfamiliar": {"threshold": 2, "words": []}}, "unfamiliar.threshold is 2"),
-        ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": "abc"}}, "not a list of words"),
-        ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": [1]}}, "not a list of words"),
-        ({"threshold": 0.5, "foreign": []}, "foreign is not an object"),
-        ({"threshold": 0.5, "foreign": {"threshold": 7}}, "foreign.threshold is 7"),
-        ({"threshold": 0.5, "foreign": {"threshold": 1}}, "foreign.common is not a list of words"),
-        ({"threshold": 0.5, "foreign": {"threshold": 1, "common": [], "words": [1]}}, "words is not an object"),
+        ([], "x_actions: expected an object"),
+        ({}, "threshold: expected a number, found nothing"),
+        ({"threshold": "0.5"}, "expected a number, found '0.5'"),
+        ({"threshold": 0.5, "unfamiliar": 3}, "unfamiliar: expected an object"),
+        (
+            {"threshold": 0.5, "unfamiliar": {"threshold": 2, "words": []}},
+            "unfamiliar.threshold: expected a number from 0 to 1, found 2",
+        ),
+        ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": "abc"}}, "words: expected a list"),
+        ({"threshold": 0.5, "unfamiliar": {"threshold": 1, "words": [1]}}, r"words\[0\]: expected a string"),
+        ({"threshold": 0.5, "foreign": []}, "foreign: expected an object"),
+        (
+            {"threshold": 0.5, "foreign": {"threshold": 7}},
+            "foreign.threshold: expected a number from 0 to 1, found 7",
+        ),
+        ({"threshold": 0.5, "foreign": {"threshold": 1}}, "foreign.common: expected a list"),
+        ({"threshold": 0.5, "foreign": {"threshold": 1, "common": [], "words": [1]}}, "words: expected an object"),
         (
             {"threshold": 0.5, "foreign": {"threshold": 1, "common": [], "words": {"stop": "a"}}},
-            r"foreign.words.stop is not a list of words",
+            r"foreign.words.stop: expected a list",
         ),
     ],
 )

@@ -122,13 +122,13 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"actions": "a"}, "actions is not a list of names"),
-        ({"actions": []}, "actions is not a list of names"),
-        ({"actions": ["a", "a", "b"]}, "names something twice"),
-        ({"members": [1]}, "members is not a list of names"),
+        ({"actions": "a"}, "actions: expected a list, found 'a'"),
+        ({"actions": []}, "actions: expected a list of names"),
+        ({"actions": ["a", "a", "b"]}, "actions: expected a list of names, none twice"),
+        ({"members": [1]}, r"members\[0\]: expected a string, found 1"),
         ({"members": ["smells"]}, "'smells' is not one of phrases, letters"),
         ({"members": ["letters"]}, "letters.features is missing"),
-        ({"file": 3}, "file is not a name"),
+        ({"file": 3}, "file: expected a string, found 3"),
         ({"file": "other.npz"}, "'other.npz' is not listed"),
         ({"actions": ["a", "b"]}, "phrases.head has the shape"),
     ],
@@ -137,7 +137,7 @@ def test_a_senseless_section_is_one_sentence(tmp_path: Path, change: dict[str, A
     np.savez(tmp_path / "n.npz", **arrays(member()))
     with pytest.raises(ModelError, match=said):
         read_ngrams(manifest(tmp_path), {"ngrams": {**SECTION, **change}})
-    with pytest.raises(ModelError, match="is not an object"):
+    with pytest.raises(ModelError, match="ngrams: expected an object"):
         read_ngrams(manifest(tmp_path), {"ngrams": "n.npz"})
 
 

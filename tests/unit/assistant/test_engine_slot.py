@@ -13,8 +13,7 @@ from noctule.core.clock import ManualClock
 from noctule.core.errors import UnavailableError
 from noctule.core.events import Bus
 from noctule.service.part import Part
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 class Engine:
@@ -82,9 +81,8 @@ def test_an_engine_that_is_built_when_the_service_stops_is_closed() -> None:
 
 def test_an_engine_that_waited_when_the_service_stops_is_closed_once() -> None:
     slow = Slow()
-    slot = slot_of(slow)
     woken = threading.Event()
-    slot.wake = woken.set
+    slot = EngineSlot(slow, Bus(), ManualClock(), wake=woken.set)
     slow.may.set()
     outcome = slot.exchange(part())
     assert woken.wait(WAIT)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app_world import WAIT, World
+from app_world import World
 from board_world import FakeBoard
 from model_world import RealWorld, package
 
@@ -20,6 +19,7 @@ from noctule.assistant.worker import Engine
 from noctule.core.errors import BusyError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.service.board import Board
 from noctule.service.request import Ask
+from waiting import WAIT, until
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
@@ -34,13 +34,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealWorld
         package(tmp_path / "models" / name)
     yield made
     made.notify.close()
-
-
-def until(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.01)
 
 
 def spoil(folder: Path) -> Path:

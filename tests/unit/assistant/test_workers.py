@@ -15,8 +15,7 @@ from noctule.core.errors import BusyError, CancelledError, InputError, ModelErro
 from noctule.core.events import Bus, Event
 from noctule.service.request import Ask
 from noctule.service.supervisor import Part
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 class FakeEngine:

@@ -93,7 +93,7 @@ def test_a_truncated_file_is_refused(checkpoint: Path, tmp_path: Path) -> None:
         ({"gating": "swish"}, "gating is 'swish'"),
         ({"norm": "batch"}, "norm is 'batch'"),
         ({"positional_embedding": "sin"}, "positional_embedding is 'sin'"),
-        ({"dim": "16"}, "dim must be a whole number"),
+        ({"dim": "16"}, "dim: expected a whole number"),
         ({"dep_q": 5}, "dep_q is 5"),
         ({"causal": False}, "causal is false"),
         ({"depformer_pos_emb": "rope"}, "depformer_pos_emb is 'rope'"),
@@ -130,9 +130,9 @@ def test_configs_of_other_models_are_refused(checkpoint: Path, tmp_path: Path) -
     path.write_text(json.dumps({"model_type": "llama", "hidden_size": 64, "architectures": ["Llama"]}))
     assert "llama model in transformers' form" in refused(checkpoint, tmp_path / "out")
     path.write_text("[1, 2]")
-    assert "no JSON object" in refused(checkpoint, tmp_path / "out")
+    assert "holds a list, expected an object" in refused(checkpoint, tmp_path / "out")
     path.write_text("{")
-    assert "not JSON" in refused(checkpoint, tmp_path / "out")
+    assert "not valid JSON" in refused(checkpoint, tmp_path / "out")
     path.write_text(json.dumps({key: value for key, value in CONFIG.items() if key != "hidden_scale"}))
     assert "hidden_scale is missing" in refused(checkpoint, tmp_path / "out")
 

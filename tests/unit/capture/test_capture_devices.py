@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, ffmpeg, number_in, plain_video, running, until, video
+from capture_world import QUICK, ffmpeg, number_in, plain_video, running, video
 from noctule.capture.feed.feed import LIVE, LOST, Feed
 from noctule.capture.picture.colour import rgb
 from noctule.capture.picture.frame import make_frame
@@ -35,6 +35,7 @@ from noctule.capture.process.presence import absence
 from noctule.capture.protocols import v4l2 as v4l2info
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError
+from waiting import WAIT, until
 
 # --- V4L2
 
@@ -738,6 +739,7 @@ def test_the_console_is_asked_for_as_documented(monkeypatch: pytest.MonkeyPatch)
     source.close()
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_console_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = Feed(SourceSpec("console", "kms", "/dev/null"), patience=QUICK)
     with running(feed), pytest.raises(DeviceError, match="console gives no picture: screen /dev/null"):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture_world import QUICK, WAIT, file_feed, number_in, plain_video, running, until
+from capture_world import QUICK, file_feed, number_in, plain_video, running
 from noctule.capture.feed.feed import CLOSED, LIVE, LOST, PAUSED, Feed
 from noctule.capture.files.extract import Plan, extract_live
 from noctule.capture.picture.colour import rgb
@@ -23,6 +23,7 @@ from noctule.capture.process.life import Patience
 from noctule.capture.process.process import CaptureProcess
 from noctule.capture.spec import SourceSpec
 from noctule.core.errors import DeviceError, UnavailableError
+from waiting import WAIT, until
 
 
 def pid_of(feed: Feed) -> int:
@@ -234,6 +235,7 @@ def misbehaving(script: str, patience: Patience = QUICK) -> Feed:
     )
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 @pytest.mark.parametrize(
     ("script", "says"),
     [
@@ -262,12 +264,14 @@ def test_a_capture_process_that_misbehaves_is_a_reason_not_a_crash(script: str, 
         feed.fresh(1.0, WAIT)
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_no_capture_process_at_all() -> None:
     feed = Feed(SourceSpec("odd", "file", str(plain_video())), patience=QUICK, command=["/nonexistent/python"])
     with running(feed), pytest.raises(DeviceError, match="no capture process could be started: No such file"):
         feed.fresh(1.0, WAIT)
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_kind_that_needs_a_missing_module() -> None:
     feed = Feed(SourceSpec("pi", "picamera2", "0"), patience=QUICK, python=sys.executable)
     with (

@@ -18,7 +18,7 @@ import pytest
 from app_world import World, world
 from board_world import FakeBoard
 
-from capture_world import WAIT, number_in, plain_video, running, until, video
+from capture_world import number_in, plain_video, running, video
 from noctule.app import Plugged
 from noctule.capture.component import CaptureComponent
 from noctule.capture.feed.feed import Feed
@@ -30,6 +30,7 @@ from noctule.capture.sources.base import Delivery, RawPicture, StreamInfo
 from noctule.capture.spec import SourceSpec
 from noctule.capture.states import CLOSED, LIVE
 from noctule.service.component import Host
+from waiting import WAIT, until
 
 __all__ = ["world"]  # the fixture
 #: closes soon when nobody looks; a busy machine may take its time with everything else.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from capture_inside import Inside
 
-from capture_world import WAIT, file_feed, number_in, plain_video, until
+from capture_world import file_feed, number_in, plain_video
 from noctule.api.page.component import PageComponent
 from noctule.capture.component import CaptureComponent
 from noctule.capture.feed.watch import Watch
@@ -33,6 +33,7 @@ from noctule.core.events import Bus
 from noctule.service.component import Host
 from noctule.service.supervisor import Supervisor
 from tools.bench import clock
+from waiting import WAIT, until
 
 
 @contextmanager

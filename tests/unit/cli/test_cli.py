@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_world import WAIT, ApiWorld
+from api_world import ApiWorld
 
 from noctule import __version__
 from noctule.__main__ import main
@@ -22,6 +22,7 @@ from noctule.cli.common import duration, printable, size
 from noctule.cli.tail import words
 from noctule.core.errors import ConfigError, UnavailableError
 from noctule.service.request import Ask
+from waiting import WAIT
 
 Capture = pytest.CaptureFixture[str]
 

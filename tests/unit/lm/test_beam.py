@@ -318,7 +318,7 @@ def test_the_package_says_how_many_readings_are_followed(model, codec, monkeypat
     assert not isinstance(transcriber(model, codec, warm), BeamTranscriber), "what is drawn by chance is not searched"
     for wrong in (0, 33, "many", True):
         stt["readings"] = wrong
-        with pytest.raises(ModelError, match=r"streams\.stt\.readings: expected 1 to 32"):
+        with pytest.raises(ModelError, match=r"streams\.stt\.readings: expected a whole number from 1 to 32"):
             readings_of(model)
 
 

@@ -137,6 +137,7 @@ def test_a_format_has_a_name_that_can_be_printed(fourcc: bytes, name: str) -> No
     assert v4l2info._printed(fourcc) == name
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
     outcomes = iter([(True, False), (True, False), (True, False), (False, True), (False, False)])
@@ -164,6 +165,7 @@ def test_a_slow_start_gets_more_time_the_next_time(monkeypatch: pytest.MonkeyPat
     assert limits == [4.0, 8.0, 16.0, 30.0, 4.0], "twice as long each time, at most 30 s, until it came alive"
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_process_that_still_loads_its_libraries_is_not_a_stuck_device() -> None:
     class Owner:
         def opened(self, about: object) -> None: ...
@@ -191,6 +193,7 @@ def test_a_process_that_still_loads_its_libraries_is_not_a_stuck_device() -> Non
         assert session.began < time.monotonic()
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_too_slow_is_told_from_stalled() -> None:
     class Owner:
         def opened(self, about: object) -> None: ...
@@ -211,6 +214,7 @@ def test_too_slow_is_told_from_stalled() -> None:
         assert not session.slow
 
 
+@pytest.mark.timing  # a feed of half a second's patience
 def test_a_source_that_pauses_soon_after_its_first_picture_gets_more_time_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,8 +21,7 @@ from noctule.core.memory import trim
 from noctule.service.board import Readings, resident_bytes
 from noctule.service.governor import LADDER, Governor, judge
 from noctule.service.supervisor import Part
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 class FakeStep:

@@ -12,8 +12,7 @@ from noctule.core.clock import ManualClock, SystemClock
 from noctule.core.errors import DeviceError, ModelError
 from noctule.core.events import Bus, Event
 from noctule.service.supervisor import DEGRADED, RESTARTING, STOPPED, WORKING, Job, Part, Policy, Supervisor, Worker
-
-WAIT = 10.0
+from waiting import WAIT
 
 
 @dataclass

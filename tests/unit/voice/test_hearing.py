@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -39,6 +38,7 @@ from noctule.service.supervisor import Supervisor
 from noctule.voice.pipeline import VoicePipeline, sound_source
 from noctule.voice.transcript import Spoken, Wording
 from noctule.voice.wakewords.in_service import find_wake_word
+from waiting import until, wait_for
 
 SOUND = Path(__file__).resolve().parents[2] / "fixtures" / "sound" / "okay_nabu.wav"
 TINY = Path(__file__).resolve().parents[3] / "models" / "noctule-tiny"
@@ -94,13 +94,6 @@ class Home:
             finally:
                 assert supervisor.stop(5) == {}
                 hearing.close()
-
-
-def wait_for(events: Any, kind: str) -> Event:
-    while (event := events.get(20)) is not None:
-        if event.kind == kind:
-            return event  # type: ignore[no-any-return]
-    raise AssertionError(f"no {kind}")
 
 
 @pytest.fixture
@@ -288,8 +281,7 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
     with home.running(hearing) as events:
         wait_for(events, "audio.opened")
         ears = next(p for p in home.supervisor.parts() if p.name == "ears")
-        while ears.beats < 3:
-            assert not threading.Event().wait(0.05)
+        until(lambda: ears.beats >= 3)
         assert hearing.ears.report()["open"]
         assert "part.frozen" not in {event.kind for event in home.events}
 
@@ -297,10 +289,12 @@ def test_a_pipe_without_a_writer_is_not_a_frozen_part(home: Home, tmp_path: Path
 def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
     hearing = VoicePipeline(home.host, PcmSource(Path("/unused")))
     hearing.hush()
-    assert hearing.turns._interrupted == -1, "asleep, there is nothing to silence"
-    hearing.session._state, hearing.session._turn = "speaking", 3
+    assert not hearing.turns.over(0), "asleep, there is nothing to silence"
+    turn = hearing.session.announce()
+    assert turn is not None
+    assert not hearing.turns.over(turn)
     hearing.hush()
-    assert hearing.turns._interrupted == 3
+    assert hearing.turns.over(turn)
 
 
 def with_models(home: Home, folder: Path) -> None:
@@ -392,8 +386,7 @@ def test_a_timer_without_a_voice_rings(home: Home, tmp_path: Path) -> None:
     hearing = VoicePipeline(home.host, PcmSource(tmp_path / "pipe"))
     with home.running(hearing) as events:
         assert hearing.voice is not None
-        while hearing.voice.speaks:
-            assert not threading.Event().wait(0.005)
+        until(lambda: not hearing.voice.speaks)
         home.bus.publish("timer.fired", "timers", "over", words="", duration_s=120.0)
         assert wait_for(events, "speech.announced").fields["reply"] == ""
     with WavReader(tmp_path / "answers" / "answer-1.wav") as wav:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_pyaudio import Card, Stream
-from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Speech, Voice, said, wait_for
+from spoken_world import HEY, LOUD, QUIET, STOP, Room, Script, Speech, Voice, said
 
 from noctule.audio.chime import RATE as CHIME_RATE
 from noctule.audio.chime import SECONDS, chime
@@ -22,6 +22,7 @@ from noctule.core.events import Bus
 from noctule.service.supervisor import Part
 from noctule.voice.speech_handle import LONGEST, STALL, SpeechHandle
 from noctule.voice.speech_worker import WAITING, SpeechWorker
+from waiting import WAIT, until, wait_for
 
 SPEAKER = [("Speaker", "ALSA", 0, 2, 48000)]
 
@@ -113,8 +114,7 @@ def test_the_voice_is_never_far_ahead_of_the_loudspeaker():
         board.room.command()
         stream = board.stream()
         for played in range(1, 60):
-            while board.speaker._queued < 2560:
-                assert not threading.Event().wait(0.001)
+            until(lambda: board.speaker._queued >= 2560)
             assert board.pull(stream, 4) == 4  # 80 ms, a frame
             assert board.voice.texts[0].frames * 0.08 <= 1.3 + played * 0.08
         board.room.play(0.1, LOUD, STOP)
@@ -176,8 +176,7 @@ def test_a_frozen_voice_is_overdue_and_nobody_waits_for_it(tmp_path):
     with room.running() as events:
         room.command()
         wait_for(events, "session.words")
-        while not voice.texts:
-            assert not threading.Event().wait(0.001)
+        until(lambda: voice.texts)
         room.clock.advance(STALL + 1)
         assert "no sound for 15 s" in wait_for(events, "voice.failed").message
         assert wait_for(events, "session.turn").fields["spoken"] is False
@@ -253,13 +252,11 @@ def test_without_a_voice_the_chime_rings_until_it_is_stopped():
     speaker = PortAudioSpeaker(module=card, clock=clock)
     room = Room(None, speaker, None, clock=clock)
     with room.running() as events:
-        while room.mouth is not None and room.mouth.speaks:
-            assert not threading.Event().wait(0.001)
+        until(lambda: room.mouth is None or not room.mouth.speaks)
         with pytest.raises(UnavailableError, match="no voice"):
             room.turns.announce("hello")
         result = room.turns.announce("")
-        while not card.streams or not speaker._queued:
-            assert not threading.Event().wait(0.001)
+        until(lambda: card.streams and speaker._queued)
         assert any(card.streams[0].pull()[0])
         room.play(0.1, LOUD, STOP)
         assert not any(card.streams[0].pull()[0])

@@ -19,7 +19,8 @@ from noctule.core.errors import DeviceError
 from noctule.core.events import Bus, Event
 from noctule.service.supervisor import Part
 from noctule.voice.listener import Listener
-from noctule.voice.session import ASLEEP, LISTENING, SPEAKING, THINKING, Opening, Session, SessionSettings, Utterance
+from noctule.voice.session import ASLEEP, LISTENING, SPEAKING, THINKING, Session, SessionSettings
+from noctule.voice.utterance import Opening, Utterance
 
 RNG = np.random.default_rng(5)
 
@@ -40,17 +41,14 @@ class Room:
         self.bus.add_sink(self.events.append)
         self.ring = SoundRing(8)
         self.utterances: list[Utterance] = []
-        self.interrupted: list[int] = []
+        self.cut_short: list[int] = []
         self.openings: list[Opening] = []
         self.sounds = 0
         self.session = Session(
             self.bus,
             self.ring,
-            self.utterances.append,
-            self.interrupted.append,
+            self,
             SessionSettings(stop_words=frozenset({"stop"}), **settings),
-            self.openings.append,
-            self._sound,
         )
         self.index = 0
 
@@ -64,8 +62,17 @@ class Room:
             self.ring.write(chunk)
             self.session.hear(chunk, [word] if word is not None and i == hops - 1 else [])
 
-    def _sound(self) -> None:
+    def opened(self, opening: Opening) -> None:
+        self.openings.append(opening)
+
+    def heard(self) -> None:
         self.sounds += 1
+
+    def finished(self, utterance: Utterance) -> None:
+        self.utterances.append(utterance)
+
+    def interrupted(self, turn: int) -> None:
+        self.cut_short.append(turn)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
@@ -112,7 +119,7 @@ def test_a_wake_word_interrupts_and_a_late_answer_of_the_old_turn_is_ignored() -
     room.play(1, 40)
     assert room.session.speaking(1)
     room.play(0.3, 3000, Word())
-    assert room.interrupted == [1]
+    assert room.cut_short == [1]
     assert room.session.state == LISTENING
     assert not room.session.speaking(1)
     assert not room.session.done(1)
@@ -130,7 +137,7 @@ def test_a_stop_word_ends_a_turn_but_means_nothing_to_a_sleeper() -> None:
     room.play(0.3, 3000, Word())
     room.play(0.3, 3000, Word("stop", "stop"))
     assert room.session.state == ASLEEP
-    assert room.interrupted == [1], "what was being recognised is dropped"
+    assert room.cut_short == [1], "what was being recognised is dropped"
     assert room.kinds() == ["wake.heard", "session.stopped"]
 
 
@@ -142,7 +149,7 @@ def test_muting_forgets_everything() -> None:
     room.play(1, 40)
     room.session.reset()
     assert room.session.state == ASLEEP
-    assert room.interrupted == [1]
+    assert room.cut_short == [1]
     assert len(room.ring.read(0)[0]) == 0
     assert not room.session.speaking(1)
     assert room.session.report()["state"] == ASLEEP
@@ -205,7 +212,7 @@ class Worker:
     def __init__(self) -> None:
         self.bus, self.line, self.scores, self.ring = Bus(), Line(), Scores(), SoundRing(4)
         self.clock = SystemClock()
-        self.session = Session(self.bus, self.ring, lambda u: None, lambda t: None)
+        self.session = Session(self.bus, self.ring, Room())
         still = ManualClock(start=100)  # sound comes as fast as the test likes; by this clock it is never late
         self.ears = Listener(self.line, lambda: self.scores, self.session, self.ring, self.bus, still)
         self.part = Part("ears", 5, self.clock)
@@ -378,7 +385,7 @@ def test_an_announcement_takes_a_turn_only_while_nobody_is_listened_to() -> None
     assert room.session.state == SPEAKING
     assert room.session.announce() is None
     room.play(0.1, 3000, Word("stop", "stop"))
-    assert room.interrupted == [1]
+    assert room.cut_short == [1]
     assert room.session.state == ASLEEP
     assert not room.session.done(1)
 
@@ -392,7 +399,7 @@ def test_nobody_waits_for_an_answer_for_ever() -> None:
     assert room.session.state == THINKING
     room.play(0.3, 40)
     assert room.session.state == ASLEEP
-    assert room.interrupted == [1]
+    assert room.cut_short == [1]
     assert "no answer came within 5 s" in room.events[-1].message
     assert not room.session.speaking(1)
 
@@ -406,4 +413,4 @@ def test_a_device_that_is_closed_in_the_middle_of_a_command_ends_it() -> None:
     room.session.broken()
     assert room.session.state == ASLEEP
     assert room.kinds() == ["wake.heard", "session.failed"]
-    assert room.interrupted == [1]
+    assert room.cut_short == [1]

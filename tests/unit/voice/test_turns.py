@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 
 import pytest
-from spoken_world import HEY, LOUD, QUIET, STOP, WAIT, Room, Script, Voice, said, wait_for
+from spoken_world import HEY, LOUD, QUIET, STOP, Room, Script, Voice, said
 
 from noctule.audio.chunk import RATE
 from noctule.audio.speaker import WavSpeaker
 from noctule.core.errors import BusyError, UnavailableError
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
+from noctule.voice.questions import GIVEN_UP, SORRY
 from noctule.voice.session import ASLEEP, LISTENING
-from noctule.voice.turn import GIVEN_UP, SORRY
+from waiting import WAIT, until, wait_for
 
 
 def test_words_appear_while_they_are_spoken_and_the_recogniser_ends_the_turn(tmp_path):
@@ -178,8 +179,7 @@ def test_a_command_that_is_not_sure_is_asked_for_once_more_and_then_given_up(tmp
         unsure = wait_for(events, "session.unsure")
         assert (unsure.fields["reply"], unsure.fields["spoken"]) == (SORRY, True)
         assert (unsure.fields["confidence"], unsure.fields["threshold"]) == (0.4, 0.6)
-        while room.session.state != LISTENING:
-            assert not threading.Event().wait(0.001)
+        until(lambda: room.session.state == LISTENING)
         room.play(0.6, LOUD)  # no wake word is needed
         room.play(0.8, QUIET)
         unsure = wait_for(events, "session.unsure")
@@ -318,8 +318,7 @@ def test_the_first_of_two_waiting_commands_is_replaced_and_counted():
         room.play(1, QUIET)
         room.play(0.4, LOUD, HEY)
         room.play(0.5, LOUD)
-        while not script.fed:
-            assert not threading.Event().wait(0.001)
+        until(lambda: script.fed)
         for _ in range(2):
             room.play(0.4, LOUD, HEY)
         room.play(0.6, LOUD)
@@ -350,15 +349,12 @@ def test_a_missing_recogniser_is_looked_for_again_when_asked():
     script = Script()
     script.last = said("hello")
     room = Room(None)
-    have: list[Script] = []
-    room.turns._load = lambda: have[0] if have else None
     with room.running() as events:
         room.command()
         wait_for(events, "session.unrecognised")
-        have.append(script)
+        room.recogniser = script
         room.turns.retry()
-        while room.turns.report()["recogniser"] is None:
-            assert not threading.Event().wait(0.001)
+        until(lambda: room.turns.report()["recogniser"])
         room.command()
         wait_for(events, "session.turn")
     assert room.asked == ["hello"]

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_world import WAIT
 from model_world import RealWorld, package
-from test_hearing import NABU, Home, wait_for
+from test_hearing import NABU, Home
 from wakeword_models import loud_model, noise, write_loud
 
 from noctule.app import build_components
@@ -22,6 +21,7 @@ from noctule.audio.chunk import HOP, Chunk, Framer
 from noctule.core.errors import InputError, ModelError, NoctuleError, UnavailableError
 from noctule.voice.pipeline import VoicePipeline
 from noctule.voice.wakewords.in_service import MOST, find_wake_word
+from waiting import WAIT, wait_for
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "hey_noctule"
 QUIET = noise(1.0, 3.0, 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spoken_world import Room, Script, said, wait_for
+from spoken_world import Room, Script, said
 
 from noctule.audio.speaker import WavSpeaker
 from noctule.audio.wavefile import WavReader
@@ -19,6 +19,7 @@ from noctule.cli import run_command
 from noctule.core.errors import InputError, UnavailableError
 from noctule.voice.stt.wyoming import load
 from noctule.voice.tts.wyoming import WyomingSynthesis, WyomingSynthesizer
+from waiting import wait_for
 
 load()  # first: it imports the package without its deprecation warning
 

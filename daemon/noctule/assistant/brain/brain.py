@@ -26,19 +26,16 @@ from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objectio
 from noctule.assistant.brain.ngrams import Ngrams, opinion, read_ngrams
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
+from noctule.assistant.brain.writing import write
 from noctule.assistant.grammar.files import Phrasings
 from noctule.assistant.grammar.grammar import Grammar, Match
 from noctule.assistant.phrases.request import Request, read
 from noctule.core.clock import Clock, SystemClock
 from noctule.core.errors import CancelledError, ModelError, NoctuleError, TooLargeError, UnavailableError
 from noctule.core.events import Bus
-from noctule.lm.grammar import Automaton, GrammarConstraint
-from noctule.lm.sampler import TextSampling
 from noctule.lm.text.chat import Message
 from noctule.lm.text.request import Options
 
-#: A call is never drawn by chance.
-_GREEDY = TextSampling(temperature=0.0)
 _NONE = "none"
 #: where nothing can be asked by a phrase
 EMPTY = Grammar(Phrasings(), ())
@@ -207,7 +204,7 @@ class Brain:
         first = FirstChoice(
             opinion(self.ngrams, form, request, specs), len(self.ngrams.members) if self.ngrams else 0
         )
-        tokens = self._generate(turn, prompt, automaton, cancel, first)
+        tokens = write(self._lm, turn, prompt, automaton, cancel, first)
         call = form.read_call(tokens, request, specs)
         turn.confidence = first.probability
         call = self._unopposed(set_right(call, request), request, turn)
@@ -273,27 +270,6 @@ class Brain:
         reply = replies[0]
         if len(replies) > 1:
             heads = form.heads(replies)
-            reply = heads[tuple(self._generate(turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
+            reply = heads[tuple(write(self._lm, turn, prompt, form.choice_of(replies), cancel, FirstChoice()))]
         turn.reply = " ".join(filter(None, (fill(reply.template, fields), turn.result.then)))
         on_delta(turn.reply)
-
-    # -- the model ----------------------------------------------------------------------------------------------
-
-    def _generate(
-        self, turn: Answer, prompt: list[int], automaton: Automaton, cancel: Callable[[], bool], first: FirstChoice
-    ) -> list[int]:
-        """Generate until the grammar is at its end. Anything else that ends it is an error."""
-        constraint = GrammarConstraint(automaton)
-        first.constraint = constraint
-        options = Options(
-            max_tokens=self._lm.context, sampling=_GREEDY, constraint=constraint, cancel=cancel, on_logits=first
-        )
-        finish = ""
-        for chunk in self._lm.generate(prompt, options):
-            turn.count(chunk)
-            finish = chunk.finish or finish
-        if finish == "cancelled":
-            raise CancelledError("The answer was cancelled.")
-        if not constraint.done():
-            raise ModelError(f"{self._lm.manifest.name} stopped in the middle of a call ({finish}).")
-        return constraint.tokens

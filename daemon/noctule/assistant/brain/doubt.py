@@ -23,7 +23,7 @@ from typing import Any
 from noctule.assistant.actions.registry import Call
 from noctule.assistant.phrases.numbers import duration, percentage, spans
 from noctule.assistant.phrases.request import Request, read
-from noctule.core.errors import ModelError
+from noctule.core.checked_json import JsonNode
 
 #: Shorter words are too close to too many others for a typing mistake to be told from another word.
 _LONG = 4
@@ -93,39 +93,19 @@ def _one_edit(text: str) -> Iterable[str]:
 
 def read_doubt(where: str, actions: Any) -> Doubt:
     """The manifest's x_actions; ModelError when it makes no sense. where: for the error."""
-    where = f"{where}: x_actions"
-    if not isinstance(actions, Mapping):
-        raise ModelError(f"{where} is not an object")
-    threshold = _share(f"{where}: threshold", actions.get("threshold"))
+    table = JsonNode(where, "x_actions", actions)
+    threshold = table.get("threshold").number(0, 1)
     unfamiliar, words = 0.0, frozenset[str]()
-    section = _section(where, actions, "unfamiliar")
-    if section is not None:
-        unfamiliar = _share(f"{where}: unfamiliar.threshold", section.get("threshold"))
-        words = _words(f"{where}: unfamiliar.words", section.get("words"))
+    section = table.get("unfamiliar")
+    if section:
+        unfamiliar, words = section.get("threshold").number(0, 1), _words(section.get("words"))
     foreign, own = 0.0, dict[str, frozenset[str]]()
-    section = _section(where, actions, "foreign")
-    if section is not None:
-        foreign = _share(f"{where}: foreign.threshold", section.get("threshold"))
-        common = _words(f"{where}: foreign.common", section.get("common"))
-        lists = _section(f"{where}: foreign", section, "words") or {}
-        own = {name: common | _words(f"{where}: foreign.words.{name}", found) for name, found in lists.items()}
+    section = table.get("foreign")
+    if section:
+        foreign, common = section.get("threshold").number(0, 1), _words(section.get("common"))
+        own = {name: common | _words(found) for name, found in section.get("words", {}).table().items()}
     return Doubt(threshold, unfamiliar, words, foreign, own)
 
 
-def _section(where: str, holder: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    found = holder.get(name)
-    if found is not None and not isinstance(found, Mapping):
-        raise ModelError(f"{where}: {name} is not an object")
-    return found
-
-
-def _words(where: str, value: Any) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise ModelError(f"{where} is not a list of words")
-    return frozenset(value)
-
-
-def _share(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ModelError(f"{where} is {value!r}, expected a number from 0 to 1")
-    return float(value)
+def _words(node: JsonNode) -> frozenset[str]:
+    return frozenset(word.text() for word in node.items())

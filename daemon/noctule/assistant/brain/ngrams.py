@@ -32,6 +32,7 @@ from noctule.assistant.actions.format import CallFormat
 from noctule.assistant.actions.registry import Spec
 from noctule.assistant.phrases.numbers import duration, percentage, spans
 from noctule.assistant.phrases.request import Request
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import ModelError
 from noctule.inference.manifest import Manifest
 
@@ -138,30 +139,22 @@ _SHAPES = {
 
 def read_ngrams(manifest: Manifest, actions: Mapping[str, Any]) -> Ngrams | None:
     """The `ngrams` of a manifest's x_actions, None without; ModelError when they make no sense."""
-    section = actions.get("ngrams")
-    if section is None:
+    section = JsonNode(str(manifest.folder / "manifest.json"), "x_actions", actions).get("ngrams")
+    if not section:
         return None
-    where = f"{manifest.folder}: x_actions: ngrams"
-    if not isinstance(section, Mapping):
-        raise ModelError(f"{where} is not an object")
-    names, kinds = _names(where, section, "actions"), _names(where, section, "members")
+    names, kinds = _names(section.get("actions")), _names(section.get("members"))
     for kind in kinds:
         if kind not in KINDS:
-            raise ModelError(f"{where}: members: {kind!r} is not one of {', '.join(KINDS)}", "update Noctule")
-    file = section.get("file")
-    if not isinstance(file, str):
-        raise ModelError(f"{where}: file is not a name")
-    path = manifest.path(file)
+            raise section.get("members").wrong(f"{kind!r} is not one of {', '.join(KINDS)}", "update Noctule")
+    path = manifest.path(section.get("file").text())
     arrays = _load(path)
     return Ngrams(names, [_member(path, kind, arrays, len(names)) for kind in kinds])
 
 
-def _names(where: str, section: Mapping[str, Any], key: str) -> list[str]:
-    found = section.get(key)
-    if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
-        raise ModelError(f"{where}: {key} is not a list of names")
-    if len(set(found)) != len(found):
-        raise ModelError(f"{where}: {key} names something twice")
+def _names(node: JsonNode) -> list[str]:
+    found = [item.text() for item in node.items()]
+    if not found or len(set(found)) != len(found):
+        node.fail("a list of names, none twice")
     return found
 
 

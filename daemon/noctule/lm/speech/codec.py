@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError, ModelError
 from noctule.inference.manifest import Manifest, check_signatures, load_manifest
 from noctule.inference.runtime import Model, Runner
@@ -20,6 +21,10 @@ from noctule.lm.speech.graph_file import open_graph_file
 from noctule.lm.speech.streams import Tokens
 
 Samples = NDArray[np.float32]
+
+
+#: the largest number a package may give.
+MOST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -35,19 +40,14 @@ class CodecShape:
     @classmethod
     def of(cls, manifest: Manifest) -> CodecShape:
         where = manifest.folder / "manifest.json"
-        table = manifest.raw["codec"]
-        try:
-            shape = cls(
-                int(table["sample_rate"]),
-                int(table["frame_samples"]),
-                int(table["n_q"]),
-                int(table["card"]),
-                float(table["frame_rate"]),
-            )
-        except (KeyError, TypeError, ValueError) as e:
-            raise ModelError(f"{where}: codec: cannot be read ({type(e).__name__}: {e})") from None
-        if min(shape.sample_rate, shape.frame_samples, shape.n_q, shape.card) < 1 or shape.frame_rate <= 0:
-            raise ModelError(f"{where}: codec: every number must be above zero")
+        table = JsonNode(str(where), "", manifest.raw).get("codec")
+        shape = cls(
+            table.get("sample_rate").integer(1, MOST),
+            table.get("frame_samples").integer(1, MOST),
+            table.get("n_q").integer(1, MOST),
+            table.get("card").integer(1, MOST),
+            table.get("frame_rate").positive(),
+        )
         if abs(shape.sample_rate / shape.frame_samples - shape.frame_rate) > 1e-6 * shape.frame_rate:
             raise ModelError(
                 f"{where}: codec: {shape.sample_rate} Hz in frames of {shape.frame_samples} samples is not"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.core.errors import InputError, ModelError
+from noctule.core.checked_json import JsonNode
+from noctule.core.errors import InputError
 from noctule.inference.runtime import Model
 
 #: attention score of a frame that is not to be seen.
@@ -34,27 +35,26 @@ class ConditionInput:
     values: tuple[str, ...] | None
 
 
+def _input(entry: JsonNode) -> ConditionInput:
+    return ConditionInput(
+        entry.get("name").text(),
+        entry.get("kind").one_of(("lut", "tensor")),
+        entry.get("fuse").one_of(("sum", "cross")),
+        entry.get("dim").integer(1, 1 << 24),
+        entry.get("bins", 0).integer(0, 1 << 24),
+        tuple(value.text() for value in entry.get("values", []).items()) or None,
+    )
+
+
 class Conditions:
     """The conditions a model takes, and their tensors."""
 
-    def __init__(self, model: Model, table: Mapping[str, Any]) -> None:
+    def __init__(self, model: Model, table: JsonNode) -> None:
         self._model = model
-        try:
-            self.frames = int(table.get("frames", 0))
-            self._sum, self._cross = bool(table.get("sum")), bool(table.get("cross"))
-            self.inputs = {
-                str(entry["name"]): ConditionInput(
-                    str(entry["name"]),
-                    str(entry["kind"]),
-                    str(entry["fuse"]),
-                    int(entry["dim"]),
-                    int(entry.get("bins") or 0),
-                    tuple(str(v) for v in entry["values"]) if entry.get("values") else None,
-                )
-                for entry in table.get("inputs") or ()
-            }
-        except (KeyError, TypeError, ValueError) as e:
-            raise ModelError(f"{model.path}: conditions: cannot be read ({type(e).__name__}: {e})") from None
+        self.frames = table.get("frames", 0).integer(0, 1 << 24)
+        self._sum, self._cross = table.get("sum", False).flag(), table.get("cross", False).flag()
+        inputs = [_input(entry) for entry in table.get("inputs", []).items()]
+        self.inputs = {entry.name: entry for entry in inputs}
 
     def tensors(self, given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """The constant inputs of `temporal` for these conditions; a condition not given counts as unknown.

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError, ModelError
 from noctule.inference.manifest import Manifest, check_signatures, load_manifest
 from noctule.inference.runtime import Model
@@ -34,26 +35,25 @@ class SpeechModel:
     def __init__(self, manifest: Manifest, model: Model, tokenizer: Tokenizer) -> None:
         self.manifest, self.model, self.tokenizer = manifest, model, tokenizer
         where = str(manifest.folder / "manifest.json")
-        streams = _table(where, manifest.raw, "streams")
+        root = JsonNode(where, "", manifest.raw)
+        streams = root.get("streams")
+        layout, self.rows, self.modes = _layout(streams), _rows(streams), _modes(streams.get("mode"))
+        sampling = streams.get("sampling", {})
+        text, audio = sampling.get("text", {}).values(), sampling.get("audio", {}).values()
         try:
-            self.layout = _layout(streams)
-            self.rows = _rows(streams, streams.get("depth") or {})
+            self.layout = StreamLayout(**layout)
             self.rows.check(self.layout)
-            self.sampling = _sampling(streams.get("sampling") or {})
-            modes = streams.get("mode") or []
-            self.modes: tuple[str, ...] = tuple([modes] if isinstance(modes, str) else modes)
-        except (KeyError, TypeError, ValueError) as e:
-            raise ModelError(f"{where}: streams: cannot be read ({type(e).__name__}: {e})") from None
+            self.sampling = SpeechSampling(
+                text=settings(SpeechTextSampling(), text), audio=settings(AudioSampling(), audio)
+            )
         except (InputError, ModelError) as e:
-            raise ModelError(f"{where}: {e}", e.hint) from None
-        if not self.modes or not set(self.modes) <= set(MODES):
-            raise ModelError(f"{where}: streams.mode: expected some of {', '.join(MODES)}, found {self.modes}")
-        self.settings: Mapping[str, Any] = streams
+            raise ModelError(f"{where}: streams: {e}", e.hint) from None
+        self.settings: Mapping[str, Any] = streams.value
         check_signatures(manifest, model.signatures)
         self._check_tokenizer()
-        self.conditions = Conditions(model, streams.get("conditions") or {})
+        self.conditions = Conditions(model, streams.get("conditions", {}))
         self.depformer = Depformer(model, self.layout.dep_q) if self.layout.dep_q else None
-        check_speech(model, streams.get("golden"), self.layout.dep_q)
+        check_speech(model, streams.get("golden").value, self.layout.dep_q)
 
     @classmethod
     def load(cls, folder: Path | str, *, threads: int = 1, cache_dir: Path | None = None) -> SpeechModel:
@@ -135,16 +135,10 @@ class SpeechModel:
             )
 
 
-def _table(where: str, raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = raw.get(key)
-    if not isinstance(value, dict):
-        raise ModelError(f"{where}: {key}: expected an object")
-    return value
-
-
-def _layout(streams: Mapping[str, Any]) -> StreamLayout:
+def _layout(streams: JsonNode) -> dict[str, Any]:
+    """The fields of a StreamLayout."""
     numbers = {
-        key: int(streams[key])
+        key: streams.get(key).integer(-(2**31), 2**31 - 1)
         for key in (
             "n_q",
             "dep_q",
@@ -156,23 +150,27 @@ def _layout(streams: Mapping[str, Any]) -> StreamLayout:
             "end_of_text_padding",
         )
     }
-    return StreamLayout(
-        **numbers, delays=tuple(int(d) for d in streams["delays"]), frame_rate=float(streams["frame_rate"])
-    )
+    rate = streams.get("frame_rate").positive()
+    return {**numbers, "delays": _integers(streams.get("delays")), "frame_rate": rate}
 
 
-def _rows(streams: Mapping[str, Any], depth: Mapping[str, Any]) -> Rows:
+def _rows(streams: JsonNode) -> Rows:
+    depth, demux = streams.get("depth", {}), streams.get("demux", 0).integer(0)
     return Rows(
-        offsets=tuple(int(n) for n in streams["offsets"]),
-        demux=int(streams.get("demux", 0)),
-        depth_zero=tuple(int(n) for n in depth.get("zero", ())),
-        depth_offsets=tuple(int(n) for n in depth.get("offsets") or ((0, 0) if streams.get("demux") else (0,))),
+        offsets=_integers(streams.get("offsets")),
+        demux=demux,
+        depth_zero=_integers(depth.get("zero", [])),
+        depth_offsets=_integers(depth.get("offsets", [])) or ((0, 0) if demux else (0,)),
     )
 
 
-def _sampling(table: Mapping[str, Any]) -> SpeechSampling:
-    """From the `streams.sampling`: {"text": {...}, "audio": {...}} over the reference's defaults."""
-    return SpeechSampling(
-        text=settings(SpeechTextSampling(), dict(table.get("text") or {})),
-        audio=settings(AudioSampling(), dict(table.get("audio") or {})),
-    )
+def _modes(node: JsonNode) -> tuple[str, ...]:
+    """One of MODES, or a list of them, none left out."""
+    modes = (node.text(),) if isinstance(node.value, str) else tuple(mode.text() for mode in node.items())
+    if not modes or not set(modes) <= set(MODES):
+        node.fail(f"some of {', '.join(MODES)}")
+    return modes
+
+
+def _integers(node: JsonNode) -> tuple[int, ...]:
+    return tuple(item.integer(-(2**31), 2**31 - 1) for item in node.items())

@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from noctule.core.errors import ModelError
+from noctule.core.checked_json import JsonNode
 from noctule.lm.speech.beam_search import BeamSearch, Written
 from noctule.lm.speech.codec import Codec, Encoder
 from noctule.lm.speech.graph import Temporal
@@ -121,11 +121,8 @@ def readings_of(model: SpeechModel, wanted: int = -1) -> int:
     """
     if wanted > 0:
         return wanted
-    told = (model.settings.get("stt") or {}).get("readings", 1)
-    if isinstance(told, bool) or not isinstance(told, int) or not 1 <= told <= MOST_READINGS:
-        where = model.manifest.folder / "manifest.json"
-        raise ModelError(f"{where}: streams.stt.readings: expected 1 to {MOST_READINGS}, found {told!r}")
-    return told
+    streams = JsonNode(str(model.manifest.folder / "manifest.json"), "streams", model.settings)
+    return streams.get("stt", {}).get("readings", 1).integer(1, MOST_READINGS)
 
 
 def transcriber(

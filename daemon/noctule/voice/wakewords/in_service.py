@@ -60,17 +60,19 @@ def try_out(detector: Detector) -> None:
 
 
 class WakeWords:
-    """memory: has the thresholds that were set by hand."""
+    """memory: has the thresholds that were set by hand; hand_over: gives the ears another detector, and waits until
+    they listen with it; False when they are not at work."""
 
-    def __init__(self, config: Callable[[], Config], bus: Bus, memory: EarMemory) -> None:
+    def __init__(
+        self, config: Callable[[], Config], bus: Bus, memory: EarMemory, hand_over: Callable[[Detector], bool]
+    ) -> None:
         self._config, self._bus, self._memory = config, bus, memory
         self._lock = threading.Lock()
         self._changing = threading.Lock()  # one exchange at a time
         self._detector: Detector | None = None
         self._by_hand: tuple[str, ...] = ()
         self._changed = threading.Event()
-        #: gives the ears another detector, and waits until they listen with it; False when they are not at work.
-        self.hand_over: Callable[[Detector], bool] = lambda detector: False
+        self.hand_over = hand_over
         #: one sentence: why the configured words do not serve; "" when they do.
         self.refusal = ""
 

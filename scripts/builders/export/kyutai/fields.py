@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.export.kyutai.config import Norm
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError
 
 #: what a checkpoint that names no mimi or tokenizer uses (moshi/models/loaders.py)
@@ -101,23 +102,17 @@ class Fields:
             return OPTIONAL[key]
         raise self.fail(key, "is missing")
 
+    def _node(self, key: str) -> JsonNode:
+        return JsonNode(str(self._path), key, self.get(key), InputError)
+
     def integer(self, key: str, low: int = 1, high: int = 1 << 24) -> int:
-        value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.fail(key, f"must be a whole number from {low} to {high}, not {value!r}")
-        return value
+        return self._node(key).integer(low, high)
 
     def flag(self, key: str) -> bool:
-        value = self.get(key)
-        if not isinstance(value, bool):
-            raise self.fail(key, f"must be true or false, not {value!r}")
-        return value
+        return self._node(key).flag()
 
     def number(self, key: str) -> float:
-        value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            raise self.fail(key, f"must be a positive number, not {value!r}")
-        return float(value)
+        return self._node(key).positive()
 
     def one_of(self, key: str, choices: tuple[str, ...], default: Any = None) -> str:
         value = self.get(key)
@@ -134,9 +129,8 @@ class Fields:
 
     def table(self, key: str) -> dict[str, Any]:
         value = self._raw.get(key) or {}
-        if not isinstance(value, dict):
-            raise self.fail(key, f"must be an object, not {value!r}")
-        return value
+        JsonNode(str(self._path), key, value, InputError).table()
+        return dict(value)
 
     def norm(self, key: str) -> Norm:
         kind = self.one_of(key, (*_RMS, *_LAYER))

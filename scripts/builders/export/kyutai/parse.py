@@ -6,7 +6,6 @@ reference reads is read, what it defaults is defaulted the same way, and a key i
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,13 @@ from builders.export.kyutai.fields import (
     WEIGHTS_NAME,
     Fields,
 )
+from noctule.core.checked_json import read_object
 from noctule.core.errors import InputError
 
 
 def read_config(path: Path) -> KyutaiConfig:
     """Parse and check config.json. InputError names the key that is missing, unknown or unsupported."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise InputError(f"{path} holds no JSON object", "a Kyutai checkpoint's config.json is an object of settings")
+    raw = dict(read_object(path, InputError, "a Kyutai checkpoint has a config.json of settings"))
     if "model_type" in raw and "dim" not in raw and "hidden_size" in raw:
         raise InputError(
             f"{path} is of a {raw['model_type']} model in transformers' form, not of a Kyutai checkpoint",

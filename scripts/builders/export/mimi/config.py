@@ -6,13 +6,16 @@ shape is refused by the tensor that differs. Heads, context and rates cannot be 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from noctule.core.checked_json import JsonNode, read_object
 from noctule.core.errors import InputError
+
+#: the largest whole number a setting may be
+MOST = 1 << 24
 
 REFERENCE: dict[str, Any] = {
     "sample_rate": 24000,
@@ -121,40 +124,33 @@ class MimiConfig:
 def read_config(path: Path | None) -> MimiConfig:
     """Parse a Mimi config file, or take the reference's values. InputError names what is wrong."""
     where = "Mimi's reference config" if path is None else str(path)
-    raw: Any = REFERENCE
-    if path is not None:
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read as a Mimi config: {error}") from error
-    parts = _sections(where, raw)
-    seanet, quantizer, transformer = parts["seanet"], parts["quantizer"], parts["transformer"]
-    try:
-        config = MimiConfig(
-            sample_rate=int(raw["sample_rate"]),
-            frame_rate=float(raw["frame_rate"]),
-            dim=int(seanet["dimension"]),
-            filters=int(seanet["n_filters"]),
-            ratios=tuple(int(r) for r in seanet["ratios"]),
-            residual_layers=int(seanet["n_residual_layers"]),
-            compress=int(seanet["compress"]),
-            dilation_base=int(seanet["dilation_base"]),
-            kernel=int(seanet["kernel_size"]),
-            residual_kernel=int(seanet["residual_kernel_size"]),
-            last_kernel=int(seanet["last_kernel_size"]),
-            code_dim=int(quantizer["dimension"]),
-            codebooks=int(quantizer["n_q"]),
-            card=int(quantizer["bins"]),
-            heads=int(transformer["num_heads"]),
-            layers=int(transformer["num_layers"]),
-            hidden=int(transformer["dim_feedforward"]),
-            context=int(transformer["context"]),
-            max_period=float(transformer["max_period"]),
-            layer_scale=transformer["layer_scale"] is not None,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: {error} is missing or not a number") from error
-    if transformer["d_model"] != config.dim or quantizer["input_dimension"] != config.dim:
+    raw = REFERENCE if path is None else dict(read_object(path, InputError, "a Mimi config is an object of settings"))
+    _check(where, raw)
+    root = JsonNode(where, "", raw, InputError)
+    seanet, quantizer, transformer = root.get("seanet"), root.get("quantizer"), root.get("transformer")
+    config = MimiConfig(
+        sample_rate=root.get("sample_rate").integer(1, MOST),
+        frame_rate=root.get("frame_rate").positive(),
+        dim=seanet.get("dimension").integer(1, MOST),
+        filters=seanet.get("n_filters").integer(1, MOST),
+        ratios=tuple(r.integer(1, MOST) for r in seanet.get("ratios").items()),
+        residual_layers=seanet.get("n_residual_layers").integer(1, MOST),
+        compress=seanet.get("compress").integer(1, MOST),
+        dilation_base=seanet.get("dilation_base").integer(1, MOST),
+        kernel=seanet.get("kernel_size").integer(1, MOST),
+        residual_kernel=seanet.get("residual_kernel_size").integer(1, MOST),
+        last_kernel=seanet.get("last_kernel_size").integer(1, MOST),
+        code_dim=quantizer.get("dimension").integer(1, MOST),
+        codebooks=quantizer.get("n_q").integer(1, MOST),
+        card=quantizer.get("bins").integer(1, MOST),
+        heads=transformer.get("num_heads").integer(1, MOST),
+        layers=transformer.get("num_layers").integer(1, MOST),
+        hidden=transformer.get("dim_feedforward").integer(1, MOST),
+        context=transformer.get("context").integer(1, MOST),
+        max_period=transformer.get("max_period").positive(),
+        layer_scale=bool(transformer.get("layer_scale")),
+    )
+    if transformer.get("d_model").value != config.dim or quantizer.get("input_dimension").value != config.dim:
         raise InputError(f"{where}: the transformer and the quantizer must have the dimension {config.dim} of seanet")
     if config.frame_samples != config.steps * math.prod(config.ratios) or config.steps < 2:
         raise InputError(f"{where}: frames of {config.frame_samples} samples do not divide by the ratios")
@@ -163,10 +159,10 @@ def read_config(path: Path | None) -> MimiConfig:
     return config
 
 
-def _sections(where: str, raw: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(raw, dict) or set(raw) != set(REFERENCE):
-        keys = sorted(set(raw) ^ set(REFERENCE)) if isinstance(raw, dict) else ["everything"]
-        raise InputError(f"{where}: {', '.join(keys)} is missing or unknown")
+def _check(where: str, raw: dict[str, Any]) -> None:
+    """Refuse what the graph is not built for."""
+    if set(raw) != set(REFERENCE):
+        raise InputError(f"{where}: {', '.join(sorted(set(raw) ^ set(REFERENCE)))} is missing or unknown")
     if raw["channels"] != 1:
         raise InputError(f"{where}: channels is {raw['channels']!r}, and only 1 can be exported")
     for section in ("seanet", "quantizer", "transformer"):
@@ -177,7 +173,6 @@ def _sections(where: str, raw: Any) -> dict[str, dict[str, Any]]:
         for key, value in _FIXED.get(section, {}).items():
             if entry.get(key, value) != value:
                 raise InputError(f"{where}: {section}.{key} is {entry[key]!r}, and only {value!r} can be exported")
-    return {section: raw[section] for section in ("seanet", "quantizer", "transformer")}
 
 
 @dataclass(frozen=True)
@@ -208,7 +203,30 @@ class Activation:
 Stage = Conv | Residual | Activation
 
 
-def encoder_stages(c: MimiConfig) -> list[Stage]:
+class Shape(Protocol):
+    """What of a configuration decides SEANet's stages; see MimiConfig."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def filters(self) -> int: ...
+    @property
+    def ratios(self) -> tuple[int, ...]: ...
+    @property
+    def residual_layers(self) -> int: ...
+    @property
+    def compress(self) -> int: ...
+    @property
+    def dilation_base(self) -> int: ...
+    @property
+    def kernel(self) -> int: ...
+    @property
+    def residual_kernel(self) -> int: ...
+    @property
+    def last_kernel(self) -> int: ...
+
+
+def encoder_stages(c: Shape) -> list[Stage]:
     """SEANetEncoder.model in order (moshi/modules/seanet.py), numbered as the checkpoint numbers it."""
     stages: list[Stage] = [_conv("encoder", 0, 1, c.filters, c.kernel)]
     width = c.filters
@@ -222,7 +240,7 @@ def encoder_stages(c: MimiConfig) -> list[Stage]:
     return stages
 
 
-def decoder_stages(c: MimiConfig) -> list[Stage]:
+def decoder_stages(c: Shape) -> list[Stage]:
     """SEANetDecoder.model in order."""
     width = c.filters << len(c.ratios)
     stages: list[Stage] = [_conv("decoder", 0, c.dim, width, c.kernel)]
@@ -242,7 +260,7 @@ def _conv(side: str, place: int, inputs: int, outputs: int, width: int, stride: 
     return Conv(f"{side}.model.{place}.conv.conv", inputs, outputs, width, stride)
 
 
-def _residual(c: MimiConfig, side: str, place: int, width: int, j: int) -> Residual:
+def _residual(c: Shape, side: str, place: int, width: int, j: int) -> Residual:
     inner = width // c.compress
     return Residual(
         (

@@ -6,7 +6,6 @@ Reads nothing but numbers: no pickle, no code of the checkpoint. Every problem i
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from noctule.core.checked_json import read_object
 from noctule.core.errors import InputError
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
 _HASH_BLOCK = 1 << 20  # bytes read at a time
+_LARGEST_JSON = 1 << 26  # an index of a hundred thousand tensors is a fifth of it
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file", "a checkpoint folder holds config.json, *.safetensors and tokenizer.model"
-        ) from None
-    except NotADirectoryError:
-        raise InputError(f"{path.parent} is a file, expected a checkpoint folder") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, numbers beyond Python's bound
-        raise InputError(f"{path} is not valid JSON: {str(error)[:200]}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path} holds a {type(data).__name__}, expected an object")
-    return data
+    """The object in one of a checkpoint's JSON files. Raises InputError."""
+    if path.parent.is_file():
+        raise InputError(f"{path.parent} is a file, expected a checkpoint folder")
+    hint = "a checkpoint folder holds config.json, *.safetensors and tokenizer.model"
+    return dict(read_object(path, InputError, hint, limit=_LARGEST_JSON))
 
 
 class Checkpoint:

@@ -13,6 +13,7 @@ from typing import Any
 
 from builders.export.text.graph import DecoderConfig
 from builders.export.text.rope import Rope, rope_from_config
+from noctule.core.checked_json import JsonNode
 from noctule.core.errors import InputError
 
 _ACTIVATIONS = {
@@ -44,25 +45,19 @@ class Keys:
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
         self.data, self.where = data, where
 
-    def _get(self, key: str, default: Any) -> Any:
+    def _node(self, key: str, default: Any) -> JsonNode:
         value = self.data.get(key)
         if value is None:
             if default is _MISSING:
                 raise InputError(f"{self.where}: {key} is missing")
-            return default
-        return value
+            value = default
+        return JsonNode(self.where, key, value, InputError)
 
     def count(self, key: str, default: Any = _MISSING) -> int:
-        value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{self.where}: {key} is {value!r}, expected a positive whole number")
-        return value
+        return self._node(key, default).integer(1)
 
     def number(self, key: str, default: Any = _MISSING) -> float:
-        value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise InputError(f"{self.where}: {key} is {value!r}, expected a positive number")
-        return float(value)
+        return self._node(key, default).positive()
 
     def optional_number(self, key: str, default: float | None = None) -> float | None:
         # An explicit null switches the feature off; an absent key means the architecture's default.
@@ -71,10 +66,7 @@ class Keys:
         return default if key not in self.data else self.number(key)
 
     def flag(self, key: str, default: bool) -> bool:
-        value = self._get(key, default)
-        if not isinstance(value, bool):
-            raise InputError(f"{self.where}: {key} is {value!r}, expected true or false")
-        return value
+        return self._node(key, default).flag()
 
     def activation(self, *keys: str, default: str) -> str:
         value = next((self.data[k] for k in keys if self.data.get(k) is not None), default)

@@ -30,7 +30,7 @@ class Words(Protocol):
         """Whether a sentence may end here."""
 
 
-class WordPieces(Protocol):
+class TokenPieces(Protocol):
     """The recogniser's tokenizer."""
 
     def encode(self, text: str) -> list[int]: ...
@@ -81,7 +81,7 @@ class TokenState:
 class Tokens:
     """The token automaton of `words`; ways: how a word is written."""
 
-    def __init__(self, words: Words, pieces: WordPieces, ways: Way) -> None:
+    def __init__(self, words: Words, pieces: TokenPieces, ways: Way) -> None:
         self._words, self._pieces, self._ways = words, pieces, ways
         self._written: dict[tuple[str, bool], list[tuple[tuple[int, ...], bool]]] = {}
         self._mark = tuple(pieces.encode("x"))
