@@ -16,7 +16,8 @@ from builders.export.moonshine.layers import Layers
 from builders.export.moonshine.weights import Precision, Weights
 from builders.tflite.writer import Graph, Model
 from noctule.core.errors import InputError
-from noctule.inference.manifest import Manifest, PackageWriter, check_signatures, load_manifest, write_manifest
+from noctule.inference.manifest import Manifest, check_signatures, load_manifest
+from noctule.inference.package_writer import PackageWriter, write_manifest
 from noctule.inference.runtime import load_model
 from noctule.lm.speech.moonshine.buckets import Bucket
 from noctule.lm.speech.moonshine.golden import golden_answers
