@@ -14,7 +14,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,30 @@ class Timers:
         """The running timers, the next one to fire first."""
         with self._lock:
             return sorted(self._timers.values(), key=lambda timer: timer.remaining(self._clock))
+
+    def extend(self, number: int, seconds: float) -> Timer:
+        """Add time to a timer, or take some where negative. InputError where it is gone or nothing would be left."""
+        with self._lock:
+            timer = self._timers.get(number)
+            if timer is None:
+                raise InputError("That timer is over.")
+            left = timer.remaining(self._clock) + seconds
+            if left < 1:
+                raise InputError("That is more than it has left.", "cancel it instead")
+            if left > 7 * 86400:
+                raise InputError("A timer runs for at most a week.")
+            # after a reboot a timer is held to its duration, so that must not be shorter than what is left
+            changed = replace(
+                timer, due=timer.due + seconds, due_wall=timer.due_wall + seconds, duration=max(timer.duration, left)
+            )
+            self._timers[number] = changed
+            try:
+                self._save()
+            except OSError:
+                self._timers[number] = timer
+                raise
+        self._changed.set()
+        return changed
 
     def cancel(self, numbers: list[int]) -> list[Timer]:
         """Remove these timers; returns the ones that were still there."""
