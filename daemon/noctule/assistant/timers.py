@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from noctule.assistant.boot_id import read_boot_id
 from noctule.assistant.phrases.numbers import say_duration
 from noctule.config import Config
 from noctule.core.clock import Clock
@@ -29,7 +30,6 @@ from noctule.service.supervisor import Job
 FORMAT = 1
 #: Longest nap of the thread, in seconds: bounds how late a jump of the wall clock is noticed, and beats.
 NAP = 1.0
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Timers:
         self._clock = clock
         self._limit = limit
         self._on_fire = on_fire
-        self._boot = boot_id if boot_id is not None else _read_boot_id()
+        self._boot = boot_id if boot_id is not None else read_boot_id()
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._timers: dict[int, Timer] = {}
@@ -300,10 +300,3 @@ def _finite(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError("not a finite number")
     return number
-
-
-def _read_boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

@@ -17,13 +17,19 @@ from noctule.assistant.phrases.numbers import duration, spans
 from noctule.assistant.phrases.request import Request
 from noctule.core.errors import InputError
 
-_POLITE = frozenset(
-    ["please", "can", "could", "would", "will", "you", "i", "i'd", "like", "want", "need", "me", "us", "my", "the", "a", "an", "to", "hey", "hi", "ok", "okay", "noctule", "for", "at", "on", "now", "just", "thanks", "thank", "kindly", "let's", "lets", "have", "get"]
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_POLITE = _set(
+    "please can could would will you i i'd like want need me us my the a an to hey hi ok okay noctule for at on now"
+    " just thanks thank kindly let's lets have get"
 )
-_SET = frozenset(
-    ["set", "create", "make", "add", "new", "start", "schedule", "put", "up", "alarm", "alarms", "wake", "give", "turn", "sound", "ring", "go", "off", "alert"]
-)
-_CANCEL = frozenset(["cancel", "delete", "remove", "clear", "disable", "drop", "erase", "scrap"])
+_SET = _set("set create make add new start schedule put up alarm alarms wake give sound ring go off alert")
+_CANCEL = _set("cancel delete remove clear disable drop erase scrap")
+#: "turn off my six o'clock alarm"; without a time it may be meant for one that rings
+_OFF = re.compile(r"\b(?:turn|switch|shut)\b.*\boff\b")
 _NOT = re.compile(
     r"\b(?:don't|do not|not|never|didn't|without|unless|if|before|after|why|how|is|are|was|were|change|move|snooze"
     r"|edit|reschedule|minutes|hours|seconds|and (?:one|another|two)|both)\b"
@@ -32,20 +38,29 @@ _LIST = re.compile(
     r"^(?:please |can you |could you |would you )*(?:(?:what|which)(?: alarms?| is| are|'s)|when(?: is|'s| are)"
     r"|show|list|tell|read|give|say|check|display|do i have|have i|did i set|are there|is there|how many|any)\b"
 )
-_LISTED = frozenset(
-    ["what", "which", "what's", "when", "when's", "is", "are", "show", "list", "tell", "read", "give", "say", "check", "display", "do", "have", "there", "how", "many", "any", "all", "of", "set", "active", "pending", "current", "currently", "upcoming", "next", "got", "did", "out", "about", "coming", "on", "been", "i've", "time", "alarm", "alarms", "enabled", "made", "running", "scheduled", "will", "go", "off", "ring", "it's", "right"]
+_LISTED = _set(
+    "what which what's when when's is are show list tell read give say check display do have there how many any all"
+    " of set active pending current currently upcoming next got did out about coming on been i've time alarm alarms"
+    " enabled made running scheduled will go off ring it's right"
 )
 _REMIND = re.compile(
     r"^(?:.*\b)?(?:remind me|set (?:a|up a) reminder|make a reminder|create a reminder|reminder)\b(.*)$"
 )
-_ADD = re.compile(r"\b(?:add|extend|increase|lengthen|prolong|another|more|extra|longer|give|put)\b")
+_ADD = re.compile(r"\b(?:add|extend|increase|lengthen|prolong|another|more|extra|longer)\b")
 _TAKE = re.compile(r"\b(?:subtract|remove|take|decrease|reduce|shorten|cut|knock|shave|less)\b")
-_CHANGE = frozenset(
-    ["add", "extend", "increase", "lengthen", "prolong", "another", "more", "extra", "longer", "give", "put", "subtract", "remove", "take", "decrease", "reduce", "shorten", "cut", "knock", "shave", "less", "from", "off", "by", "on", "onto", "to", "with", "it", "timer", "timers", "additional", "of", "time", "minus", "plus", "running", "current", "in", "that", "this"]
+_CHANGE = _set(
+    "add extend increase lengthen prolong another more extra longer give put subtract remove take decrease reduce"
+    " shorten cut knock shave less from off by on onto to with it timer timers additional of time minus plus running"
+    " current in that this named called"
+)
+_BEFORE_TIME = (
+    r"^(?:(?:hey|hi|ok|okay|noctule|please|now|and|can|could|would|will|you|do|i|need|want|to|know|tell|give|report|provide"
+    r"|say|check|show|find|out|me|us) )*"
 )
 _ELSEWHERE = re.compile(
-    r"^(?:.*\b)?(?:what(?:'s| is)? (?:the )?(?:current |local )?time(?: is it| it is|)|(?:the )?(?:current |local )?time)"
-    r"(?: right now| now| currently| today)? (?:in|for|at|of|over in) (.+?)(?: right now| now| currently| please| today| at the moment)*$"
+    _BEFORE_TIME + r"(?:what(?:'s| is|s)? )?(?:the )?(?:current |local |exact )?time(?: is it| it is)?"
+    r"(?: right now| now| currently| today)? (?:over )?(?:in|for|at|of) (.+?)"
+    r"(?: right now| now| currently| please| today| at the moment)*$"
 )
 
 
@@ -75,7 +90,11 @@ def _alarm(request: Request) -> Call | None:
     alarms = "alarm" in words or "alarms" in words
     if alarms and _LIST.search(plain) and not set(words) - _LISTED - _POLITE:
         return Call("alarm.list")
-    if alarms and _CANCEL & set(words) and not re.search(r"\b(?:don't|not|never|except|but|if)\b", plain):
+    if (
+        alarms
+        and (_CANCEL & set(words) or _OFF.search(plain))
+        and not re.search(r"\b(?:don't|not|never|except|but|if)\b", plain)
+    ):
         return _cancelled(words)
     if _NOT.search(plain) or not ("wake" in words or _SET & set(words)):
         return None
@@ -96,7 +115,13 @@ def _cancelled(words: Sequence[str]) -> Call | None:
         found = find_moment(rest)
     except InputError:
         return None
-    left = set(found[1] if found else rest) - _POLITE - _CANCEL - {"alarm", "alarms", "set", "of", "that", "i"}
+    off = _OFF.search(" ".join(words)) is not None
+    if off and found is None and not name and "all" not in words:
+        return None
+    left = (
+        set(found[1] if found else rest) - _POLITE - _CANCEL - ({"turn", "switch", "shut", "off"} if off else set())
+    )
+    left -= {"alarm", "alarms", "set", "of", "that", "i"}
     if left == {"all"} or left == {"every"}:
         return Call("alarm.cancel", {"which": Value("all")}) if found is None else None
     if left:
@@ -154,7 +179,7 @@ def _at_an_end(words: Sequence[str], left: Sequence[str]) -> bool:
 def _more(words: Sequence[str], plain: str) -> Call | None:
     """More or less time for a timer that runs."""
     found = spans(words, duration)
-    if not found or re.search(r"\b(?:don't|not|never|new|another timer|set|start|for)\b", plain):
+    if not found or re.search(r"\b(?:don't|not|never|new|another timer|set|start|if|when)\b", plain):
         return None
     add, take = _ADD.search(plain) is not None, _TAKE.search(plain) is not None
     if add == take:
@@ -166,7 +191,9 @@ def _more(words: Sequence[str], plain: str) -> Call | None:
     left = [word for at, word in enumerate(words) if not span.start <= at < span.end]
     names = [word for word in left if word not in _CHANGE and word not in _POLITE]
     at = left.index("timer")
-    if len(names) > 3 or list(left[at - len(names) : at]) != names:
+    after = left[at + 2 :] if left[at + 1 : at + 2] in (["named"], ["called"], ["in"], ["for"]) else []
+    after = [word for word in after if word not in _POLITE and word not in ("by",)]
+    if len(names) > 3 or names not in (list(left[at - len(names) : at]), after):
         return None
     given = {"duration": Value(" ".join(words[span.start : span.end]), span.value)}
     return Call("timer.add" if add else "timer.subtract", given | ({"name": Value(" ".join(names))} if names else {}))

@@ -13,7 +13,15 @@ from noctule.assistant.phrases.moments import DAILY, MONTHS, WEEKDAYS, WEEKEND, 
 from noctule.assistant.phrases.numbers import integer
 from noctule.core.errors import InputError
 
-_ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"]
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ORDINALS = _words(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
+    " fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
 _REPEATS = {"weekday": WORKDAYS, "weekdays": WORKDAYS, "weekend": WEEKEND, "weekends": WEEKEND, "daily": DAILY}
 #: words that tell which half of the day; and the hour that they mean alone
 _HALVES = {"morning": "am", "afternoon": "pm", "evening": "pm", "night": "pm", "tonight": "pm"}
@@ -69,6 +77,11 @@ def clock_time(words: Sequence[str], at: int) -> tuple[int, int, str, bool, int]
         hour, minute, here = int(word[:-2]), int(word[-2:]), at + 1
     else:
         whole = integer(words, at)
+        if whole is not None and word.isalpha() and 100 <= whole[0] <= 2359 and whole[0] % 100 < 60:
+            # "seven hundred and forty five pm" is a quarter to eight
+            half, here = _half(words, whole[1])
+            hour, minute = divmod(int(whole[0]), 100)
+            return (hour, minute, half, hour > 12, here) if half or hour > 12 else None
         if whole is None or whole[0] > 99:
             return None
         hour, minute, here = int(whole[0]), 0, whole[1]

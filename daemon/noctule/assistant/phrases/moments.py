@@ -1,6 +1,7 @@
 """Which moment people mean by a time of day and a day, and how it is said back. Pure.
 
-`Moment.next_after` says when a time that was said is (read by phrases/moment_words.py). Local time is what the board's zone makes of it: a time that a clock change
+`Moment.next_after` says when a time that was said is (read by phrases/moment_words.py). Local time is what the
+board's zone makes of it: a time that a clock change
 skips is taken with the offset from before it (2:30 rings at 3:30), one that comes twice is the first of the two.
 """
 
