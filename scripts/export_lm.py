@@ -3,7 +3,8 @@
 
 Runs on a PC with scripts/requirements-host.txt installed; the folder it writes is copied to the board.
 Architectures: Llama (SmolLM, TinyLlama …), Gemma 1-3 (text), Qwen 2 and 3; and Kyutai's speech models (moshi, stt,
-tts, hibiki), which become a speech-lm package and a codec package and need no torch.
+tts, hibiki), which become a speech-lm package and a codec package and need no torch; and Kyutai's pocket-tts (a .yaml
+configuration, its safetensors file and its tokenizer), which becomes one pocket-tts package, without torch too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _NEEDS = {
     "ai_edge_litert": "ai-edge-litert",
 }
 _NEEDS_SPEECH = {name: _NEEDS[name] for name in ("sentencepiece", "ai_edge_litert")}
+_NEEDS_POCKET = {**_NEEDS_SPEECH, "yaml": "PyYAML"}
 _CONTEXTS = [128, 512]
 #: Sustained read bandwidth in GB/s to judge a model by: measured on a Pi 5, peak figures of an Orin Nano halved.
 _BOARDS = {"Raspberry Pi 5": 10.0, "Jetson Orin Nano": 40.0}
@@ -51,9 +53,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", default="", help="where the weights come from (default: their sha256)")
     parser.add_argument("--chat", type=Path, help="JSON file with the manifest's chat object")
     parser.add_argument("--sampling", type=Path, help="JSON file with the manifest's sampling object")
+    from builders.export import pocket_command
     from builders.export import speech_command as kyutai_command
 
     kyutai_command.add_arguments(parser)
+    pocket_command.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -84,10 +88,11 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def export(options: argparse.Namespace) -> None:
+    from builders.export import pocket_command
     from builders.export import speech_command as kyutai_command
 
-    speech = kyutai_command.is_speech(options.checkpoint)
-    needs = _NEEDS_SPEECH if speech else _NEEDS
+    speech, pocket = kyutai_command.is_speech(options.checkpoint), pocket_command.is_pocket(options.checkpoint)
+    needs = _NEEDS_POCKET if pocket else _NEEDS_SPEECH if speech else _NEEDS
     missing = [package for module, package in needs.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise InputError(
@@ -96,6 +101,9 @@ def export(options: argparse.Namespace) -> None:
         )
     from builders.common.terminal import Progress, quiet
 
+    if pocket:
+        pocket_command.export(options, _CONTEXTS, Progress(), _BOARDS)
+        return
     if speech:
         if options.cache != "auto":
             raise InputError("--cache is for text models", "speech models keep float32 keys and values")

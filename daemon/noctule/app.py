@@ -15,6 +15,7 @@ from noctule.api.control import ControlServer
 from noctule.api.routes.absent import routes as absent_routes
 from noctule.api.routes.operate import routes as operate_routes
 from noctule.api.routes.timers import routes as timer_routes
+from noctule.api.routes.transcriptions import routes as transcription_routes
 from noctule.assistant.alarms import Alarms
 from noctule.assistant.engine_protocol import Engine
 from noctule.assistant.model_manager import Build, ModelManager, Needs
@@ -24,6 +25,7 @@ from noctule.service.component import Assembly, Component, Host, close_all
 from noctule.service.operation import Operation
 from noctule.service.service import Assemble, Service
 from noctule.service.supervisor import Part, Supervisor
+from noctule.voice.transcription import Transcriptions
 
 __all__ = ["Build", "Needs", "Plugged", "Senses", "Service", "assembled", "build_components", "build_engine"]
 
@@ -71,8 +73,10 @@ def assembled(build: Build, senses: Senses = no_components) -> Assemble:
         components += [manager, *(one.component for one in plugged)]
         control = Control.of(replace(host, submit=manager.submit), operation.reload)
         has = [route for one in plugged for route in one.routes]
+        writer = Transcriptions(host.config, host.bus)
+        has += transcription_routes(writer, lambda: host.config().api.max_audio)
         routes = [*operate_routes(operation, manager), *timer_routes(timers), *has, *absent_routes(has)]
-        front = ControlServer(control, config.api, routes, [one.close for one in plugged])
+        front = ControlServer(control, config.api, routes, [*(one.close for one in plugged), writer.close])
         return Assembly(components, front)
 
     return assemble

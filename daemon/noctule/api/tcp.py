@@ -14,12 +14,13 @@ from noctule.api.ask import Control
 from noctule.api.http.address import LAN_WARNING, bind
 from noctule.api.http.server import ApiServer, ServerLimits
 from noctule.api.http.token import check_bearer, load_token
-from noctule.api.routes import metrics, openai
+from noctule.api.routes import metrics, openai, transcriptions
 from noctule.config import Config
 from noctule.config.address import parse
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
+from noctule.voice.transcription import Transcriptions
 
 
 class TcpApi:
@@ -32,7 +33,11 @@ class TcpApi:
         self.address = parse(api.tcp, "api.tcp", api.lan, "api.lan")
         self._host = host
         control = Control.of(host)
-        self._routes = [*_plain(control), *metrics.routes(control), *openai.routes(control)]
+        self._transcriptions = Transcriptions(host.config, host.bus)
+        self._routes = [
+            *_plain(control), *metrics.routes(control), *openai.routes(control),
+            *transcriptions.routes(self._transcriptions, lambda: host.config().api.max_audio),
+        ]  # fmt: skip
         self._looped = LoopThread(self.name, self._open, self._close)
         self._server: ApiServer | None = None
         #: the port in use, which the system chose if the configured one is 0.
@@ -74,7 +79,8 @@ class TcpApi:
         """Nothing here changes without a restart."""
 
     def close(self) -> None:
-        """The thread closed everything as it ended."""
+        """The thread closed its socket as it ended."""
+        self._transcriptions.close()
 
 
 def _plain(control: Control) -> list[web.RouteDef]:

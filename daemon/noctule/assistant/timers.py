@@ -147,9 +147,6 @@ class Timers:
             left = timer.remaining(self._clock) + seconds
             if left < 1:
                 raise InputError("That is more than it has left.", "cancel it instead")
-            if left > 7 * 86400:
-                raise InputError("A timer runs for at most a week.")
-            # after a reboot a timer is held to its duration, so that must not be shorter than what is left
             changed = replace(
                 timer, due=timer.due + seconds, due_wall=timer.due_wall + seconds, duration=max(timer.duration, left)
             )

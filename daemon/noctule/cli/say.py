@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -12,12 +13,16 @@ import numpy as np
 
 from noctule.audio.wav_writer import WavWriter
 from noctule.cli.common import client, load, say, socket_argument
-from noctule.cli.speech_common import open_pair, speech_arguments, warn
-from noctule.config.speech import Speech
+from noctule.cli.speech_common import cache_dir, open_pair, package, speech_arguments, warn
+from noctule.config import Config
 from noctule.core.errors import InputError
 from noctule.lm.speech.codec import Samples
-from noctule.voice.engines import WYOMING
+from noctule.lm.speech.piper.voice import PiperVoice
+from noctule.voice.engines import WYOMING, pocket_folder, voice_folder
+from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.tts.local import open_speaker
+from noctule.voice.tts.piper import PiperSynthesizer
+from noctule.voice.tts.pocket import PocketSynthesizer, open_pocket
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 HELP = "speak a text aloud, or into a WAV file"
@@ -37,10 +42,21 @@ def run(options: argparse.Namespace) -> int:
     text = " ".join(options.text)
     if options.output is None:
         return _aloud(options, text)
-    speech = load(options).config.speech
+    config = load(options).config
+    if options.model:
+        named = str(package(options.model, config, "speech.tts").absolute())
+        config = replace(config, speech=replace(config.speech, tts=named))
+    speech = config.speech
     began = monotonic()
-    if speech.tts == WYOMING and not options.model:
-        length = _write(options.output, _engine(speech, text))
+    if speech.tts == WYOMING:
+        remote = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
+        length = _write(options.output, _spoken(remote, text))
+    elif (engine := _engine(options, config)) is not None:
+        try:
+            began = monotonic()
+            length = _write(options.output, _spoken(engine, text))
+        finally:
+            engine.close()
     else:
         pair, config = open_pair(options, "tts")
         with pair:
@@ -62,9 +78,26 @@ def _aloud(options: argparse.Namespace, text: str) -> int:
     return 0 if answer["spoken"] else 1
 
 
-def _engine(speech: Speech, text: str) -> Iterator[tuple[int, Samples]]:
-    """(rate, samples) from somebody else's engine."""
-    synthesis = WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout).begin()
+def _engine(options: argparse.Namespace, config: Config) -> PiperSynthesizer | PocketSynthesizer | None:
+    """The Piper voice or the pocket-tts model that is to speak; None where something else is."""
+    speech = config.speech
+    folder = voice_folder(config)
+    if folder is not None:
+        voice = PiperVoice.open(folder, threads=options.threads or speech.threads, cache_dir=cache_dir(config))
+        return PiperSynthesizer(voice, lambda: speech)
+    folder = pocket_folder(config)
+    if folder is None:
+        return None
+    threads, speaker = options.threads or 0, str(options.voice or "")
+    pocket = open_pocket(folder, speech, voice=speaker, threads=threads, cache_dir=cache_dir(config))
+    if not pocket.verdict.keeps_up:
+        warn(pocket.verdict.sentence)
+    return pocket
+
+
+def _spoken(synthesizer: Synthesizer, text: str) -> Iterator[tuple[int, Samples]]:
+    """(rate, samples) of a text."""
+    synthesis = synthesizer.begin()
     try:
         synthesis.more(text)
         synthesis.close()

@@ -101,6 +101,9 @@ class Api:
     group: str = key("noctule", "Members of this group may use the socket, as may root.")
     max_clients: int = key(64, "Connections served at once; further ones get an error.", minimum=1, maximum=4096)
     max_body: int = key(65536, "Largest request, in bytes.", minimum=256, maximum=16_777_216)
+    max_audio: int = key(
+        67_108_864, "Largest recording sent to be written down, in bytes.", minimum=65536, maximum=4_294_967_296
+    )
     read_timeout: float = key(5.0, "Seconds a client may take to send its request.", minimum=0.1, maximum=300)
     tcp: str = key("", 'Port for programs with a token, such as "127.0.0.1:8642", empty for none; see docs/api.md.')
     lan: bool = key(False, "Allow tcp to be an address that other machines reach, unencrypted.")

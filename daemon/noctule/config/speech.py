@@ -17,8 +17,8 @@ class Speech:
         maximum=1000,
     )
     tts: str = key(
-        "noctule-tts",
-        'Who speaks the answers: a speech package by name or path, "wyoming", or "off".',
+        "en_US-joe-medium",
+        'Who speaks the answers: a voice or speech package by name or path, "wyoming", or "off".',
         maximum=1000,
     )
     confidence: float = key(
@@ -60,6 +60,17 @@ class Speech:
         "",
         "The voice to speak with: a .safetensors voice, a .wav for models that continue one, an engine's own name.",
     )
+    speaker: str = key(
+        "",
+        "Who speaks, of a voice with several speakers: a name or a number; empty for its first.",
+        live=True,
+        maximum=200,
+    )
+    speed: float = key(
+        1.0, "How fast is spoken: 1 as the voice was made, 2 twice that.", live=True, minimum=0.3, maximum=4
+    )
+    volume: float = key(1.0, "How loud answers are beside the voice's own sound.", live=True, minimum=0, maximum=4)
+    pause: float = key(0.15, "Seconds of silence between two sentences.", live=True, minimum=0, maximum=10)
     guidance: float = key(2.0, "How strictly text and voice are followed, where a model offers it.", minimum=0)
     text_temperature: float = key(
         -1.0, "Randomness of the text stream, -1 keeps the model's own setting.", minimum=-1, maximum=5

@@ -8,7 +8,7 @@ that names the file, what was expected and what was found. `PackageWriter` is ho
 manifest.json, format 1. Unknown keys are refused, except those that begin with `x_`.
 
     format      1
-    kind        "text-lm" | "speech-lm" | "speech-to-text" | "codec" | "wake-word"
+    kind        "text-lm" | "speech-lm" | "speech-to-text" | "codec" | "wake-word" | "voice" | "pocket-tts"
     name, version, licence, source, build     strings; build is the command that made the package
     files       {file name: {"bytes": int, "sha256": hex}}; plain names, no folders
     graph       {"file", "layout": "noctule" | "litert-community",
@@ -18,7 +18,7 @@ manifest.json, format 1. Unknown keys are refused, except those that begin with 
     chat        see below
     sampling    {"temperature", "top_k", "top_p", "min_p", "repetition_penalty"}, each optional
     golden      {"tokens": [ids], "signature", "top": [[5 ids]…], "logits": [[first 8]…], "rtol": float}
-    streams     (speech-lm), recogniser (speech-to-text) and codec (codec): checked by the classes that use them
+    streams (speech-lm), recogniser (speech-to-text), codec, voice, pocket (pocket-tts): checked by what uses them
     architecture  informative only
 
 Chat template. No language, only strings put around what is said:

@@ -14,12 +14,12 @@ from noctule.inference.runner import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-KINDS = ("text-lm", "speech-lm", "speech-to-text", "codec", "wake-word")
+KINDS = ("text-lm", "speech-lm", "speech-to-text", "codec", "wake-word", "voice", "pocket-tts")
 LAYOUTS = ("noctule", "litert-community")
 _TEXT_KEYS = ("name", "version", "licence", "source", "build")
 _SECTIONS = (
     "files", "graph", "tokenizer", "limits", "chat", "sampling", "golden", "streams", "codec", "recogniser",
-    "architecture",
+    "voice", "pocket", "architecture",
 )  # fmt: skip
 #: Sections a kind cannot do without.
 _NEEDS = {
@@ -28,6 +28,8 @@ _NEEDS = {
     "speech-to-text": ("graph", "tokenizer", "recogniser"),
     "codec": ("graph", "codec"),
     "wake-word": (),
+    "voice": ("graph", "voice"),
+    "pocket-tts": ("graph", "tokenizer", "limits", "pocket"),
 }
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

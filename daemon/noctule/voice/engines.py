@@ -21,6 +21,10 @@ from noctule.inference.manifest import load_manifest, package_kind
 from noctule.lm.speech.moonshine.model import KIND as SPEECH_TO_TEXT
 from noctule.lm.speech.moonshine.shared import SharedModel
 from noctule.lm.speech.pair import SpeechPair, find_codec, load_pair, sampling
+from noctule.lm.speech.piper.settings import KIND as VOICE
+from noctule.lm.speech.piper.voice import PiperVoice
+from noctule.lm.speech.pocket.settings import KIND as POCKET
+from noctule.lm.speech.realtime import Verdict
 from noctule.voice.speech_handle import Synthesizer
 from noctule.voice.stt.base import Recogniser
 from noctule.voice.stt.guided import Askable, GuidedReader
@@ -28,6 +32,8 @@ from noctule.voice.stt.local import ModelRecogniser
 from noctule.voice.stt.moonshine import MoonshineRecogniser, free_text
 from noctule.voice.stt.wyoming import WyomingRecogniser
 from noctule.voice.tts.local import ModelSynthesizer, open_speaker
+from noctule.voice.tts.piper import PiperSynthesizer
+from noctule.voice.tts.pocket import open_pocket
 from noctule.voice.tts.wyoming import WyomingSynthesizer
 
 T = TypeVar("T")
@@ -59,20 +65,44 @@ def loudspeaker(config: Config) -> Loudspeaker | None:
     return PortAudioSpeaker(config.audio.speaker)
 
 
+def voice_folder(config: Config) -> Path | None:
+    """The package behind speech.tts where it is a voice of its own, None where it is something else or nothing.
+    Raises NoctuleError."""
+    name = package_of(config.speech, "tts")
+    if not name or name == config.speech.model:
+        return None
+    folder = find_model(name, config.service.models, "speech.tts")
+    return folder if package_kind(folder) == VOICE else None
+
+
+def pocket_folder(config: Config, name: str = "") -> Path | None:
+    """The package behind speech.tts, or of a name, where it is a pocket-tts model; None where it is something else.
+    Raises NoctuleError."""
+    name = name or package_of(config.speech, "tts")
+    if not name:
+        return None
+    folder = find_model(name, config.service.models, "speech.tts")
+    return folder if package_kind(folder) == POCKET else None
+
+
+def _cache(config: Config, bus: Bus, side: str) -> Path | None:
+    def say(sentence: str) -> None:
+        bus.publish("speech.loaded", side, sentence, 4)
+
+    return cache_folder(config.service.state_dir, config.lm.weight_cache, say)
+
+
 def load_package(config: Config, bus: Bus, side: str) -> SpeechPair:
     """The model behind speech.stt or speech.tts, with its codec. Raises NoctuleError."""
     speech, folders = config.speech, config.service.models
     name = package_of(speech, side)
     codec = speech.codec if getattr(speech, side) == MODEL else ""
 
-    def say(sentence: str) -> None:
-        bus.publish("speech.loaded", side, sentence, 4)
-
     pair = load_pair(
         find_model(name, folders, f"speech.{side}"),
         find_model(codec, folders, "speech.codec") if codec else None,
         threads=speech.threads,
-        cache_dir=cache_folder(config.service.state_dir, config.lm.weight_cache, say),
+        cache_dir=_cache(config, bus, side),
         policy=speech.realtime,
         readings=speech.readings,
     )
@@ -93,8 +123,10 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
-    if side == "stt" and package_kind(folder) == SPEECH_TO_TEXT:
-        model = load_manifest(folder, SPEECH_TO_TEXT)
+    own_kinds = {"stt": (SPEECH_TO_TEXT,), "tts": (POCKET, VOICE)}[side]
+    kind = package_kind(folder)
+    if kind in own_kinds:
+        model = load_manifest(folder, kind)
         return f"{model.name} {model.version}: every file has its size and sha256"
     model = load_manifest(folder, "speech-lm")
     own = speech.codec if wanted == MODEL else ""
@@ -111,12 +143,7 @@ def open_speech_to_text(config: Config, bus: Bus) -> SharedModel | None:
     folder = find_model(name, config.service.models, "speech.stt")
     if package_kind(folder) != SPEECH_TO_TEXT:
         return None
-
-    def say(sentence: str) -> None:
-        bus.publish("speech.loaded", "stt", sentence, 4)
-
-    cache = cache_folder(config.service.state_dir, config.lm.weight_cache, say)
-    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=cache)
+    return SharedModel.open(folder, threads=config.speech.threads, cache_dir=_cache(config, bus, "stt"))
 
 
 class SpeechEngines:
@@ -183,6 +210,16 @@ class SpeechEngines:
             return WyomingSynthesizer(speech.wyoming_tts, speech.voice, speech.timeout)
         if not package_of(speech, "tts"):
             return None
+        folder = voice_folder(config)
+        if folder is not None:
+            cache = _cache(config, self._bus, "tts")
+            voice = PiperVoice.open(folder, threads=speech.threads, cache_dir=cache)
+            name = voice.model.name
+            self._bus.publish("speech.loaded", "speech", f"Loaded the voice {name}", 5, model=name)
+            return PiperSynthesizer(voice, lambda: self._config().speech)
+        folder = pocket_folder(config)
+        if folder is not None:
+            return self._pocket(config, folder)
         pair = load_package(config, self._bus, "tts")
 
         def make() -> Synthesizer:
@@ -193,13 +230,20 @@ class SpeechEngines:
 
         return self._built(pair, make)
 
+    def _pocket(self, config: Config, folder: Path) -> Synthesizer:
+        made = open_pocket(folder, config.speech, cache_dir=_cache(config, self._bus, "tts"))
+        self._tell(made.name, made.verdict)
+        return made
+
     def _built(self, pair: SpeechPair, make: Callable[[], T]) -> T:
         try:
             made = make()
         except BaseException:
             pair.close()
             raise
-        name = pair.model.manifest.name
-        slow = "" if pair.verdict.keeps_up else "; it lags"
-        self._bus.publish("speech.loaded", "speech", f"Loaded {name}: {pair.verdict.sentence}{slow}", 5, model=name)
+        self._tell(pair.model.manifest.name, pair.verdict)
         return made
+
+    def _tell(self, name: str, verdict: Verdict) -> None:
+        slow = "" if verdict.keeps_up else "; it lags"
+        self._bus.publish("speech.loaded", "speech", f"Loaded {name}: {verdict.sentence}{slow}", 5, model=name)

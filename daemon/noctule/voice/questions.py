@@ -1,8 +1,12 @@
-"""Asking back: "Set a timer for fifty minutes?" – "yes". Pure."""
+"""Asking back: "Set a timer for fifty minutes?" – "yes"."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from noctule.core.events import Bus
 
 _YES = frozenset(
     """yes|yeah|yep|yup|yes please|sure|right|correct|exactly|okay|ok|do it|please do|that's right|yes do it|of course
@@ -33,3 +37,10 @@ def answer_to(text: str) -> bool | None:
     """What was answered to a yes-or-no question; None when it was neither, such as a new request."""
     said = " ".join(re.findall(r"[a-z']+", text.lower().replace("’", "'")))
     return True if said in _YES else False if said in _NO else None
+
+
+def tell_race(bus: Bus, turn: int, race: Mapping[str, Any]) -> None:
+    """Publish what was in the race for a command, and what was decided."""
+    if race:
+        message = f"What may have been said was weighed: {race['decision']}"
+        bus.publish("speech.race", "turns", message, 6, turn=turn, **race)

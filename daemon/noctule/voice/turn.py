@@ -9,7 +9,7 @@ is asked for once more instead of being acted on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from noctule.audio.chunk import RATE
@@ -17,7 +17,7 @@ from noctule.core.errors import BusyError, CancelledError, NoctuleError
 from noctule.lm.speech.stt import EndOfTurn, Reading
 from noctule.lm.speech.words import Word
 from noctule.voice.latency import TurnLatency
-from noctule.voice.questions import GIVEN_UP, LEFT, SORRY, answer_to, question
+from noctule.voice.questions import GIVEN_UP, LEFT, SORRY, answer_to, question, tell_race
 from noctule.voice.speech_handle import SpeechHandle
 from noctule.voice.stt.base import Guided
 from noctule.voice.transcript import WAKE_LAG, Spoken, Transcript, Wording
@@ -111,9 +111,8 @@ class Turn:
             self._settle(wordings[0], None)
             text = LEFT if answer is not None else question(self._asked)
             spoken = self._say(text)
-            self._check()
-            message = "A question was answered with no" if answer is not None else "Asked back what was nearly clear"
-            self._end("session.asked", message, 6, reply=text, spoken=spoken)
+            told = "A question was answered with no" if answer is not None else "Asked back what was nearly clear"
+            self._end("session.asked", told, 6, reply=text, spoken=spoken)
             if answer is None:
                 desk.session.ask_again(opening.turn, self._asked)
             return None
@@ -177,18 +176,13 @@ class Turn:
                 self._take(command, listening.finish(max(0.0, utterance.ended - utterance.spoke)), ())
                 if isinstance(listening, Guided):
                     self._asked = listening.asked
-                    self._weighed(listening.weighed)
+                    tell_race(desk.bus, opening.turn, listening.weighed)
                 desk.part.beat()
             self._check()
             return command, listening.readings if listening is not None else ()
         finally:
             if listening is not None:
                 listening.cancel()
-
-    def _weighed(self, race: Mapping[str, Any]) -> None:
-        message = f"What may have been said was weighed: {race.get('decision')}"
-        if race:
-            self._desk.bus.publish("speech.race", NAME, message, 6, turn=self._opening.turn, **race)
 
     def _take(self, command: Transcript, heard: Sequence[Word | EndOfTurn], guess: Sequence[Word]) -> None:
         over = False

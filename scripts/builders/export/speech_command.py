@@ -15,7 +15,7 @@ from builders.export.kyutai import package as kyutai
 from builders.export.kyutai.layers import Precision
 from builders.export.kyutai.parse import read_config
 from builders.export.mimi import package as mimi
-from builders.export.mimi.graph import ConvPrecision
+from builders.export.mimi.waves import ConvPrecision
 from noctule.core.errors import InputError
 
 #: --quant to (linear layers, embedding rows); int8 rows add little (docs/speech-package.md)

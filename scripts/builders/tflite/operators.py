@@ -44,9 +44,11 @@ class Graph(Subgraph):
         """RSQRT, COS, SIN, LOGISTIC, ELU, EXP, TANH, FLOOR …"""
         return self.op(code, [a], a.shape, dtype=a.dtype)
 
-    def gelu(self, a: Tensor) -> Tensor:
-        """Exact (erf) GELU."""
-        return self.op("GELU", [a], a.shape, options=schema.GeluOptionsT())
+    def gelu(self, a: Tensor, *, tanh: bool = False) -> Tensor:
+        """GELU: exact (erf), or by tanh as in PyTorch's approximate="tanh"."""
+        options = schema.GeluOptionsT()
+        options.approximate = tanh
+        return self.op("GELU", [a], a.shape, options=options)
 
     def maximum(self, a: Tensor, b: Tensor) -> Tensor:
         """Element-wise maximum, broadcast."""

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from noctule.core.errors import ModelError
 
 Floats = npt.NDArray[np.float32]
-DType = Literal["float32", "float16", "int32", "int8", "int4"]
+DType = Literal["float32", "float16", "int32", "int8", "int4", "bool"]
 
 TYPES: dict[str, int] = {
     "float32": schema.TensorType.FLOAT32,
@@ -24,6 +24,7 @@ TYPES: dict[str, int] = {
     "int32": schema.TensorType.INT32,
     "int8": schema.TensorType.INT8,
     "int4": schema.TensorType.INT4,
+    "bool": schema.TensorType.BOOL,
 }
 ALIGN = 64
 

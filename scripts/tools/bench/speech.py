@@ -1,6 +1,7 @@
-"""`scripts/bench speech`: a frame of 80 ms through codec and speech model, beside `moshi` in PyTorch.
+"""`scripts/bench speech`: a frame of 80 ms through codec and speech model, beside Kyutai's own code in PyTorch.
 
-Same random weights and shapes; Noctule at int8 (codec float32), moshi in float32 and in its own int8 mode; every
+The models are moshi's, beside `moshi`, and pocket-tts, beside `pocket_tts` (--models pocket-100m,…). Same random
+weights and shapes; Noctule at int8 (moshi's codec float32), the others in float32 and in their own int8 mode; every
 engine in a process of its own, all of them alive, taking turns in short bursts, so that a machine that slows down
 slows all. Numbers are medians over the frames of all turns; ratios are medians of each turn's ratio.
 """
@@ -21,12 +22,13 @@ from typing import Any, TypeAlias
 
 from builders.common.terminal import Progress
 from noctule.core.errors import InputError, NoctuleError
-from tools.bench import speech_report
+from tools.bench import speech_pocket, speech_report
 from tools.bench.bandwidth import read_bandwidth
 from tools.bench.speech_models import CODEBOOKS, CONFIGS, SPACE, checkpoint, package, ready
 
 _HERE = Path(__file__).resolve().parent
 ENGINES = ("noctule", "moshi float", "moshi quantised")
+_POCKET = _HERE / "speech_pocket.py"
 #: seconds a child may take to load, and to answer one turn
 _PATIENCE = 900
 _BUILD_SECONDS = 3600
@@ -82,8 +84,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench speech", description=__doc__)
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "noctule" / "bench"
     parser.add_argument("--cache", type=Path, default=cache, help="where the models are kept (default %(default)s)")
-    parser.add_argument("--models", default=",".join(CONFIGS), help="which of %(default)s")
-    parser.add_argument("--engines", default=",".join(ENGINES), help="which of %(default)s")
+    parser.add_argument(
+        "--models", default=",".join(CONFIGS), help=f"which of %(default)s,{','.join(speech_pocket.MODELS)}"
+    )
+    parser.add_argument("--engines", default="", help="which of "
+                        f"{', '.join((*ENGINES, *speech_pocket.ENGINES[1:]))} (default: a model's)")  # fmt: skip
     parser.add_argument("--threads", default="1,2", help="thread counts (default 1,2)")
     parser.add_argument("--turns", type=int, default=5, help="turns each engine gets (default 5)")
     parser.add_argument("--frames", type=int, default=8, help="frames in a turn (default 8)")
@@ -105,25 +110,46 @@ def chosen(text: str, known: Sequence[str], what: str) -> list[str]:
 
 def prepare(cache: Path, name: str, python: str, progress: Progress) -> None:
     """Build a model that is not in the cache yet, in a process of its own: it needs torch and much memory."""
-    if ready(cache, name):
+    pocket = name in speech_pocket.MODELS
+
+    def there() -> bool:
+        return (speech_pocket.home(cache, name) / "built").is_file() if pocket else ready(cache, name)
+
+    if there():
         return
     cache.mkdir(parents=True, exist_ok=True)
     space = os.statvfs(cache)
     free = space.f_bavail * space.f_frsize
-    if free < SPACE[name]:
-        raise InputError(f"{cache} has {free / 1e9:.1f} GB free, and {name} needs {SPACE[name] / 1e9:.1f} GB")
+    needed = SPACE.get(name, speech_pocket.SPACE)
+    if free < needed:
+        raise InputError(f"{cache} has {free / 1e9:.1f} GB free, and {name} needs {needed / 1e9:.1f} GB")
     progress(f"building {name}; kept in {cache}")
-    command = [python, str(_HERE / "speech_models.py"), str(cache), name]
+    maker = [str(_POCKET), "build"] if pocket else [str(_HERE / "speech_models.py")]
+    command = [python, *maker, str(cache), name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)
-    if done.returncode or not ready(cache, name):
+    if done.returncode or not there():
         words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise InputError(f"{name} could not be built: {words[-1]}", "is this the host interpreter? see --host-python")
 
 
 def start(engine: str, threads: int, name: str, options: argparse.Namespace) -> Child:
-    if engine == "noctule":
-        weights = options.cache / "weights"
-        weights.mkdir(parents=True, exist_ok=True)
+    weights = options.cache / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    if name in speech_pocket.MODELS:
+        home = speech_pocket.home(options.cache, name)
+        if engine == "noctule":
+            command = [sys.executable, str(_POCKET), "noctule", str(home / "lm"), str(threads), str(weights)]
+        else:
+            source = str(home / "checkpoint" / f"{name}.yaml")
+            command = [
+                options.host_python,
+                str(_POCKET),
+                *engine.split()[:1],
+                source,
+                str(threads),
+                engine.split()[1],
+            ]
+    elif engine == "noctule":
         command = [sys.executable, str(_HERE / "speech_ours.py"), str(package(options.cache, name)), str(threads)]
         command.append(str(weights))
     else:
@@ -166,10 +192,22 @@ def frame_bytes(streams: dict[str, Any], frames: int) -> int:
     return int(read["temporal"][str(bucket)] + read["depth"])
 
 
+def read_bytes(name: str, cache: Path, frames: int) -> int:
+    """`frame_bytes` of a model in the cache."""
+    pocket = name in speech_pocket.MODELS
+    folder = speech_pocket.home(cache, name) / "lm" if pocket else package(cache, name)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if pocket:
+        read = manifest["pocket"]["bytes_per_frame"]
+        return int(read["step"] + read["head"])
+    return frame_bytes(manifest["streams"], frames)
+
+
 def main(arguments: Sequence[str]) -> int:
     options, progress = parse(arguments), Progress()
     try:
-        names, engines = chosen(options.models, tuple(CONFIGS), "model"), chosen(options.engines, ENGINES, "engine")
+        names = chosen(options.models, (*CONFIGS, *speech_pocket.MODELS), "model")
+        wanted = chosen(options.engines, (*ENGINES, *speech_pocket.ENGINES), "engine") if options.engines else None
         threads = [int(n) for n in chosen(options.threads, [str(n) for n in range(1, 65)], "thread count")]
         if options.turns < 1 or options.frames < 1:
             raise InputError("--turns and --frames must be at least 1")
@@ -178,13 +216,12 @@ def main(arguments: Sequence[str]) -> int:
         rows: list[dict[str, Any]] = []
         bandwidth: dict[int, float] = {}
         for name in names:
-            streams = json.loads((package(options.cache, name) / "manifest.json").read_text(encoding="utf-8"))[
-                "streams"
-            ]
+            known = speech_pocket.ENGINES if name in speech_pocket.MODELS else ENGINES
+            engines = [engine for engine in known if wanted is None or engine in wanted]
             for count in threads:
                 children, gb_s = measure(name, count, engines, options)
                 bandwidth[count] = max(gb_s, bandwidth.get(count, 0.0))
-                read = frame_bytes(streams, options.turns * (options.frames + 1) + 1)
+                read = read_bytes(name, options.cache, options.turns * (options.frames + 1) + 1)
                 rows += speech_report.rows(name, children, read, gb_s)
                 progress(f"{name} on {count} thread{'s' * (count > 1)} measured")
     except (NoctuleError, subprocess.TimeoutExpired) as error:

@@ -11,6 +11,9 @@ import pytest
 
 from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.process import OUTPUT_LIMIT, run_program
+from noctule.assistant.actions.registry import Value
+from noctule.assistant.grammar.files import rules_and_lists
+from noctule.assistant.grammar.grammar import Grammar, Match
 from noctule.assistant.phrases.request import read
 from noctule.core.errors import CancelledError, UnavailableError
 
@@ -18,6 +21,10 @@ from noctule.core.errors import CancelledError, UnavailableError
 class Settings:
     def __init__(self, phrases: list[str], run: list[str], timeout: float = 10.0, reply: str = "Done.") -> None:
         self.phrases, self.run, self.timeout, self.reply = phrases, run, timeout, reply
+
+
+def said(text: str, phrases: list[str]) -> Match | None:
+    return Grammar(rules_and_lists(), (), {"lamp": phrases}).match(read(text))
 
 
 def python(code: str) -> list[str]:
@@ -28,16 +35,16 @@ def python(code: str) -> list[str]:
     "text", ["lights on", "Lights on!", "please lights on", "hey Noctule, LIGHTS ON, thanks", "Let there be light."]
 )
 def test_phrases_match_whatever_the_case_and_courtesy(text: str) -> None:
-    commands = UserCommands(lambda: {"lamp": Settings(["Lights on", "let there be light"], ["true"])})
-    assert commands.match(read(text)) == "lamp"
+    match = said(text, ["Lights on", "let there be light"])
+    assert match is not None
+    assert match.command == "lamp"
 
 
 @pytest.mark.parametrize(
     "text", ["", "lights", "lights on now now or never", "turn the lights on", "lights on; rm -rf /", "please"]
 )
 def test_nothing_else_matches(text: str) -> None:
-    commands = UserCommands(lambda: {"lamp": Settings(["Lights on", "please"], ["true"])})
-    assert commands.match(read(text)) is None
+    assert said(text, ["Lights on"]) is None
 
 
 def test_runs_and_answers() -> None:
@@ -45,6 +52,22 @@ def test_runs_and_answers() -> None:
     reply, result = commands.run("hi")
     assert reply == "Said."
     assert result.data == {"command": "hi", "exit": 0, "output": "hello\n"}
+
+
+def test_what_fills_a_slot_reaches_the_program_as_it_is(tmp_path: Path) -> None:
+    """As an argument, as a part of one and in the environment; braces that are no slot stay; what was not said is
+    empty; nothing is read by a shell."""
+    code = (
+        "import os, sys; print(sys.argv[1:], os.environ.get('NOCTULE_SLOT_ROOM'), os.environ.get('NOCTULE_SLOT_X'))"
+    )
+    run = [*python(code), "{room}", "to={degrees}", "{other}", "[{x}]"]
+    phrases = ["heat [the {room:text}] to {degrees:number}", "{x:day}"]
+    commands = UserCommands(lambda: {"heat": Settings(phrases, run, reply="{room} at {degrees}.")})
+    evil = "$(touch x); `rm` \n" + "y" * 500
+    reply, result = commands.run("heat", values={"room": Value(evil), "degrees": Value("21", 21.0)})
+    bounded = " ".join(evil.split())[:200]
+    assert result.data["output"] == f"{[bounded, 'to=21', '{other}', '[]']} {bounded} None\n"
+    assert reply == f"{bounded} at 21."
 
 
 def test_there_is_no_shell(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from noctule.assistant.actions.status import BoardStatus
 from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.brain import Brain, Settings
 from noctule.assistant.brain.vote import Taken
-from noctule.assistant.grammar.files import english
+from noctule.assistant.grammar.files import rules_and_lists
 from noctule.assistant.grammar.grammar import Grammar
 from noctule.assistant.timers import Timers
 from noctule.core.clock import ManualClock
@@ -137,9 +137,11 @@ def make(registry: ActionRegistry, heard: list[Event], clock: ManualClock) -> Ma
     def make(model: Model, commands: Mapping[str, Settled] | None = None, **more: Any) -> Brain:
         bus = Bus()
         bus.add_sink(heard.append)
-        own = Grammar(english(), (), {name: command.phrases for name, command in (commands or {}).items()})
-        more = {"grammar": lambda: own, **more}
-        return Brain(model, registry, UserCommands(lambda: commands or {}), bus, clock=clock, **more)
+        phrases = {name: command.phrases for name, command in (commands or {}).items()}
+        grammar = Grammar(rules_and_lists(), (), phrases)
+        own = UserCommands(lambda: commands or {})
+        more = {"grammar": lambda: grammar, **more}
+        return Brain(model, registry, own, bus, clock=clock, **more)
 
     return make
 

@@ -147,7 +147,7 @@ def test_models_are_found_by_name_and_their_codec_beside_them(tmp_path, capsys):
     shutil.copytree(CODEC, models / "noctule-speech-codec")
     assert find_codec(models / "noctule-stt") == find_codec(models / "noctule-tts") == models / "noctule-speech-codec"
     assert run_command(["transcribe", str(wav)]) == 66
-    assert "There is no model noctule-stt in" in capsys.readouterr().err
+    assert "There is no model moonshine-tiny-en in" in capsys.readouterr().err
     assert run_command(["transcribe", str(wav), "--set", "speech.stt=off"]) == 65
     assert "no speech model is named" in capsys.readouterr().err
     assert run_command(["transcribe", str(wav), "--model", "eyes"]) == 66

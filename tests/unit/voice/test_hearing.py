@@ -300,9 +300,9 @@ def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
 def with_models(home: Home, folder: Path) -> None:
     """The shipped names, with tiny packages behind them, and answers as files."""
     fixtures = Path(__file__).parents[2] / "fixtures"
-    for name in ("stt", "tts"):
-        shutil.copytree(fixtures / "kyutai-tiny-modes" / name, folder / "models" / f"noctule-{name}")
-    shutil.copytree(fixtures / "kyutai-tiny" / "codec", folder / "models" / "noctule-speech-codec")
+    for side, name in (("stt", "moonshine-tiny-en"), ("tts", "noctule-tts")):
+        shutil.copytree(fixtures / "kyutai-tiny-modes" / side, folder / "models" / name)
+        shutil.copytree(fixtures / "kyutai-tiny" / "codec", folder / "models" / f"{name}-codec")
     home.config.service.models = [folder / "models"]
     home.config.lm.weight_cache = False
     home.config.audio.output = f"file:{folder / 'answers'}"
@@ -344,7 +344,7 @@ def test_what_is_missing_is_said_and_looked_for_again_after_a_reload(home: Home,
         told = {wait_for(events, "speech.missing").part for _ in range(2)}
         assert told == {"stt", "tts"}
         assert set(hearing.status()["missing"]) == {"stt", "tts"}
-        assert "missing: There is no model noctule-stt" in "\n".join(ears_words(hearing.status()))
+        assert "missing: There is no model moonshine-tiny-en" in "\n".join(ears_words(hearing.status()))
         with pytest.raises(UnavailableError, match="no voice"):
             hearing.say("hello")
         with_models(home, tmp_path / "more")

@@ -23,11 +23,12 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """The shipped names, with tiny packages behind them."""
+    """Packages by name, tiny ones."""
     made = Config()
+    made.speech.stt, made.speech.tts = "noctule-stt", "noctule-tts"
     made.lm.weight_cache = False
     made.service.models = [tmp_path / "models"]
-    for name, package in (("noctule-stt", "stt"), ("noctule-tts", "tts")):
+    for name, package in (("moonshine-tiny-en", "stt"), ("noctule-tts", "tts")):
         shutil.copytree(FIXTURES / "kyutai-tiny-modes" / package, tmp_path / "models" / name)
         shutil.copytree(FIXTURES / "kyutai-tiny" / "codec", tmp_path / "models" / f"{name}-codec")
     return made
@@ -43,7 +44,7 @@ class Told:
         return [event.message for event in self.events if event.kind == kind]
 
 
-def test_by_default_the_shipped_packages_are_used(config):
+def test_packages_are_found_by_their_names(config):
     told = Told(config)
     recogniser, synthesizer = told.voices.recogniser(), told.voices.synthesizer()
     assert isinstance(recogniser, ModelRecogniser)
@@ -56,13 +57,14 @@ def test_by_default_the_shipped_packages_are_used(config):
 
 def test_a_missing_package_is_said_in_one_sentence_and_done_without(config, tmp_path):
     told = Told(config)
-    shutil.rmtree(tmp_path / "models" / "noctule-stt")
+    shutil.rmtree(tmp_path / "models" / "moonshine-tiny-en")
     (tmp_path / "models" / "noctule-tts" / "model.tflite").write_bytes(b"")
     assert told.voices.recogniser() is None
     assert told.voices.synthesizer() is None
     missing = told.said("speech.missing")
     assert (
-        missing[0] == f"There is no model noctule-stt in {tmp_path / 'models'}: commands are heard but not understood"
+        missing[0]
+        == f"There is no model moonshine-tiny-en in {tmp_path / 'models'}: commands are heard but not understood"
     )
     assert (
         missing[1].endswith("is empty, the manifest says 366512: answers are not spoken") or "is empty" in missing[1]
@@ -102,7 +104,7 @@ def test_engines_and_named_packages(config, tmp_path):
     told = Told(config)
     assert isinstance(told.voices.recogniser(), WyomingRecogniser)
     assert isinstance(told.voices.synthesizer(), WyomingSynthesizer)
-    speech.stt, speech.model = "model", str(tmp_path / "models" / "noctule-stt")
+    speech.stt, speech.model = "model", str(tmp_path / "models" / "moonshine-tiny-en")
     speech.codec = str(FIXTURES / "kyutai-tiny" / "codec")
     assert package_of(speech, "stt") == speech.model
     recogniser = told.voices.recogniser()

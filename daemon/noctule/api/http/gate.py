@@ -132,6 +132,12 @@ class Gate(asyncio.Protocol):
         self._serving = True
         self._stop_timer()
 
+    def arriving(self) -> None:
+        """A piece of a long request has come: the next one has `read_timeout` again. Its reader bounds the whole."""
+        if not self._serving:
+            self._stop_timer()
+            self._expect()
+
     def served(self) -> None:
         """The request was answered; the next one on this connection must arrive in time again."""
         self._serving = False

@@ -23,6 +23,9 @@ MAX_LINE, MAX_FIELD, MAX_HEADERS = 4096, 8190, 64
 #: seconds a client may leave a piece of a stream unread before it is given up.
 WRITE_TIMEOUT = 30.0
 
+#: requests whose handler reads the body itself, piece by piece: a recording may be larger than `api.max_body`
+STREAMED = frozenset({"/v1/audio/transcriptions"})
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -106,9 +109,10 @@ def json_errors(
             permit(request)
             if request.headers.get("Content-Encoding", "identity") != "identity":
                 raise HttpError(415, "Compressed bodies are not taken.", "send the JSON as it is")
-            await request.read()
-            if isinstance(gate, Gate):
-                gate.read_complete()
+            if request.path not in STREAMED:
+                await request.read()
+                if isinstance(gate, Gate):
+                    gate.read_complete()
             return await handler(request)
         except NoctuleError as error:
             return respond(request, error)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noctule.api.ask import Control, converse
+from noctule.api.wyoming.dictation import Dictation, Send
 from noctule.api.wyoming.listening import WakeListening, before_detect
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage, read
 from noctule.assistant.actions.declared import REFUSALS
@@ -34,12 +35,14 @@ _NOT_MINE = frozenset(
 
 @dataclass(frozen=True)
 class Offer:
-    """What a connection can do. info: the answer to describe; listening: makes a detection, or raises."""
+    """What a connection can do. info: the answer to describe; listening: makes a detection, or raises; dictation:
+    begins to write down what will be sent, or raises."""
 
     control: Control
     info: Callable[[], Mapping[str, Any]]
     listening: Callable[[], WakeListening]
     answered: Callable[[], None]
+    dictation: Callable[[Mapping[str, Any], Send], Dictation]
     idle: float = IDLE
 
 
@@ -52,6 +55,7 @@ class Connection:
         self._answers: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._listening: WakeListening | None = None
+        self._dictation: Dictation | None = None
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
@@ -88,6 +92,8 @@ class Connection:
             await asyncio.wait(answers)
         if self._listening is not None:
             self._listening.close()
+        if self._dictation is not None:
+            await self._dictation.close()
         self._writer.close()
 
     async def _take(self, message: WireMessage) -> None:
@@ -105,11 +111,30 @@ class Connection:
         elif kind == "detect":
             self._listening = self._listening or self._offer.listening()
             await self._listening.detect(message)
+        elif kind == "transcribe":
+            if self._dictation is not None:
+                await self._dictation.close()
+            self._dictation = self._offer.dictation(data, self._send)
+        elif self._dictation is not None and kind in ("audio-start", "audio-chunk", "audio-stop"):
+            await self._write_down(self._dictation, message)
         elif self._listening is not None and kind in ("audio-start", "audio-chunk", "audio-stop"):
             await self._hear(self._listening, message)
         elif kind == "audio-chunk":
             raise before_detect()
         # Anything else is from a newer protocol, or for another kind of server: the protocol says to ignore it.
+
+    async def _write_down(self, dictation: Dictation, message: WireMessage) -> None:
+        if message.type == "audio-start":
+            dictation.start(message)
+        elif message.type == "audio-chunk":
+            await dictation.chunk(message)
+        else:
+            self._dictation = None
+            try:
+                await dictation.stop()
+                self._offer.answered()
+            finally:
+                await dictation.close()
 
     async def _hear(self, listening: WakeListening, message: WireMessage) -> None:
         if message.type == "audio-start":

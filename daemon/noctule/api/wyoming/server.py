@@ -14,6 +14,7 @@ from noctule.api.ask import Control
 from noctule.api.http import address, unix_socket
 from noctule.api.http.peer import allowed, peer_of
 from noctule.api.wyoming.connection import Connection, Offer
+from noctule.api.wyoming.dictation import Dictation, Send
 from noctule.api.wyoming.listening import WakeListening
 from noctule.api.wyoming.wire import MAX_LINE, WireMessage
 from noctule.config import Config
@@ -22,6 +23,7 @@ from noctule.core.errors import BusyError, NoctuleError, UnavailableError
 from noctule.service.component import Host
 from noctule.service.loop_thread import LoopThread
 from noctule.service.supervisor import Job
+from noctule.voice.transcription import Transcriptions
 from noctule.wake.package import WakePackage, distinct
 
 _ABOUT = {"attribution": {"name": "Noctule", "url": ""}, "installed": True, "version": __version__}
@@ -37,7 +39,8 @@ class WyomingServer:
         self._host = host
         self.place = wyoming_address(config.wyoming.listen, config.wyoming.lan)
         self._most = config.wyoming.max_clients
-        self._offer = Offer(Control.of(host), self._info, self._listening, self._answered)
+        self._transcriptions = Transcriptions(host.config, host.bus)
+        self._offer = Offer(Control.of(host), self._info, self._listening, self._answered, self._dictation)
         self._looped = LoopThread(self.name, self._open, self._close)
         self._listener: asyncio.Server | None = None
         self._inode = 0
@@ -120,9 +123,16 @@ class WyomingServer:
     def _warn(self, sentence: str) -> None:
         self._host.bus.publish("api.refused", self.name, sentence, 4)
 
+    def _dictation(self, data: Mapping[str, Any], send: Send) -> Dictation:
+        return Dictation(self._transcriptions, data, send)
+
     def _info(self) -> Mapping[str, Any]:
         """The answer to `describe`: programs and models as wyoming.info declares them."""
         about: dict[str, Any] = {"handle": [], "wake": []}
+        if name := self._transcriptions.written_by():
+            models = [{**_ABOUT, "name": name, "description": "Speech to text", "languages": ["en"]}]
+            program = {**_ABOUT, "name": "noctule", "description": "Noctule", "models": models}
+            about["asr"] = [{**program, "supports_transcript_streaming": True}]
         model = self._host.status()["lm"].get("model")
         if model:
             languages = list(self._host.config().wyoming.languages)
@@ -153,4 +163,5 @@ class WyomingServer:
         """Nothing here changes without a restart."""
 
     def close(self) -> None:
-        """The thread closed everything as it ended."""
+        """The thread closed its socket as it ended."""
+        self._transcriptions.close()

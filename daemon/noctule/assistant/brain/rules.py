@@ -31,7 +31,7 @@ _CANCEL = _set("cancel delete remove clear disable drop erase scrap")
 #: "turn off my six o'clock alarm"; without a time it may be meant for one that rings
 _OFF = re.compile(r"\b(?:turn|switch|shut)\b.*\boff\b")
 _NOT = re.compile(
-    r"\b(?:don't|do not|not|never|didn't|without|unless|if|before|after|why|how|is|are|was|were|change|move|snooze"
+    r"\b(?:don't|do not|not|never|didn't|without|unless|if|why|how|is|are|was|were|change|move|snooze"
     r"|edit|reschedule|minutes|hours|seconds|and (?:one|another|two)|both)\b"
 )
 _LIST = re.compile(

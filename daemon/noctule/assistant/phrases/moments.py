@@ -44,6 +44,8 @@ class Moment:
         noon = self.hour % 12
         if self.half:
             return (noon + 12,) if self.half == "pm" else (noon,)
+        if self.hour == 12 and self.offset == 0:
+            return (12,)
         if self.offset in (None, 0) and self.weekday is None and self.day is None and not self.days:
             return (noon, noon + 12)
         return (noon + 12,) if self.hour == 12 or (later and self.hour < 7) else (noon,)

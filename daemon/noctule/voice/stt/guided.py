@@ -50,12 +50,15 @@ class Askable(Protocol):
 @dataclass(frozen=True)
 class Thresholds:
     """A sentence with at least `score` and a `ratio` of at least that a word acts; one with at least `near_score` and
-    `near_ratio` is asked back. `margin`: by how much (natural logarithm) another meaning must be behind."""
+    `near_ratio` is asked back. A sentence of at most `few` words must be `few_better` better: much that is said
+    sounds like two words. margin: by how much (natural logarithm) another meaning must be behind."""
 
     score: float = -1.3
     ratio: float = -0.8
-    near_score: float = -2.0
-    near_ratio: float = -1.0
+    near_score: float = -1.7
+    near_ratio: float = -1.1
+    few: int = 3
+    few_better: float = 0.6
     margin: float = 0.7
 
 
@@ -79,9 +82,10 @@ def decide(race: Race, limits: Thresholds) -> Decided:
     rivals = [other for other in others if other.skipped <= best.skipped]
     close = any(best.ratio - other.ratio < limits.margin for other in rivals)
     ratio = best.ratio / max(1, best.words)
-    if best.score >= limits.score and ratio >= limits.ratio:
+    more = limits.few_better if best.words <= limits.few else 0.0
+    if best.score >= limits.score + more and ratio >= limits.ratio:
         return Decided(ASK if close else ACT, best, "two readings are alike" if close else "")
-    if best.score >= limits.near_score and ratio >= limits.near_ratio:
+    if best.score >= limits.near_score + more and ratio >= limits.near_ratio:
         return Decided(ASK, best, "near")
     return Decided(FREE)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from noctule.core.checked_json import JsonNode, read_object
 from noctule.core.errors import InputError
@@ -203,7 +203,30 @@ class Activation:
 Stage = Conv | Residual | Activation
 
 
-def encoder_stages(c: MimiConfig) -> list[Stage]:
+class Shape(Protocol):
+    """What of a configuration decides SEANet's stages; see MimiConfig."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def filters(self) -> int: ...
+    @property
+    def ratios(self) -> tuple[int, ...]: ...
+    @property
+    def residual_layers(self) -> int: ...
+    @property
+    def compress(self) -> int: ...
+    @property
+    def dilation_base(self) -> int: ...
+    @property
+    def kernel(self) -> int: ...
+    @property
+    def residual_kernel(self) -> int: ...
+    @property
+    def last_kernel(self) -> int: ...
+
+
+def encoder_stages(c: Shape) -> list[Stage]:
     """SEANetEncoder.model in order (moshi/modules/seanet.py), numbered as the checkpoint numbers it."""
     stages: list[Stage] = [_conv("encoder", 0, 1, c.filters, c.kernel)]
     width = c.filters
@@ -217,7 +240,7 @@ def encoder_stages(c: MimiConfig) -> list[Stage]:
     return stages
 
 
-def decoder_stages(c: MimiConfig) -> list[Stage]:
+def decoder_stages(c: Shape) -> list[Stage]:
     """SEANetDecoder.model in order."""
     width = c.filters << len(c.ratios)
     stages: list[Stage] = [_conv("decoder", 0, c.dim, width, c.kernel)]
@@ -237,7 +260,7 @@ def _conv(side: str, place: int, inputs: int, outputs: int, width: int, stride: 
     return Conv(f"{side}.model.{place}.conv.conv", inputs, outputs, width, stride)
 
 
-def _residual(c: MimiConfig, side: str, place: int, width: int, j: int) -> Residual:
+def _residual(c: Shape, side: str, place: int, width: int, j: int) -> Residual:
     inner = width // c.compress
     return Residual(
         (

@@ -15,30 +15,14 @@ import numpy as np
 
 from builders.export.kyutai.config import Norm
 from builders.export.kyutai.layers import HIDDEN, Heads, NormWeights, Precision, attend, fold_attention, rotation
-from builders.export.kyutai.weights import Floats, Matrix, quantise_rows
+from builders.export.kyutai.weights import Matrix
 from builders.export.mimi.checkpoint import MimiCheckpoint, codebook_names
-from builders.export.mimi.config import (
-    Activation,
-    Conv,
-    Residual,
-    Stage,
-    decoder_stages,
-    encoder_stages,
-)
+from builders.export.mimi.config import decoder_stages, encoder_stages
+from builders.export.mimi.waves import ConvPrecision, Waves
 from builders.tflite.writer import Graph, Model, Tensor, Weight
 
 _NORM = Norm("layer", 1e-5)
 _EPSILON = 1e-5  # floor of a codebook entry's usage count (moshi/quantization/core_vq.py)
-ConvPrecision = Literal["float32", "int8"]
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A stored convolution: weight [out, 1, width, in] and bias [out]."""
-
-    conv: Conv
-    weight: Weight
-    bias: Weight
 
 
 @dataclass(frozen=True)
@@ -66,27 +50,10 @@ class Side:
         conv: ConvPrecision,
     ) -> None:
         self.model, self.checkpoint, self.c = model, checkpoint, checkpoint.config
-        self.side, self._linear, self._conv = side, linear, conv
-        self.stages: list[Stage] = encoder_stages(self.c) if side == "encoder" else decoder_stages(self.c)
-        self._kernels: dict[str, Kernel] = {}
-        for stage in self.stages:
-            for entry in stage.convs if isinstance(stage, Residual) else [stage] if isinstance(stage, Conv) else []:
-                self._kernels[entry.name] = self._kernel(entry)
+        self._linear = linear
+        stages = encoder_stages(self.c) if side == "encoder" else decoder_stages(self.c)
+        self.waves = Waves(model, stages, checkpoint.take, conv)
         self._blocks = [self._block(f"{side}_transformer.transformer.layers.{i}") for i in range(self.c.layers)]
-
-    def _store(self, values: Floats, name: str, precision: str) -> Weight:
-        if precision == "float32":
-            return self.model.add(values, name)
-        integers, scale = quantise_rows(values)
-        return self.model.int8(integers, scale, name)
-
-    def _kernel(self, conv: Conv) -> Kernel:
-        weight = self.checkpoint.take(f"{conv.name}.weight")
-        weight = weight.transpose(1, 2, 0) if conv.transposed else weight.transpose(0, 2, 1)
-        # the first and last layers touch the waveform: few bytes, and all of the precision
-        precision = "float32" if min(conv.inputs, conv.outputs) == 1 else self._conv
-        stored = self._store(np.ascontiguousarray(weight[:, None]), conv.name, precision)
-        return Kernel(conv, stored, self.model.add(self.checkpoint.take(f"{conv.name}.bias"), f"{conv.name}.bias"))
 
     def _block(self, p: str) -> Block:
         take, c = self.checkpoint.take, self.c
@@ -113,47 +80,6 @@ class Side:
             store(self.model, Matrix(take(f"{p}.linear1.weight")), f"{p}.up"),
             store(self.model, scaled("linear2.weight", "2"), f"{p}.down"),
         )
-
-    # -- SEANet -----------------------------------------------------------------------------------------------
-
-    def waves(self, g: Graph, x: Tensor) -> Tensor:
-        """Through the convolutional stack: [1, 1, T, in] to [1, 1, T', out]."""
-        for stage in self.stages:
-            if isinstance(stage, Activation):
-                x = g.unary("ELU", x)
-            elif isinstance(stage, Residual):
-                y = x
-                for conv in stage.convs:
-                    y = self._convolve(g, g.unary("ELU", y), self._kernels[conv.name])
-                x = g.add(x, y)
-            elif stage.transposed:
-                x = self._spread(g, x, self._kernels[stage.name])
-            else:
-                x = self._convolve(g, x, self._kernels[stage.name])
-        return x
-
-    def _convolve(self, g: Graph, x: Tensor, kernel: Kernel) -> Tensor:
-        """Causal convolution over what the last frame left and this frame."""
-        conv = kernel.conv
-        past = (conv.width - 1) * conv.dilation + 1 - conv.stride
-        if past:
-            x = g.concat([g.input(_state(conv.name), [1, 1, past, conv.inputs]), x], 2)
-            g.output(_state(conv.name), g.slice(x, [0, 0, x.shape[2] - past, 0], [1, 1, past, conv.inputs]))
-        return g.conv(x, kernel.weight, kernel.bias, stride=conv.stride, dilation=conv.dilation)
-
-    def _spread(self, g: Graph, x: Tensor, kernel: Kernel) -> Tensor:
-        """Transposed convolution with overlap-add; the overhang, without the bias, is the state."""
-        conv = kernel.conv
-        y = g.conv_transposed(x, kernel.weight, stride=conv.stride)
-        over = conv.width - conv.stride
-        if over:
-            state = g.input(_state(conv.name), [1, 1, over, conv.outputs])
-            head = g.add(g.slice(y, [0, 0, 0, 0], [1, 1, over, conv.outputs]), state)
-            rest = y.shape[2] - over
-            y = g.concat([head, g.slice(y, [0, 0, over, 0], [1, 1, rest, conv.outputs])], 2)
-            g.output(_state(conv.name), g.slice(y, [0, 0, rest, 0], [1, 1, over, conv.outputs]))
-            y = g.slice(y, [0, 0, 0, 0], [1, 1, rest, conv.outputs])
-        return g.add(y, g.weight(kernel.bias))
 
     # -- transformer ------------------------------------------------------------------------------------------
 
@@ -291,8 +217,3 @@ def decode_graph(model: Model, side: Side, codebooks: Codebooks) -> Graph:
     x = side.waves(g, g.reshape(x, [1, 1, c.steps, c.dim]))
     g.output("pcm", g.reshape(x, [1, 1, c.frame_samples]))
     return g
-
-
-def _state(name: str) -> str:
-    """encoder.model.1.block.3.conv.conv to state_1_3."""
-    return "state_" + "_".join(part for part in name.split(".") if part.isdigit())

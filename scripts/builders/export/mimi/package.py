@@ -13,7 +13,8 @@ from builders.common.package_checks import check_destination, check_space
 from builders.export.kyutai.layers import Precision
 from builders.export.mimi.checkpoint import MimiCheckpoint
 from builders.export.mimi.config import MimiConfig, read_config
-from builders.export.mimi.graph import Codebooks, ConvPrecision, Side, decode_graph, encode_graph
+from builders.export.mimi.graph import Codebooks, Side, decode_graph, encode_graph
+from builders.export.mimi.waves import ConvPrecision
 from builders.tflite.writer import Graph, Model
 from noctule.core.errors import InputError, ModelError
 from noctule.inference import runtime as tflite

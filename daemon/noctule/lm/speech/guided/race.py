@@ -19,6 +19,8 @@ from noctule.lm.speech.moonshine.greedy import Transcription, greedy, most_token
 from noctule.lm.speech.moonshine.model import EncodedUtterance
 from noctule.lm.speech.moonshine.words import words_of
 
+#: rows for a sound longer than so many seconds, whose sentences have more places to go wrong
+_LONG, _WIDE = 2.5, 8
 #: words of the free text that may stand before the request; what skipping one costs
 SKIPPED, _PENALTY = 4, 0.75
 #: steps of the free text in which a search may begin
@@ -82,6 +84,8 @@ def run_race(
         for skipped, at in enumerate(prefixes(free.tokens, tokenizer, SKIPPED))
         if at < len(free.ahead) and skipped <= before
     ]
+    if utterance.seconds > _LONG:
+        beam = max(beam, _WIDE)
     try:
         readings = search(free.decoder, free.tokens, roots, most_tokens(utterance.seconds), beam) if roots else []
     except (InputError, ModelError):

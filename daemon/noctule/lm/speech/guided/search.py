@@ -100,7 +100,9 @@ class GuidedSearch:
                 if root.depth == depth:
                     states = ((root.skipped, begin),)
                     self._go_on(ahead, tuple(tokens[:depth]), states, root.score, root.parent, root.ahead, beam)
-            live = _kept(ahead.values(), beam)
+            # the cache must last to the end of a sentence about as long as the free text
+            left = max(4, len(tokens) + 4 - depth)
+            live = _kept(ahead.values(), max(2, min(beam, decoder.room // left)))
             best = max((item.total for item in found.values()), default=-math.inf)
             if depth > last and live and live[0].score < best - _BEHIND:
                 break

@@ -49,13 +49,15 @@ class Way(Protocol):
 
 
 class _Trie:
-    """The tokens of the words that may follow a state. words: those that end here."""
+    """The tokens of the words that may follow a state. words: those that end here; stopped: those that end here with
+    the sentence, where a word and its full stop are one token."""
 
-    __slots__ = ("children", "words")
+    __slots__ = ("children", "stopped", "words")
 
     def __init__(self) -> None:
         self.children: dict[int, _Trie] = {}
         self.words: tuple[str, ...] = ()
+        self.stopped: tuple[str, ...] = ()
 
 
 #: (state of the word automaton, place in its trie; None inside a word that only a slot for any words takes)
@@ -81,7 +83,7 @@ class Tokens:
 
     def __init__(self, words: Words, pieces: TokenPieces, ways: Way) -> None:
         self._words, self._pieces, self._ways = words, pieces, ways
-        self._written: dict[tuple[str, bool], list[tuple[int, ...]]] = {}
+        self._written: dict[tuple[str, bool], list[tuple[tuple[int, ...], bool]]] = {}
         self._mark = tuple(pieces.encode("x"))
         self._comma, *self._stops = (self._joined(mark)[0] for mark in ",.?!")
         self._begins = [pieces.piece(token).startswith(_SPACE) for token in range(pieces.vocab_size)]
@@ -109,23 +111,32 @@ class Tokens:
         if root is None:
             root = self._tries[key] = _Trie()
             for word in self._words.words(state):
-                for tokens in self._writings(word, first):
+                for tokens, stopped in self._writings(word, first):
                     at = root
                     for token in tokens:
                         at = at.children.setdefault(token, _Trie())
-                    if word not in at.words:
+                    if stopped:
+                        at.stopped = (*at.stopped, word)
+                    elif word not in at.words:
                         at.words = (*at.words, word)
         return root
 
-    def _writings(self, word: str, first: bool) -> list[tuple[int, ...]]:
+    def _writings(self, word: str, first: bool) -> list[tuple[tuple[int, ...], bool]]:
         key = (word, first)
         if key not in self._written:
-            found = [
-                self._joined(text) if joined else tuple(self._pieces.encode(text))
-                for text, joined in self._ways(word, first)
-            ]
-            self._written[key] = [tokens for tokens in dict.fromkeys(found) if tokens]
+            found: dict[tuple[tuple[int, ...], bool], None] = {}
+            for text, joined in self._ways(word, first):
+                tokens = self._tokens_of(text, joined)
+                found[tokens, False] = None
+                for stop, mark in zip(self._stops, ".?!", strict=True):
+                    merged = self._tokens_of(text + mark, joined)
+                    if merged != (*tokens, stop):
+                        found[merged, True] = None
+            self._written[key] = [item for item in found if item[0]]
         return self._written[key]
+
+    def _tokens_of(self, text: str, joined: bool) -> tuple[int, ...]:
+        return self._joined(text) if joined else tuple(self._pieces.encode(text))
 
     # -- walking -------------------------------------------------------------------------------------------------
 
@@ -207,7 +218,11 @@ class Tokens:
         return found
 
     def _ends(self, place: _Place) -> Sequence[int]:
-        return self._after(place)
+        """The word automaton's states when the sentence ends here."""
+        number, trie = place
+        stopped = () if trie is None else trie.stopped
+        steps = (self._words.step(number, word) for word in stopped)
+        return [*self._after(place), *(after for after in steps if after is not None)]
 
 
 def _within(piece: bytes) -> bool:

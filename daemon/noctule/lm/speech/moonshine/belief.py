@@ -2,7 +2,8 @@
 
 It was trained on speech and writes something for every sound: "You" for silence, clicks, knocks, noise and tones,
 surer of it than of most commands; notes for hum; the same phrase over and over for sound that ends in a word. Its own
-probabilities do not tell these from speech, so they are known by what they are.
+probabilities do not tell all of these from speech. Some are known by what they are; for the others it counts where
+the decoder looked: it walks along speech as it writes, and stays about where it is over sound that holds no words.
 """
 
 from __future__ import annotations
@@ -12,17 +13,25 @@ import re
 
 import numpy as np
 
-from noctule.lm.speech.moonshine.greedy import Transcription
+from noctule.lm.speech.moonshine.greedy import Transcription, middle_of
 from noctule.lm.speech.moonshine.rows import FloatArray
 from noctule.lm.speech.moonshine.shape import RATE
 
 #: whole texts that stand for "nobody spoke"; a person who says just that has not asked for anything
-HABITS = frozenset({"you", "the", "and", "i", "a", "oh", "uh", "um", "hmm", "mm", "thank you", "bye", "so", "but"})
+HABITS = frozenset(
+    {
+        *("you", "the", "and", "i", "a", "oh", "uh", "um", "hmm", "mm", "thank you", "bye", "so", "but"),
+        *("thank you for watching", "thanks for watching", "thank you thank you", "transcript emily beynon"),
+    }
+)
+#: marks of music and of subtitles
+_MARKS = "\u266a\u266b\xa9"
 #: the loudest tenth of a second must reach this, in decibels of full scale: a whisper at arm's length does
 _QUIETEST = -55.0
 _BLOCK = RATE // 10
-#: mean log-probability of a token below which free text is a guess
-_LEAST = -1.6
+#: a text is a guess where its tokens' mean log-probability and the seconds the decoder walked for each of them, the
+#: latter times _WALK and at most _FASTEST seconds, do not reach this together
+_LEAST, _WALK, _FASTEST = -0.2, 4.0, 0.3
 
 
 def loudest(pcm: FloatArray) -> float:
@@ -47,11 +56,11 @@ def doubt(text: str, found: Transcription) -> str | None:
         return "loop"
     if not found.ended:
         return "unended"
-    if not bare:
+    if not bare or any(mark in text for mark in _MARKS):
         return "no words"
     if bare in HABITS:
         return "habit"
-    if mean_log_probability(found) < _LEAST:
+    if mean_log_probability(found) + _WALK * min(walked(found), _FASTEST) < _LEAST:
         return "guess"
     return None
 
@@ -59,3 +68,12 @@ def doubt(text: str, found: Transcription) -> str | None:
 def mean_log_probability(found: Transcription) -> float:
     """Of a token, its end counted."""
     return found.hypothesis.log_probability / (len(found.tokens) + 1)
+
+
+def walked(found: Transcription) -> float:
+    """Seconds of sound from token to token: how far apart the middles of what the first and the last looked at are.
+    Of fewer than three tokens nothing can be said: the fastest walk."""
+    if len(found.tokens) < 3:
+        return _FASTEST
+    middles = [middle_of([row]) for row in found.heard]
+    return (max(middles) - min(middles)) / (len(middles) - 1)

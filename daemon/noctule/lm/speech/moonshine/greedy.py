@@ -7,17 +7,21 @@ more than a word; a text that ends so, or that reaches the cap of what can be sa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from noctule.lm.speech.moonshine.model import EncodedUtterance
 from noctule.lm.speech.moonshine.rows import FloatArray, RowDecoder
+from noctule.lm.speech.moonshine.shape import FRAME
 
 #: tokens a second that the fastest speech needs, and those that any utterance may have
 _PER_SECOND, _LEAST = 6.5, 4
 #: a phrase of at most so many tokens, so often in a row, is a loop
 _LONGEST_PHRASE, _REPEATS = 12, 3
+#: seconds from one to the next, for each of its tokens, at which it was really said again
+_AGAIN = 0.06
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def greedy(utterance: EncodedUtterance, *, token_cap: int | None = None, keep: i
         tokens.append(token)
         worth.append(float(scores[0, token]))
         heard.append(decoder.heard[0])
-        if repeats := _loop(tokens):
+        if repeats := _loop(tokens, heard):
             del tokens[-repeats:], worth[-repeats:], heard[-repeats:]
             looped = True
             break
@@ -92,8 +96,9 @@ def greedy(utterance: EncodedUtterance, *, token_cap: int | None = None, keep: i
     )  # fmt: skip
 
 
-def _loop(tokens: list[int]) -> int:
-    """How many tokens at the end repeat what stands before them, 0 when they do not."""
+def _loop(tokens: list[int], heard: list[FloatArray]) -> int:
+    """How many tokens at the end repeat what stands before them without having been heard again, 0 when they do not:
+    a person who says a thing three times is looked at in three places."""
     for size in range(1, _LONGEST_PHRASE + 1):
         # a single token is said again in "no no no" and "two two two": only longer runs of it are a loop
         times = _REPEATS if size > 2 else 6
@@ -101,5 +106,12 @@ def _loop(tokens: list[int]) -> int:
             continue
         phrase = tokens[-size:]
         if all(tokens[-size * (n + 1) : -size * n] == phrase for n in range(1, times)):
-            return size * (times - 1)
+            step = (middle_of(heard[-size:]) - middle_of(heard[-size * times : -size * (times - 1)])) / (times - 1)
+            return size * (times - 1) if step < _AGAIN * size else 0
     return 0
+
+
+def middle_of(heard: Sequence[FloatArray]) -> float:
+    """Seconds at which the middle of what was attended to lies: rows of [frames]."""
+    weight = np.sum(heard, axis=0)
+    return float((weight * np.arange(len(weight))).sum() / (weight.sum() + 1e-9)) * FRAME

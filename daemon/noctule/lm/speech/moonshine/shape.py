@@ -11,6 +11,8 @@ from noctule.core.errors import ModelError
 RATE = 16000
 #: width and stride of the encoder's convolutions, in samples, then frames
 _CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))
+#: seconds between two frames of the encoder
+FRAME = 64 * 3 * 2 / RATE
 #: added to the score of what must not be attended to
 HIDDEN = -1e9
 

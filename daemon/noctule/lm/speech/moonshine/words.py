@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from noctule.lm.speech.moonshine.greedy import Transcription
 from noctule.lm.speech.moonshine.rows import FloatArray
-from noctule.lm.speech.moonshine.shape import RATE
+from noctule.lm.speech.moonshine.shape import FRAME
 from noctule.lm.speech.moonshine.tokenizer import MoonshineTokenizer
 from noctule.lm.speech.words import Word
 
-#: seconds between two frames of the encoder
-FRAME = 64 * 3 * 2 / RATE
 #: seconds after the place of a word's last piece at which it is over, unless another word begins
 _PIECE = 0.4
 
