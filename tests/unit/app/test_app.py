@@ -230,7 +230,7 @@ def test_the_watchdog_is_fed_until_a_worker_freezes(world: World, monkeypatch: p
         with pytest.raises(TimeoutError):
             world.hear("WATCHDOG=1")
         states = {part["name"]: part["state"] for part in world.client().get("/status")["parts"]}
-        assert states == {"api": "working", "governor": "working", "timers": "working", "lm": "frozen"}
+        assert states == {"api": "working", "governor": "working", "timers": "working", "alarms": "working", "lm": "frozen"}
 
     service = world.run(script)
     assert service.stuck == ["lm"]
