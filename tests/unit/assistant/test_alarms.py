@@ -250,6 +250,14 @@ def test_more_and_less_time(board: Board) -> None:
     assert {timer.name: timer.remaining(board.clock) for timer in kept} == {"egg": 120.0, "pasta": 480.0}
 
 
+def test_a_timer_is_told_by_its_length(board: Board) -> None:
+    board.timers.set(300)
+    board.timers.set(3600)
+    assert board.ask("decrease 5 minutes timer by 2 minutes") == "The timer for 5 minutes now has 3 minutes left"
+    assert board.ask("add 1 hour to the timer for 1 hour") == "The timer for 1 hour now has 2 hours left"
+    assert board.ask("add a minute to the 10 minute timer") == "There is no timer for 10 minutes."
+
+
 def test_the_time_elsewhere(board: Board) -> None:
     assert board.ask("What time is it in Tokyo?") == "In Tokyo it is 18:00"
     assert board.ask("what's the time in phoenix az") == "In Phoenix Az it is 2:00"

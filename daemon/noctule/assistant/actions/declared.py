@@ -102,6 +102,7 @@ SPECS: tuple[Spec, ...] = (
     Spec("stop", "be quiet", replies=("Okay.",)),
 )
 
+_OF = Argument("of", "duration", minimum=1, maximum=LONGEST_TIMER)
 _AT = Argument("at", "words", required=True, most_words=12)
 
 #: Actions that rules over words read (brain/rules.py); the model is not trained on them.
@@ -127,7 +128,7 @@ RULE_SPECS: tuple[Spec, ...] = (
     Spec(
         "timer.add",
         "add time to a timer",
-        (Argument("duration", "duration", True, (), 1, LONGEST_TIMER), _NAME),
+        (Argument("duration", "duration", True, (), 1, LONGEST_TIMER), _OF, _NAME),
         ("{timer}.",),
         ("timer",),
         True,
@@ -135,7 +136,7 @@ RULE_SPECS: tuple[Spec, ...] = (
     Spec(
         "timer.subtract",
         "take time from a timer",
-        (Argument("duration", "duration", True, (), 1, LONGEST_TIMER), _NAME),
+        (Argument("duration", "duration", True, (), 1, LONGEST_TIMER), _OF, _NAME),
         ("{timer}.",),
         ("timer",),
         True,

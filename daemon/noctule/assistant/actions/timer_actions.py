@@ -29,6 +29,11 @@ def extend_timer(timers: Timers, clock: Clock, call: Call, sign: int) -> Result:
         running = [timer for timer in running if _same(timer.name, name.text)]
         if not running:
             raise InputError(f"There is no {name.text} timer.")
+    of = call.arguments.get("of")
+    if of is not None:
+        running = [timer for timer in running if timer.duration == of.number]
+        if not running:
+            raise InputError(f"There is no timer for {say_duration(of.number or 0)}.")
     if len(running) > 1:
         raise InputError(f"Which one? There are {len(running)}: {', '.join(timer.title for timer in running)}.")
     title = running[0].title

@@ -186,9 +186,10 @@ def _more(words: Sequence[str], plain: str) -> Call | None:
         return None
     span = found[-1] if re.search(r"\bby\b", plain) else found[0]
     other = [one for one in found if one is not span]
-    if other:
+    if len(other) > 1:
         return None
-    left = [word for at, word in enumerate(words) if not span.start <= at < span.end]
+    said = {at for one in found for at in range(one.start, one.end)}
+    left = [word for at, word in enumerate(words) if at not in said]
     names = [word for word in left if word not in _CHANGE and word not in _POLITE]
     at = left.index("timer")
     after = left[at + 2 :] if left[at + 1 : at + 2] in (["named"], ["called"], ["in"], ["for"]) else []
@@ -196,6 +197,8 @@ def _more(words: Sequence[str], plain: str) -> Call | None:
     if len(names) > 3 or names not in (list(left[at - len(names) : at]), after):
         return None
     given = {"duration": Value(" ".join(words[span.start : span.end]), span.value)}
+    if other:
+        given["of"] = Value(" ".join(words[other[0].start : other[0].end]), other[0].value)
     return Call("timer.add" if add else "timer.subtract", given | ({"name": Value(" ".join(names))} if names else {}))
 
 
