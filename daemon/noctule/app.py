@@ -16,6 +16,7 @@ from noctule.api.routes.absent import routes as absent_routes
 from noctule.api.routes.operate import routes as operate_routes
 from noctule.api.routes.timers import routes as timer_routes
 from noctule.api.routes.transcriptions import routes as transcription_routes
+from noctule.assistant.alarms import Alarms
 from noctule.assistant.engine_protocol import Engine
 from noctule.assistant.model_manager import Build, ModelManager, Needs
 from noctule.assistant.timers import Timers
@@ -59,7 +60,10 @@ def assembled(build: Build, senses: Senses = no_components) -> Assemble:
             limit=lambda: host.config().actions.max_timers,
             stall=config.supervision.stall,
         )
-        components: list[Component] = [timers]
+        alarms = Alarms(
+            config.service.state_dir / "alarms.json", host.bus, host.clock, stall=config.supervision.stall
+        )
+        components: list[Component] = [timers, alarms]
 
         def needs(part: Part) -> Needs:
             return Needs(host.config, part, timers, host.bus, host.clock, components)

@@ -15,6 +15,7 @@ from noctule.assistant.actions.commands import UserCommands
 from noctule.assistant.actions.devices import CaptureProvider, MicrophoneSwitch, NoCapture, NoMicrophone, Quiet
 from noctule.assistant.actions.status import BoardStatus
 from noctule.assistant.actions.volume import Mixer
+from noctule.assistant.alarms import Alarms
 from noctule.assistant.brain import Brain, Settings
 from noctule.assistant.engine_protocol import Engine
 from noctule.assistant.engine_slot import NAME
@@ -120,6 +121,7 @@ class BrainEngine:
             commands=commands,
             capture=next((part for part in components if isinstance(part, CaptureProvider)), NoCapture()),
             microphone=next((part for part in components if isinstance(part, MicrophoneSwitch)), NoMicrophone()),
+            alarms=next((part for part in components if isinstance(part, Alarms)), None),
             stop=quiet.hush if quiet is not None else lambda: None,
         )
         self._registry = build_registry(parts, needs.config().actions.allow)

@@ -14,10 +14,11 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from noctule.assistant.boot_id import read_boot_id
 from noctule.assistant.phrases.numbers import say_duration
 from noctule.config import Config
 from noctule.core.clock import Clock
@@ -29,7 +30,6 @@ from noctule.service.supervisor import Job
 FORMAT = 1
 #: Longest nap of the thread, in seconds: bounds how late a jump of the wall clock is noticed, and beats.
 NAP = 1.0
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Timers:
         self._clock = clock
         self._limit = limit
         self._on_fire = on_fire
-        self._boot = boot_id if boot_id is not None else _read_boot_id()
+        self._boot = boot_id if boot_id is not None else read_boot_id()
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._timers: dict[int, Timer] = {}
@@ -137,6 +137,27 @@ class Timers:
         """The running timers, the next one to fire first."""
         with self._lock:
             return sorted(self._timers.values(), key=lambda timer: timer.remaining(self._clock))
+
+    def extend(self, number: int, seconds: float) -> Timer:
+        """Add time to a timer, or take some where negative. InputError where it is gone or nothing would be left."""
+        with self._lock:
+            timer = self._timers.get(number)
+            if timer is None:
+                raise InputError("That timer is over.")
+            left = timer.remaining(self._clock) + seconds
+            if left < 1:
+                raise InputError("That is more than it has left.", "cancel it instead")
+            changed = replace(
+                timer, due=timer.due + seconds, due_wall=timer.due_wall + seconds, duration=max(timer.duration, left)
+            )
+            self._timers[number] = changed
+            try:
+                self._save()
+            except OSError:
+                self._timers[number] = timer
+                raise
+        self._changed.set()
+        return changed
 
     def cancel(self, numbers: list[int]) -> list[Timer]:
         """Remove these timers; returns the ones that were still there."""
@@ -276,10 +297,3 @@ def _finite(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError("not a finite number")
     return number
-
-
-def _read_boot_id() -> str:
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

@@ -114,7 +114,7 @@ class Actions:
     """What the assistant may do when asked."""
 
     allow: list[str] = key(
-        ["time", "date", "timer", "snapshot", "clip", "status", "volume", "mute", "help", "stop", "command"],
+        ["time", "date", "timer", "alarm", "snapshot", "clip", "status", "volume", "mute", "help", "stop", "command"],
         "Kinds of action that may be taken; others are refused in words.",
         live=True,
     )

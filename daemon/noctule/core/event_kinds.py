@@ -91,6 +91,11 @@ _ALL = (
     Kind("timer.set", "A timer was set", "It survives a restart."),
     Kind("timer.cancelled", "A timer was cancelled", "It will not fire."),
     Kind("timer.fired", "A timer has fired", "Its time is over."),
+    Kind("alarm.set", "An alarm or a reminder was set", "It survives a restart and changes of the clock."),
+    Kind("alarm.cancelled", "An alarm or a reminder was cancelled", "It will not ring."),
+    Kind(
+        "alarm.fired", "An alarm or a reminder rang", "Or it is told as missed, because the service was not running."
+    ),
     Kind("audio.opened", "The microphone was opened", "It is being listened to, for wake words only."),
     Kind("audio.closed", "The microphone was closed", "Nothing is heard until it is opened again."),
     Kind(

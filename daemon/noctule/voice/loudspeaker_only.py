@@ -70,7 +70,7 @@ class LoudspeakerOnly:
         return saying.result
 
     def _on_event(self, event: Event) -> None:
-        if event.kind != "timer.fired":
+        if event.kind not in ("timer.fired", "alarm.fired"):
             return
         with contextlib.suppress(NoctuleError):
             saying = self._voice.begin() if self._voice.speaks else self._voice.ring()

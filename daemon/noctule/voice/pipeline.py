@@ -129,8 +129,8 @@ class VoicePipeline:
                     raise UnavailableError("The language model did not answer in time.") from None
 
     def _on_event(self, event: Event) -> None:
-        """Rings for a timer, and saves a clip of what woke it where that is wanted; in the publisher's thread."""
-        if event.kind == "timer.fired" and self.voice is not None:
+        """Rings for timers and alarms, and saves a clip of what woke it where wanted; in the publisher's thread."""
+        if event.kind in ("timer.fired", "alarm.fired") and self.voice is not None:
             # the sentence is for the voice; without one the chime rings
             with contextlib.suppress(NoctuleError):
                 self.turns.announce(str(event.fields["reply"]) if self.voice.speaks else "")

@@ -32,7 +32,7 @@ def test_from_start_to_a_clean_stop(world: World) -> None:
         status = world.client().get("/status")
         assert status["state"] == "ready"
         assert {part["name"]: part["state"] for part in status["parts"]} == dict.fromkeys(
-            ("api", "governor", "lm", "timers"), "working"
+            ("alarms", "api", "governor", "lm", "timers"), "working"
         )
         assert status["lm"]["model"] == "fake"
         assert status["memory"]["resident_bytes"] > 0
@@ -230,7 +230,13 @@ def test_the_watchdog_is_fed_until_a_worker_freezes(world: World, monkeypatch: p
         with pytest.raises(TimeoutError):
             world.hear("WATCHDOG=1")
         states = {part["name"]: part["state"] for part in world.client().get("/status")["parts"]}
-        assert states == {"api": "working", "governor": "working", "timers": "working", "lm": "frozen"}
+        assert states == {
+            "api": "working",
+            "governor": "working",
+            "timers": "working",
+            "alarms": "working",
+            "lm": "frozen",
+        }
 
     service = world.run(script)
     assert service.stuck == ["lm"]

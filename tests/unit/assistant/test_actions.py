@@ -191,7 +191,7 @@ def test_stop_and_help(parts: Parts) -> None:
     registry = build_registry(parts, allow=["time", "help", "stop"])
     say(registry, "stop")
     assert stopped == [1]
-    assert say(registry, "help") == "I can tell the time and be quiet."
+    assert say(registry, "help") == "I can tell the time, be quiet and tell the time in other places."
     registry.allow([])
     assert registry.permitted(registry.spec("none"))
     with pytest.raises(UnavailableError, match="help is switched off"):

@@ -91,7 +91,7 @@ def test_the_tokenizer_knows_every_declared_action(lm: TextLM) -> None:
         ("stop", "stop"),
         ("turn on the lights", "none"),
         ("who won the world cup in 1998", "none"),
-        ("what time is it in Paris", "none"),
+        ("what time is it in Paris", "time.elsewhere place=\"paris\""),
         ("don't set a timer", "none"),
         ("how do i set a timer in python", "none"),
         ("set the table for two", "none"),

@@ -37,7 +37,7 @@ def tell_date(clock: Clock, day: str) -> Result:
 def abilities(registry: ActionRegistry, commands: Callable[[], list[str]]) -> str:
     """One sentence about what this board can do: the bound and allowed actions, and the user's own commands."""
     skip = {"none", "help"}
-    can = [spec.summary for spec in registry.offered() if registry.permitted(spec) and spec.name not in skip]
+    can = [spec.summary for spec in registry.bound() if registry.permitted(spec) and spec.name not in skip]
     if not can:
         return "I can't do anything here"
     text = f"I can {', '.join(can[:-1])} and {can[-1]}" if len(can) > 1 else f"I can {can[0]}"

@@ -101,3 +101,52 @@ SPECS: tuple[Spec, ...] = (
     Spec("help", "say what I can do", replies=("{abilities}.",), fields=("abilities",)),
     Spec("stop", "be quiet", replies=("Okay.",)),
 )
+
+_OF = Argument("of", "duration", minimum=1, maximum=LONGEST_TIMER)
+_AT = Argument("at", "words", required=True, most_words=12)
+
+#: Actions that rules over words read (brain/rules.py); the model is not trained on them.
+RULE_SPECS: tuple[Spec, ...] = (
+    Spec("alarm.set", "set an alarm", (_AT, _NAME), ("{alarm}.",), ("alarm",), True),
+    Spec(
+        "alarm.remind",
+        "remind you of something at a time of day",
+        (_AT, Argument("text", "words", required=True, most_words=60)),
+        ("{alarm}.",),
+        ("alarm",),
+        True,
+    ),
+    Spec("alarm.list", "say which alarms are set", (), ("{alarms}.",), ("alarms",), True),
+    Spec(
+        "alarm.cancel",
+        "cancel alarms",
+        (Argument("which", "choice", choices=("all",)), Argument("at", "words", most_words=12), _NAME),
+        ("Cancelled {cancelled}.",),
+        ("cancelled",),
+        True,
+    ),
+    Spec(
+        "timer.add",
+        "add time to a timer",
+        (Argument("duration", "duration", True, (), 1, LONGEST_TIMER), _OF, _NAME),
+        ("{timer}.",),
+        ("timer",),
+        True,
+    ),
+    Spec(
+        "timer.subtract",
+        "take time from a timer",
+        (Argument("duration", "duration", True, (), 1, LONGEST_TIMER), _OF, _NAME),
+        ("{timer}.",),
+        ("timer",),
+        True,
+    ),
+    Spec(
+        "time.elsewhere",
+        "tell the time in other places",
+        (Argument("place", "words", required=True, most_words=5),),
+        ("{time}.",),
+        ("time",),
+        True,
+    ),
+)

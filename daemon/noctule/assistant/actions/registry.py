@@ -41,7 +41,8 @@ class Spec:
     """A declared action.
 
     replies: sentences the model may answer with; a {placeholder} is an argument, or a field of the result.
-    fields: the placeholders that the handler's result fills.
+    fields: the placeholders that the handler's result fills. by_rule: read by rules over words (brain/rules.py), not
+    by the model, which was trained without it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Spec:
     arguments: tuple[Argument, ...] = ()
     replies: tuple[str, ...] = ("Done.",)
     fields: tuple[str, ...] = ()
+    by_rule: bool = False
 
     @property
     def family(self) -> str:
@@ -177,11 +179,15 @@ class ActionRegistry:
         return self._allow is None or family in self._allow or _PAIRS.get(family, family) in self._allow
 
     def offered(self) -> list[Spec]:
-        """Specs that are bound, in order of declaration.
+        """Specs that are bound and read by the model, in order of declaration.
 
         A family which the configuration forbids stays offered: the model should understand the request, and `run`
         then says that it is switched off, which is more honest than taking it for something else.
         """
+        return [spec for spec in self.bound() if not spec.by_rule]
+
+    def bound(self) -> list[Spec]:
+        """Specs that this board can carry out, those that rules read too, in order of declaration."""
         return [spec for name, spec in self._specs.items() if name in self._handlers]
 
     def spec(self, name: str) -> Spec:

@@ -1,4 +1,4 @@
-"""timer.set, timer.list, timer.cancel."""
+"""timer.set, timer.list, timer.cancel, timer.add, timer.subtract."""
 
 from __future__ import annotations
 
@@ -12,10 +12,35 @@ from noctule.core.errors import InputError
 
 
 def bind_timers(registry: ActionRegistry, timers: Timers, clock: Clock) -> None:
-    """Bind the three to a set of timers."""
+    """Bind them to a set of timers."""
     registry.bind("timer.set", lambda call, request: set_timer(timers, call, request))
     registry.bind("timer.list", lambda call, request: list_timers(timers, clock, call))
     registry.bind("timer.cancel", lambda call, request: cancel_timers(timers, call))
+    registry.bind("timer.add", lambda call, request: extend_timer(timers, clock, call, 1))
+    registry.bind("timer.subtract", lambda call, request: extend_timer(timers, clock, call, -1))
+
+
+def extend_timer(timers: Timers, clock: Clock, call: Call, sign: int) -> Result:
+    """More or less time for the only timer or the one of a name. Never guesses between several."""
+    running, name = timers.running(), call.arguments.get("name")
+    if not running:
+        raise InputError("No timer is running.")
+    if name is not None:
+        running = [timer for timer in running if _same(timer.name, name.text)]
+        if not running:
+            raise InputError(f"There is no {name.text} timer.")
+    of = call.arguments.get("of")
+    if of is not None:
+        running = [timer for timer in running if timer.duration == of.number]
+        if not running:
+            raise InputError(f"There is no timer for {say_duration(of.number or 0)}.")
+    if len(running) > 1:
+        raise InputError(f"Which one? There are {len(running)}: {', '.join(timer.title for timer in running)}.")
+    title = running[0].title
+    changed = timers.extend(running[0].number, sign * (call.arguments["duration"].number or 0.0))
+    left = changed.remaining(clock)
+    text = f"{title[0].upper()}{title[1:]} now has {say_duration(left)} left"
+    return Result({"timer": text}, {"timer": changed.number, "remaining_s": round(left, 3)})
 
 
 def set_timer(timers: Timers, call: Call, request: Request) -> Result:

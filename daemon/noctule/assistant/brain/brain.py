@@ -24,6 +24,7 @@ from noctule.assistant.brain.answer import Answer, Pieces, Settings, TextModel, 
 from noctule.assistant.brain.doubt import Doubt, read_doubt
 from noctule.assistant.brain.guards import QUESTION, QUOTED, is_quoted, objection, set_right
 from noctule.assistant.brain.ngrams import Ngrams, opinion, read_ngrams
+from noctule.assistant.brain.rules import rule_call
 from noctule.assistant.brain.vote import Meaning, Taken, elect
 from noctule.assistant.brain.watch import FirstChoice
 from noctule.assistant.brain.writing import write
@@ -107,7 +108,7 @@ class Brain:
         elif is_quoted(conversation[-1].text if conversation else text):
             turn = refused(QUOTED, on_delta)
         else:
-            call = self._asked(asked)
+            call = self._asked(asked) or self._ruled(request)
             turn = self._act(self._form, request, call, cancel, on_delta)
         turn.seconds["total"] = self._clock.monotonic() - began
         return turn
@@ -119,6 +120,11 @@ class Brain:
         if asked is None or asked.action not in {spec.name for spec in self._registry.offered()}:
             return None
         return Call(asked.action, asked.arguments)
+
+    def _ruled(self, request: Request) -> Call | None:
+        """The call that rules over words read in a request, of those that this board can carry out."""
+        call = rule_call(request)
+        return call if call is not None and call.action in {s.name for s in self._registry.bound()} else None
 
     def _command(self, asked: Match, cancel: Callable[[], bool], on_delta: Callable[[str], None]) -> Answer:
         name = asked.command
@@ -177,7 +183,7 @@ class Brain:
             return Meaning(None)
         turn = Answer("")
         try:
-            given = self._asked(asked)
+            given = self._asked(asked) or self._ruled(request)
             call = self._unopposed(given, request, turn) if given else self._decide(form, request, turn, cancel)
         except TooLargeError:
             return Meaning(None)
@@ -239,6 +245,11 @@ class Brain:
             on_delta(turn.reply)
             return turn
         spec = self._registry.spec(call.action)
+        if spec.by_rule:
+            assert turn.result is not None
+            turn.reply = fill(spec.replies[0], turn.result.fields)
+            on_delta(turn.reply)
+            return turn
         written = form.write_call(call, spec)
         self._reply(turn, form, spec, [*form.prompt(request), *written], cancel, on_delta)
         return turn
