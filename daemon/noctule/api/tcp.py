@@ -53,6 +53,7 @@ class TcpApi:
             self._host.bus,
             self._host.clock,
             permit=lambda request: check_bearer(request, token),
+            origins=lambda: self._host.config().api.origins,
         )
         sock = bind(self.address, "api.tcp")
         self.port = sock.getsockname()[1]

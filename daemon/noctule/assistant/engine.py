@@ -5,7 +5,7 @@ What an answer is belongs to the `Brain`; here it gets its model, its actions an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,15 @@ def facts(lm: TextLM, threads: int) -> Mapping[str, Any]:
     }
 
 
+def _to_journal(bus: Bus) -> Callable[[str], None]:
+    """Where the text of another program goes, which nobody is answered with."""
+
+    def tell(text: str) -> None:
+        bus.publish("audio.trouble", "sound", f"amixer says: {text}", 5)
+
+    return tell
+
+
 class BrainEngine:
     """The engine of the language worker: a `Brain`, held to the request's time and to the configuration in force."""
 
@@ -117,7 +126,7 @@ class BrainEngine:
             clock=needs.clock,
             timers=needs.timers,
             board=BoardStatus(needs.config().service.state_dir),
-            mixer=Mixer(lambda: self._config().actions.mixer),
+            mixer=Mixer(lambda: self._config().actions.mixer, tell=_to_journal(needs.bus)),
             commands=commands,
             capture=next((part for part in components if isinstance(part, CaptureProvider)), NoCapture()),
             microphone=next((part for part in components if isinstance(part, MicrophoneSwitch)), NoMicrophone()),

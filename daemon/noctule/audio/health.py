@@ -28,6 +28,17 @@ REMEDY = {
 }
 
 
+#: each as what "the microphone …" does.
+SENTENCE = {
+    OK: "hears well",
+    DEAD: "delivers nothing",
+    SILENT: "gives digital silence",
+    CLIPPING: "is too loud",
+    LOSING: "loses sound",
+    WRONG_RATE: "runs at a wrong rate",
+}
+
+
 @dataclass(frozen=True)
 class SoundHealth:
     """One judgement.

@@ -89,12 +89,11 @@ class Microphone:
                         stream_callback=self._callback(module),
                     )
             except (OSError, ValueError) as error:
-                why = str(error)
+                why = portaudio.in_words(error)
             else:
                 return stream, rate
         tried = ", ".join(str(rate) for rate in rates)
-        busy = "another program holds it" if "unavailable" in why.lower() or "busy" in why.lower() else why
-        raise DeviceError(f'The microphone "{device.name}" does not open at {tried} Hz: {busy}.', "arecord -l")
+        raise DeviceError(f'The microphone "{device.name}" does not open at {tried} Hz: {why}.', "arecord -l")
 
     def _callback(self, module: Any) -> Any:
         proceed, overflow = module.paContinue, module.paInputOverflow

@@ -57,8 +57,25 @@ def load() -> Any:
     try:
         import pyaudio
     except ImportError as error:
-        raise DeviceError(f"Sound needs PyAudio, which cannot be used here: {error}.", INSTALL) from None
+        raise DeviceError("Sound needs PyAudio and PortAudio, which are not here.", INSTALL) from error
     return pyaudio
+
+
+#: what PortAudio says -> what it means. Nobody is answered with the text of a library.
+_MEANS = (
+    ("unavailable", "another program holds it"),
+    ("busy", "another program holds it"),
+    ("sample rate", "it does not know these rates"),
+    ("number of channels", "it has not so many channels"),
+    ("no such", "it is gone"),
+    ("invalid device", "it is gone"),
+)
+
+
+def in_words(error: BaseException | str) -> str:
+    """Why a device does not open."""
+    said = str(error).lower()
+    return next((means for sign, means in _MEANS if sign in said), "its driver refuses")
 
 
 @contextlib.contextmanager
@@ -69,7 +86,7 @@ def session(module: Any | None = None) -> Iterator[Any]:
         try:
             audio = module.PyAudio()
         except OSError as error:
-            raise DeviceError(f"PortAudio does not start: {error}.") from None
+            raise DeviceError("The sound system does not start here.", "aplay -l; arecord -l") from error
     try:
         yield audio
     finally:

@@ -121,7 +121,7 @@ class PortAudioSpeaker:
                         stream_callback=self._callback(module),
                     )
             except (OSError, ValueError) as error:
-                why = str(error)
+                why = portaudio.in_words(error)
             else:
                 return stream, rate
         tried = ", ".join(str(rate) for rate in rates)

@@ -13,6 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
+from noctule import __version__
 from noctule.core.errors import NoctuleError
 from noctule.core.secrets import hide_secrets
 
@@ -92,6 +93,7 @@ def complain(error: NoctuleError) -> None:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="noctule", description="Ears, eyes and a small language brain for this board.")
+    parser.add_argument("--version", action="version", version=f"noctule {__version__}", help="print the version")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     wanted = next((word for word in argv if not word.startswith("-")), "")
     for name, module in VERBS.items():

@@ -12,7 +12,7 @@ from time import monotonic
 import numpy as np
 
 from noctule.audio.wav_writer import WavWriter
-from noctule.cli.common import client, load, say, socket_argument
+from noctule.cli.common import check_output, client, load, say, socket_argument
 from noctule.cli.speech_common import cache_dir, open_pair, package, speech_arguments, warn
 from noctule.config import Config
 from noctule.core.errors import InputError
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     text = " ".join(options.text)
     if options.output is None:
         return _aloud(options, text)
+    check_output(options.output, ".wav")
     config = load(options).config
     if options.model:
         named = str(package(options.model, config, "speech.tts").absolute())

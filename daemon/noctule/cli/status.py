@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from noctule.cli.common import client, duration, printable, say, size, socket_argument
+from noctule.cli.status_brief import brief
 
 HELP = "show how the daemon and its parts do"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    parser.add_argument("-v", "--verbose", action="store_true", help="every part with its counts and times")
     socket_argument(parser)
 
 
@@ -22,7 +24,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         say(json.dumps(status, ensure_ascii=False))
     else:
-        say("\n".join(printable(line) for line in words(status)))
+        lines = words(status) if options.verbose else brief(status)
+        say("\n".join(printable(line) for line in lines))
     return 0
 
 

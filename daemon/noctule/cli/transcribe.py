@@ -161,7 +161,28 @@ class _Plain:
 
 
 class _Times(_Plain):
+    """A line each, in order of time: the end of a turn is known before the last words are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[EndOfTurn] = []
+
     def put(self, heard: Word | EndOfTurn) -> None:
+        if isinstance(heard, EndOfTurn):
+            self._ends.append(heard)
+            return
+        self._flush(heard.start)
+        self._show(heard)
+
+    def end(self) -> None:
+        self._flush(float("inf"))
+
+    def _flush(self, until: float) -> None:
+        for passed in [passed for passed in self._ends if passed.at <= until]:
+            self._ends.remove(passed)
+            self._show(passed)
+
+    def _show(self, heard: Word | EndOfTurn) -> None:
         if isinstance(heard, Word):
             sure = "" if heard.confidence is None else f"  ({heard.confidence:.2f})"
             say(f"{heard.start:9.2f}  {printable(heard.text)}{sure}")

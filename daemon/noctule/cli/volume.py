@@ -31,5 +31,8 @@ def run(options: argparse.Namespace) -> int:
         now = daemon.post("/volume", {"set": int(level)})
     else:
         raise InputError(f"{level!r} is no volume.", "0 to 100, up, down, off or on")
+    if now["volume"] is None:
+        say(f"There is no volume to show. {now['why']}")
+        return 0
     say(f"The volume is {now['volume']} percent{' (switched off)' if level == 'off' else ''}.")
     return 0

@@ -88,7 +88,7 @@ class Lm:
         0, "Start of the random numbers, so that the same requests give the same answers.", live=True, minimum=0
     )
     queue: int = key(
-        8, "Requests that may wait; further ones are refused at once.", live=True, minimum=1, maximum=1024
+        32, "Requests that may wait; further ones are refused at once.", live=True, minimum=1, maximum=1024
     )
     timeout: float = key(60.0, "Seconds after which an answer is cut off.", live=True, minimum=0.1, maximum=3600)
 
@@ -107,6 +107,9 @@ class Api:
     read_timeout: float = key(5.0, "Seconds a client may take to send its request.", minimum=0.1, maximum=300)
     tcp: str = key("", 'Port for programs with a token, such as "127.0.0.1:8642", empty for none; see docs/api.md.')
     lan: bool = key(False, "Allow tcp to be an address that other machines reach, unencrypted.")
+    origins: list[str] = key(
+        [], 'Web pages that may use tcp, by origin such as "http://localhost:3000".', live=True, maximum=16
+    )
 
 
 @dataclass

@@ -91,6 +91,10 @@ class Operation:
 
     # -- by hand, until the next start ---------------------------------------------------------------------------
 
+    def note(self, text: str) -> None:
+        """What another program said, for the journal alone."""
+        self._bus.publish("audio.trouble", "sound", f"amixer says: {text}", 5)
+
     async def to_its_end(self, future: Future[T]) -> T:
         """Await what a component does in a thread of its own, whatever becomes of the caller."""
 

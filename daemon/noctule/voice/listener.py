@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noctule.audio.chunk import RATE, EndOfSound, SoundSource
-from noctule.audio.health import DEAD, OK, HealthMeter
+from noctule.audio.health import DEAD, OK, SENTENCE, HealthMeter
 from noctule.audio.ring import SoundRing
 from noctule.core.clock import Clock
 from noctule.core.errors import UnavailableError
@@ -230,4 +230,4 @@ class Listener:
             self._bus.publish("audio.trouble", NAME, "The microphone delivers nothing", 4, state=state)
         else:
             remedy = self._health.latest.remedy if self._health.latest else ""
-            self._bus.publish("audio.trouble", NAME, f"The microphone is {state}: {remedy}", 4, state=state)
+            self._bus.publish("audio.trouble", NAME, f"The microphone {SENTENCE[state]}: {remedy}", 4, state=state)

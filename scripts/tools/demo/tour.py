@@ -232,6 +232,9 @@ def main() -> int:
     except DemoError as error:
         print(f"noctule: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
     return 0
 
 

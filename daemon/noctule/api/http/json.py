@@ -60,7 +60,8 @@ def raw_refusal(error: NoctuleError) -> bytes:
     body = json.dumps(error_body(error)).encode()
     head = (
         f"HTTP/1.1 {error.http_status} Refused\r\nContent-Type: application/json; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+        f"{'Retry-After: 1' + chr(13) + chr(10) if error.http_status == 503 else ''}\r\n"
     )
     return head.encode() + body
 

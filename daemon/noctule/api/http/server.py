@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
+from noctule.api.http.cors import allow, is_preflight, preflight
 from noctule.api.http.gate import HttpListener
-from noctule.api.http.json import MAX_FIELD, MAX_HEADERS, MAX_LINE, JsonRequestHandler, json_errors, raw_refusal
+from noctule.api.http.json import (
+    MAX_FIELD,
+    MAX_HEADERS,
+    MAX_LINE,
+    HttpError,
+    JsonRequestHandler,
+    json_errors,
+    raw_refusal,
+)
 from noctule.api.routes.openai import respond
 from noctule.core.clock import Clock
 from noctule.core.errors import NoctuleError
@@ -44,14 +53,18 @@ class ApiServer:
         *,
         admit: Callable[[asyncio.BaseTransport], None] = lambda transport: None,
         permit: Callable[[web.Request], None] = lambda request: None,
+        origins: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """origins: of web pages that may use it; see cors.py."""
         self._bus = bus
         self._clock = clock
-        self._permit = permit
+        self._permit, self._origins = permit, origins
         app = web.Application(
             client_max_size=limits.max_body, middlewares=[json_errors(self._failed, respond, self._allowed)]
         )
         app.add_routes(routes)
+        app.router.add_route("OPTIONS", "/{anything:.*}", self._preflight)
+        allow(app, origins)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.25)
         self.door = HttpListener(
             admit, self._handler, raw_refusal, self._refused, limits.max_clients, limits.read_timeout
@@ -99,7 +112,14 @@ class ApiServer:
             max_headers=MAX_HEADERS,
         )
 
+    async def _preflight(self, request: web.Request) -> web.StreamResponse:
+        if not is_preflight(request):
+            raise HttpError(405, "OPTIONS is for web pages that ask first.", "GET /help lists the requests")
+        return preflight(request, self._origins())
+
     def _allowed(self, request: web.Request) -> None:
+        if is_preflight(request):  # comes without a token, and gives nothing away
+            return
         try:
             self._permit(request)
         except NoctuleError as error:

@@ -86,7 +86,13 @@ def _checked(data: bytes, where: str) -> str:
 def check_bearer(request: web.Request, token: str) -> None:
     """Raise TokenError unless the request carries `token`; takes the same time wherever the two differ."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(
-        given.strip().encode("utf-8", "replace"), token.encode()
+    if (
+        scheme.lower() == "bearer"
+        and given.strip()
+        and not hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
     ):
+        raise TokenError(
+            "The token is wrong.", "it is in the file token of service.state_dir, or a credential: docs/api.md"
+        )
+    if scheme.lower() != "bearer" or not given.strip():
         raise TokenError("This port needs its token.", "send the header: Authorization: Bearer TOKEN")

@@ -15,7 +15,7 @@ from aiohttp import web
 from noctule.api.http.json import json_body
 from noctule.assistant.actions.volume import Mixer
 from noctule.assistant.model_manager import ModelManager
-from noctule.core.errors import InputError
+from noctule.core.errors import DeviceError, InputError, UnavailableError
 from noctule.service.journal import LEVELS
 from noctule.service.operation import Operation
 
@@ -25,7 +25,7 @@ MAX_NAME = 1024
 
 def routes(service: Operation, models: ModelManager, mixer: Mixer | None = None) -> list[web.RouteDef]:
     """Bound to one service."""
-    speaker = mixer or Mixer(lambda: service.config.actions.mixer)
+    speaker = mixer or Mixer(lambda: service.config.actions.mixer, tell=service.note)
 
     async def model(request: web.Request) -> web.StreamResponse:
         return web.json_response({"lm": dict(models.status())})
@@ -58,7 +58,12 @@ def routes(service: Operation, models: ModelManager, mixer: Mixer | None = None)
             settings = ("mute" if body["mute"] else "unmute",)
         elif request.method == "POST":
             raise InputError("The body must have set, by or mute.", 'such as {"set": 40}')
-        return web.json_response({"volume": await asyncio.to_thread(speaker.change, *settings)})
+        try:
+            return web.json_response({"volume": await asyncio.to_thread(speaker.change, *settings)})
+        except (DeviceError, UnavailableError) as error:
+            if settings:
+                raise
+            return web.json_response({"volume": None, "why": error.message})  # who only asks is answered
 
     return [
         web.get("/model", model),

@@ -17,6 +17,7 @@ STEP = 10
 #: Controls tried, in order, when the configuration names none.
 _USUAL = ("Master", "PCM", "Speaker", "Headphone", "Digital")
 _CONTROL = re.compile(r"^Simple mixer control '([^']+)',0$", re.MULTILINE)
+_NO_CARD = re.compile(r"cannot find card|[Nn]o such (?:file|device)|Invalid card|attach .* error", re.IGNORECASE)
 _LEVEL = re.compile(r"\[(\d{1,3})%\]")
 
 
@@ -28,10 +29,13 @@ class Mixer:
         control: Callable[[], str],
         run: Runner = run_program,
         find: Callable[[str], str | None] = shutil.which,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """tell: given what amixer itself says of a failure; that is for the journal, never for who asked."""
         self._control = control
         self._run = run
         self._find = find
+        self._tell = tell
 
     def _amixer(self, arguments: Sequence[str]) -> str:
         program = self._find("amixer")
@@ -39,8 +43,17 @@ class Mixer:
             raise UnavailableError("The volume cannot be changed: amixer is not installed.", "install alsa-utils")
         output = self._run([program, *arguments], _TIMEOUT)
         if output.code != 0:
-            reason = output.text.strip().splitlines()
-            raise DeviceError(f"The volume cannot be changed: {reason[0] if reason else 'amixer failed'}.")
+            self._tell(" / ".join(output.text.split("\n"))[:500].strip())
+            if _NO_CARD.search(output.text):
+                raise DeviceError("There is no sound card whose volume could be changed.", "aplay -l")
+            control = self._control()
+            if control and "find simple control" in output.text:
+                raise DeviceError(
+                    f"The sound card has no control called {control}.", "see actions.mixer; amixer scontrols"
+                )
+            raise DeviceError(
+                "The sound card does not let its volume be changed.", "see the journal, and actions.mixer"
+            )
         return output.text
 
     def _name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import warnings
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
@@ -40,6 +41,18 @@ def load() -> None:
     except ImportError:
         raise UnavailableError("The wyoming package is not installed.", "pip install noctule[voice]") from None
     assert wyoming.audio
+
+
+def in_words(error: Exception) -> str:
+    """Why an engine cannot be used, without the text of a library."""
+    code = getattr(error, "errno", None)
+    if isinstance(error, OSError) and code:
+        return {111: "nothing listens there", 2: "there is no such socket", 113: "it cannot be reached"}.get(
+            code, os.strerror(code).lower() if code > 0 else "there is no such host"
+        )
+    if isinstance(error, KeyError):
+        return f"its answer lacks {error}"
+    return str(error) or "the connection broke"
 
 
 class RefusedError(Exception):
@@ -160,7 +173,7 @@ class WyomingListening:
         except RefusedError as error:
             raise UnavailableError(f"The recogniser at {self._uri} says: {str(error).rstrip('.')}.") from None
         except (OSError, ValueError, KeyError) as error:
-            raise UnavailableError(f"The recogniser at {self._uri} cannot be used: {error}.") from None
+            raise UnavailableError(f"The recogniser at {self._uri} cannot be used: {in_words(error)}.") from None
 
 
 class WyomingRecogniser:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from noctule.audio.convert import PcmStream
 from noctule.audio.resample import Resampler
 from noctule.core.errors import InputError, UnavailableError
-from noctule.voice.stt.wyoming import RefusedError, check_uri, load
+from noctule.voice.stt.wyoming import RefusedError, check_uri, in_words, load
 
 Samples = NDArray[np.float32]
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class WyomingSynthesis:
         except (asyncio.TimeoutError, TimeoutError):
             raise self._error(f"did not answer in {self._timeout:g} s") from None
         except (OSError, ValueError, KeyError) as error:
-            raise self._error(f"cannot be used: {error}") from None
+            raise self._error(f"cannot be used: {in_words(error)}") from None
 
     def cancel(self) -> None:
         """Leave: the engine sees the connection close."""
