@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from noctule.assistant.engine_slot import LOAD_LIMIT
 from noctule.cli.common import client, say, size, socket_argument
+from noctule.core.errors import InputError
+from noctule.core.file_kind import kind_of
 
 HELP = "show the language model in service, or exchange it (use NAME)"
 
@@ -26,12 +29,35 @@ def run(options: argparse.Namespace) -> int:
     if options.what != "use":
         say(_words(client(options).get("/model")["lm"]))
         return 0
-    package = "" if options.package == "configured" else options.package
+    package = "" if options.package == "configured" else _found(options.package)
     lm = client(options, LOAD_LIMIT).post("/model", {"use": package})["lm"]
     say(f"{_words(lm)}; loaded and verified in {lm['load_s']:.1f} s")
     if package:
         say(f'Until the next start. To keep it: lm.model = "{package}" in the configuration.')
     return 0
+
+
+def _found(name: str) -> str:
+    """A path that is there as the daemon finds it, else the name. InputError, which says what it is, for a path to
+    something that is no package."""
+    here = Path(name)
+    if (here / "manifest.json").is_file():
+        return str(here.absolute())
+    if here.is_dir() and "/" in name:
+        raise InputError(
+            f"{name}: this folder is no model package: it has no manifest.json.",
+            "scripts/export_lm.py makes one of a checkpoint",
+        )
+    if here.is_file():
+        kind = kind_of(here)
+        what = kind.what if kind is not None else "a file of a kind that is not known"
+        hint = (
+            kind.hint if kind is not None else ""
+        ) or "a package is a folder with a manifest.json: docs/export-lm.md"
+        raise InputError(f"{name}: is {what}, not a model package.", hint)
+    if name.startswith((".", "/")) or name.count("/"):
+        raise InputError(f"{name}: there is no such folder.", "a package is a folder with a manifest.json")
+    return name
 
 
 def _words(lm: Mapping[str, Any]) -> str:
