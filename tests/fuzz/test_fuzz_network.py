@@ -63,6 +63,9 @@ class FakeHearing:
             raise InputError("no such word or threshold")
         return {"hey": threshold or 0.5}
 
+    def say(self, text: str) -> Future[bool]:
+        raise UnavailableError("nobody speaks here")
+
     def last_utterance(self) -> Any:
         raise UnavailableError("nothing was heard")
 

@@ -211,11 +211,24 @@ def tour(folder: Path) -> None:
             print(re.sub("^", "  ", daemon.run("status"), flags=re.M))
         finally:
             took = daemon.stop()
+    print("\nwhat the recogniser, asked to write them down, makes of the spoken answers:")
+    for path in sorted(folder.glob("answers/*.wav")):
+        print(f"  {path.name}  {written_down(path)}")
     print(f"\nstopped cleanly in {took:.1f} s\n\nwhere to look (answers: spoken; pictures: taken):")
     for path in sorted(
         p for p in folder.rglob("*") if p.is_file() and p.suffix in (".png", ".jpg", ".wav", ".log", ".json")
     ):
         print(f"  {path}")
+    print(
+        "\nnext: scripts/noctule ask what time is it; on a board: sudo scripts/install (README.md, docs/install.md)"
+    )
+
+
+def written_down(path: Path) -> str:
+    """What `noctule transcribe` hears in a recording."""
+    command = [*NOCTULE, "transcribe", str(path), "--model", str(ROOT / "models" / "moonshine-tiny-en")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return " ".join((done.stdout or done.stderr).split())
 
 
 def main() -> int:
