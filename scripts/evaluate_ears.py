@@ -23,7 +23,7 @@ from noctule.core.errors import InputError, NoctuleError  # noqa: E402
 from noctule.lm.speech.moonshine.shared import SharedModel  # noqa: E402
 from noctule.lm.speech.moonshine.windows import transcribe  # noqa: E402
 
-_DIGITS = dict(enumerate("zero one two three four five six seven eight nine".split()))
+_DIGITS = dict(enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")))
 
 
 def words_of(text: str) -> list[str]:
