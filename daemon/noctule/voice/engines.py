@@ -123,11 +123,10 @@ def examine(config: Config, side: str) -> str:
     if not name:
         return ""
     folder = find_model(name, folders, f"speech.{side}")
-    if side == "tts" and package_kind(folder) == VOICE:
-        return f"{side}: {load_manifest(folder, VOICE).name}: every file has its size and sha256"
-    own_kind = {"stt": SPEECH_TO_TEXT, "tts": POCKET}[side]
-    if package_kind(folder) == own_kind:
-        model = load_manifest(folder, own_kind)
+    own_kinds = {"stt": (SPEECH_TO_TEXT,), "tts": (POCKET, VOICE)}[side]
+    kind = package_kind(folder)
+    if kind in own_kinds:
+        model = load_manifest(folder, kind)
         return f"{model.name} {model.version}: every file has its size and sha256"
     model = load_manifest(folder, "speech-lm")
     own = speech.codec if wanted == MODEL else ""

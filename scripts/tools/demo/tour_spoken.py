@@ -28,7 +28,7 @@ RATE, HOP = 16_000, 160
 LEAD, PATIENCE, TRIES = 2.5, 20.0, 3
 #: what ends a turn
 ENDS = ("session.turn", "session.failed", "session.cancelled", "session.unsure", "session.unrecognised",
-        "session.nothing")  # fmt: skip
+        "session.asked", "session.nothing")  # fmt: skip
 LEDGER = {"words_ms": "last word", "ended_ms": "end noticed", "token_ms": "first token", "sound_ms": "first sound"}
 
 
@@ -193,6 +193,10 @@ def _show(events: Events, answers: Path) -> Shown:
         elif kind == "speech.words":
             shown.words += 1
             print(f"  hears    {fields['text']}")
+        elif kind == "speech.race":
+            print(f"  race     free text: {fields['text']} ({fields['free_score']} a word)")
+            print(f"           sentences: {fields['sentences'] or 'none'}")
+            print(f"  decides  {fields['decision']}{': ' + fields['why'] if fields['why'] else ''}")
         elif kind in ("action.done", "action.failed"):
             shown.action = fields["action"]
             print(f"  action   {shown.action}: {kind.partition('.')[2]}")

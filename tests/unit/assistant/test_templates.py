@@ -187,7 +187,7 @@ def test_what_is_no_time_of_day(text: str) -> None:
 def test_slots_need_a_kind_that_exists_and_phrases_a_word() -> None:
     with pytest.raises(TemplateError, match=r"\{colour\}: there is no such kind or list \(known: .*duration"):
         owner("paint it {colour}")
-    with pytest.raises(TemplateError, match="holds no word that must be said"):
+    with pytest.raises(TemplateError, match="is no phrase that can be said"):
         owner("[please]")
     with pytest.raises(TemplateError, match="<mood> is no rule"):
         owner("be <mood>")

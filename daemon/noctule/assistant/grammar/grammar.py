@@ -108,9 +108,11 @@ class Grammar:
             end: int | None = None
             for number, phrase in enumerate(phrases, 1):
                 where = f"commands.{name}.phrases, entry {number}"
+                if not read(phrase).texts:
+                    continue  # `noctule config check` says that it cannot be said
                 parts = parse(phrase, where)
                 if hollow(parts):
-                    raise TemplateError(f'{where}: "{phrase}": holds no word that must be said')
+                    raise TemplateError(f'{where}: "{phrase}" is no phrase that can be said: no word of it must be')
                 if end is None:
                     end = self._end(_Meaning("", name, (), frozenset({"*"})))
                 try:
