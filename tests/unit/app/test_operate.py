@@ -57,7 +57,7 @@ def test_the_model_verb(real: RealWorld, capsys: Capture) -> None:
         assert on(real, "model", "use", "nobody") == 66
         error = capsys.readouterr().err
         assert "There is no model nobody" in error
-        assert on(real, "status") == 0
+        assert on(real, "status", "-v") == 0
         shown = capsys.readouterr().out
         assert "  model    other" in shown
         assert "chosen by hand; the configuration names talker" in shown
