@@ -7,9 +7,11 @@ token is asked for all the same: an origin is a claim of the browser's, and of n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 from aiohttp import web
 
+from noctule.api.http.json import Handler
 from noctule.core.errors import ForbiddenError, NoctuleError
 
 Respond = Callable[[web.Request, NoctuleError], web.Response]
@@ -31,6 +33,16 @@ def allow(app: web.Application, origins: Callable[[], Collection[str]]) -> None:
             response.headers.add("Vary", "Origin")
 
     app.on_response_prepare.append(prepare)
+
+
+def answers_preflight(origins: Callable[[], Collection[str]]) -> Any:
+    """Middleware: a page that asks first is answered here, whatever it asks for."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return preflight(request, origins()) if is_preflight(request) else await handler(request)
+
+    return middleware
 
 
 def preflight(request: web.Request, origins: Collection[str]) -> web.Response:
