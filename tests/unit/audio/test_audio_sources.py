@@ -157,7 +157,7 @@ def test_what_cannot_be_opened_is_said() -> None:
         Microphone("USB", channel=5, module=card).open()
     assert card.sessions == 0, "PortAudio was left open"
     card.broken = True
-    with pytest.raises(DeviceError, match="PortAudio does not start"):
+    with pytest.raises(DeviceError, match="The sound system does not start here"):
         Microphone(module=card).open()
     with pytest.raises(DeviceError, match="has no loudspeaker"):
         choose([], "", inputs=False)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from noctule.core.errors import ForbiddenError, NoctuleError
-
-Respond = Callable[[web.Request, NoctuleError], web.Response]
+from noctule.api.http.json import Handler
+from noctule.core.errors import ForbiddenError
 
 
 def is_preflight(request: web.BaseRequest) -> bool:
@@ -33,8 +33,18 @@ def allow(app: web.Application, origins: Callable[[], Collection[str]]) -> None:
     app.on_response_prepare.append(prepare)
 
 
-def preflight(request: web.Request, origins: Collection[str]) -> web.Response:
-    """The answer to a page that asks first. Raises ForbiddenError for another origin."""
+def preflights(origins: Callable[[], Collection[str]]) -> Middleware:
+    """Answers pages that ask first, whatever the path."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return _answer(request, origins()) if is_preflight(request) else await handler(request)
+
+    return middleware
+
+
+def _answer(request: web.Request, origins: Collection[str]) -> web.Response:
+    """Raises ForbiddenError for another origin than those."""
     origin = request.headers["Origin"]
     if origin not in origins:
         raise ForbiddenError(

@@ -10,13 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
-from noctule.api.http.cors import allow, is_preflight, preflight
+from noctule.api.http.cors import allow, is_preflight, preflights
 from noctule.api.http.gate import HttpListener
 from noctule.api.http.json import (
     MAX_FIELD,
     MAX_HEADERS,
     MAX_LINE,
-    HttpError,
     JsonRequestHandler,
     json_errors,
     raw_refusal,
@@ -58,12 +57,12 @@ class ApiServer:
         """origins: of web pages that may use it; see cors.py."""
         self._bus = bus
         self._clock = clock
-        self._permit, self._origins = permit, origins
+        self._permit = permit
         app = web.Application(
-            client_max_size=limits.max_body, middlewares=[json_errors(self._failed, respond, self._allowed)]
+            client_max_size=limits.max_body,
+            middlewares=[json_errors(self._failed, respond, self._allowed), preflights(origins)],
         )
         app.add_routes(routes)
-        app.router.add_route("OPTIONS", "/{anything:.*}", self._preflight)
         allow(app, origins)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.25)
         self.door = HttpListener(
@@ -111,11 +110,6 @@ class ApiServer:
             max_field_size=MAX_FIELD,
             max_headers=MAX_HEADERS,
         )
-
-    async def _preflight(self, request: web.Request) -> web.StreamResponse:
-        if not is_preflight(request):
-            raise HttpError(405, "OPTIONS is for web pages that ask first.", "GET /help lists the requests")
-        return preflight(request, self._origins())
 
     def _allowed(self, request: web.Request) -> None:
         if is_preflight(request):  # comes without a token, and gives nothing away
