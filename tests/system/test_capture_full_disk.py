@@ -101,7 +101,10 @@ def test_a_disk_that_fills_while_a_clip_is_written(disk: Path) -> None:
     assert everything(disk) == []
 
 
-def test_extract_keeps_what_was_whole(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_extract_keeps_what_was_whole(
+    disk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOCTULE_CAPTURE__MIN_FREE_MB", "0")
     out = disk / "out"
     status = run_command(["extract", str(plain_video()), "--nth", "1", "--format", "png", "-o", str(out)])
     said = capsys.readouterr().err

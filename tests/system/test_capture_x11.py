@@ -207,6 +207,9 @@ def test_the_snapshot_and_clip_commands(screen: XServer, tmp_path: Path, capsys:
     from PIL import Image
 
     picture = tmp_path / "a" / "shot.png"
+    assert run_command(["snapshot", f"x11:{screen.address}", "-o", str(picture)]) == 65, "its folder must be there"
+    assert "there is no folder" in capsys.readouterr().err
+    picture.parent.mkdir()
     assert run_command(["snapshot", f"x11:{screen.address}", "-o", str(picture)]) == 0
     assert "640x360" in capsys.readouterr().out
     assert clock.read(np.asarray(Image.open(picture))) == 42

@@ -23,7 +23,7 @@ def write_control(root: Path, targets: Sequence[Target], needs: Mapping[str, str
     size = installed_size(root)
     debian.mkdir()
     pythons = [f"python{target.python}" for target in reversed(targets)]
-    depends = [" | ".join(pythons), "init-system-helpers (>= 1.50)", "systemd (>= 249)", "espeak-ng"]
+    depends = [" | ".join(pythons), "init-system-helpers (>= 1.50)", "systemd (>= 249)"]
     depends += [f"{name} (>= {version})" if version else name for name, version in sorted(needs.items())]
     text = (ROOT / "deb/control").read_text("utf-8")
     (debian / "control").write_text(

@@ -96,7 +96,7 @@ def test_with_the_token_it_serves_and_without_it_it_does_not(world: World) -> No
             found = ai.chat.completions.create(model="fake", messages=[{"role": "user", "content": "hello"}])
             assert found.choices[0].message.content == "you said hello"
         wrong = openai.OpenAI(base_url=f"http://127.0.0.1:{port.number}/v1", api_key="wrong", max_retries=0)
-        with wrong, pytest.raises(openai.AuthenticationError, match="The token is wrong"):
+        with wrong, pytest.raises(openai.AuthenticationError, match="token is wrong"):
             wrong.models.list()
         assert token not in json.dumps(world.client().get("/status"))
 
@@ -215,46 +215,6 @@ def test_a_credential_of_systemd_comes_first(tmp_path: Path, monkeypatch: pytest
     (tmp_path / CREDENTIAL).chmod(0o404)
     with pytest.raises(NoctuleError, match="everybody"):
         load_token(tmp_path / "state")
-
-
-def browser(number: int, method: str, path: str, **head: str) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", number, timeout=WAIT)
-    try:
-        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in head.items()})
-        response = connection.getresponse()
-        return response.status, dict(response.getheaders()), response.read()
-    finally:
-        connection.close()
-
-
-def test_a_web_page_asks_first_and_is_answered_by_its_origin(world: World) -> None:
-    port = Port(world)
-    mine, other = "http://localhost:3000", "https://evil.example"
-    world.file.write_text(world.file.read_text().replace("tcp =", f'origins = ["{mine}"]\ntcp =', 1))
-    ask = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization,x-stainless-os"}
-
-    def script() -> None:
-        world.until("service.ready")
-        token = (world.folder / "state" / "token").read_text().strip()
-        status, head, _ = browser(port.number, "OPTIONS", "/v1/chat/completions", Origin=mine, **ask)
-        assert status == 204
-        assert head["Access-Control-Allow-Origin"] == mine
-        assert "POST" in head["Access-Control-Allow-Methods"]
-        assert {"Authorization", "x-stainless-os"} <= set(head["Access-Control-Allow-Headers"].split(", "))
-        status, head, body = browser(port.number, "OPTIONS", "/v1/chat/completions", Origin=other, **ask)
-        assert status == 403
-        assert "Access-Control-Allow-Origin" not in head
-        assert "Web pages of https://evil.example may not use this port" in json.loads(body)["error"]["message"]
-        bearer = f"Bearer {token}"
-        status, head, _ = browser(port.number, "GET", "/v1/models", Origin=mine, Authorization=bearer)
-        assert (status, head["Access-Control-Allow-Origin"]) == (200, mine)
-        status, head, _ = browser(port.number, "GET", "/v1/models", Origin=other, Authorization=bearer)
-        assert "Access-Control-Allow-Origin" not in head
-        # the origin opens nothing by itself, and an OPTIONS that is no such question needs the token too
-        assert browser(port.number, "GET", "/v1/models", Origin=mine)[0] == 401
-        assert browser(port.number, "OPTIONS", "/v1/models", Origin=mine)[0] == 401
-
-    world.run(script)
 
 
 def test_a_wrong_token_and_a_missing_one_are_told_apart(world: World) -> None:

@@ -114,7 +114,7 @@ class Amixer:
 def test_the_volume_verb(world: World, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     amixer = Amixer()
     mixer = Mixer(lambda: "", amixer, lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(routes_module, "Mixer", lambda control: mixer)
+    monkeypatch.setattr(routes_module, "Mixer", lambda control, **more: mixer)
 
     def script() -> None:
         world.hear("READY=1")

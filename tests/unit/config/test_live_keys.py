@@ -105,7 +105,6 @@ LIVE: Mapping[str, tuple[Any, Probe] | tuple[Any, Probe, Any]] = {
     "supervision.restarts": (9, lambda r: r.service.supervisor.policy.restarts),
     "supervision.window": (99.0, lambda r: r.service.supervisor.policy.window),
     "supervision.retry": (9.5, lambda r: r.service.supervisor.policy.retry),
-    "api.origins": (["http://localhost:3000"], lambda r: r.service.config.api.origins),
     "governor.enabled": (False, lambda r: r.world.client().get("/status")["governor"]["enabled"]),
     **{
         f"governor.{name}": (value, lambda r, name=name: getattr(r.service.governor._settings(), name))  # type: ignore[misc]

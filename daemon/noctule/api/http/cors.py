@@ -7,12 +7,14 @@ token is asked for all the same: an origin is a claim of the browser's, and of n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from noctule.api.http.json import Handler
-from noctule.core.errors import ForbiddenError
+from noctule.core.errors import ForbiddenError, NoctuleError
+
+Respond = Callable[[web.Request, NoctuleError], web.Response]
 
 
 def is_preflight(request: web.BaseRequest) -> bool:
@@ -33,18 +35,18 @@ def allow(app: web.Application, origins: Callable[[], Collection[str]]) -> None:
     app.on_response_prepare.append(prepare)
 
 
-def preflights(origins: Callable[[], Collection[str]]) -> Middleware:
-    """Answers pages that ask first, whatever the path."""
+def answers_preflight(origins: Callable[[], Collection[str]]) -> Any:
+    """Middleware: a page that asks first is answered here, whatever it asks for."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return _answer(request, origins()) if is_preflight(request) else await handler(request)
+        return preflight(request, origins()) if is_preflight(request) else await handler(request)
 
     return middleware
 
 
-def _answer(request: web.Request, origins: Collection[str]) -> web.Response:
-    """Raises ForbiddenError for another origin than those."""
+def preflight(request: web.Request, origins: Collection[str]) -> web.Response:
+    """The answer to a page that asks first. Raises ForbiddenError for another origin."""
     origin = request.headers["Origin"]
     if origin not in origins:
         raise ForbiddenError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from noctule.api.http.cors import allow, is_preflight, preflights
+from noctule.api.http.cors import allow, answers_preflight, is_preflight
 from noctule.api.http.gate import HttpListener
 from noctule.api.http.json import (
     MAX_FIELD,
@@ -60,7 +60,7 @@ class ApiServer:
         self._permit = permit
         app = web.Application(
             client_max_size=limits.max_body,
-            middlewares=[json_errors(self._failed, respond, self._allowed), preflights(origins)],
+            middlewares=[json_errors(self._failed, respond, self._allowed), answers_preflight(origins)],
         )
         app.add_routes(routes)
         allow(app, origins)
