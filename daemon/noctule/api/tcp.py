@@ -32,6 +32,7 @@ class TcpApi:
         api = host.config().api
         self.address = parse(api.tcp, "api.tcp", api.lan, "api.lan")
         self._host = host
+        self._origins = tuple(api.origins)
         control = Control.of(host)
         self._transcriptions = Transcriptions(host.config, host.bus)
         self._routes = [
@@ -53,7 +54,7 @@ class TcpApi:
             self._host.bus,
             self._host.clock,
             permit=lambda request: check_bearer(request, token),
-            origins=lambda: self._host.config().api.origins,
+            origins=lambda: self._origins,
         )
         sock = bind(self.address, "api.tcp")
         self.port = sock.getsockname()[1]

@@ -107,9 +107,7 @@ class Api:
     read_timeout: float = key(5.0, "Seconds a client may take to send its request.", minimum=0.1, maximum=300)
     tcp: str = key("", 'Port for programs with a token, such as "127.0.0.1:8642", empty for none; see docs/api.md.')
     lan: bool = key(False, "Allow tcp to be an address that other machines reach, unencrypted.")
-    origins: list[str] = key(
-        [], 'Web pages that may use tcp, by origin such as "http://localhost:3000".', live=True, maximum=16
-    )
+    origins: list[str] = key([], 'Web pages that may use tcp, by origin such as "http://localhost:3000".', maximum=16)
 
 
 @dataclass

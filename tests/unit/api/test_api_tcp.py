@@ -215,3 +215,14 @@ def test_a_credential_of_systemd_comes_first(tmp_path: Path, monkeypatch: pytest
     (tmp_path / CREDENTIAL).chmod(0o404)
     with pytest.raises(NoctuleError, match="everybody"):
         load_token(tmp_path / "state")
+
+
+def test_a_wrong_token_and_a_missing_one_are_told_apart(world: World) -> None:
+    port = Port(world)
+
+    def script() -> None:
+        world.until("service.ready")
+        assert port.ask("/health", None)[1]["error"]["message"] == "This port needs its token."
+        assert port.ask("/health", "x" * 43)[1]["error"]["message"] == "The token is wrong."
+
+    world.run(script)

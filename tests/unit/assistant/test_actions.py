@@ -308,14 +308,28 @@ def test_volume_errors(parts: Parts) -> None:
     for answers, said in [
         ({"scontrols": Output(0, "Simple mixer control 'Capture',0\n")}, "no sound output"),
         (
-            {"scontrols": Output(1, "amixer: Mixer attach default error: No such file\n")},
-            "Mixer attach default error",
+            {"scontrols": Output(1, "ALSA lib confmisc.c:855:(parse_card) cannot find card '0'\n")},
+            "There is no sound card whose volume could be changed",
         ),
-        ({"sset": Output(1, "")}, "amixer failed"),
+        ({"sset": Output(1, "amixer: Unknown gibberish\n")}, "does not let its volume be changed"),
         ({"sset": Output(0, "Simple mixer control 'PCM',0\n")}, "has no volume"),
     ]:
-        with pytest.raises(DeviceError, match=said):
+        with pytest.raises(DeviceError, match=said) as refused:
             say(mixed(parts, Amixer(answers)), "volume.up")
+        assert not [word for word in ("ALSA", "amixer:", "gibberish") if word in refused.value.message]
+
+
+def test_what_amixer_says_goes_to_the_journal_alone(parts: Parts) -> None:
+    told: list[str] = []
+    text = "ALSA lib confmisc.c:855:(parse_card) cannot find card '0'\namixer: Mixer attach default error"
+    parts.mixer = Mixer(lambda: "", Amixer({"scontrols": Output(1, text)}), lambda name: name, told.append)
+    with pytest.raises(DeviceError, match="There is no sound card"):
+        say(build_registry(parts), "volume.up")
+    assert told == [text.replace("\n", " / ")]
+    unable = Output(1, "amixer: Unable to find simple control 'Bass',0")
+    parts.mixer = Mixer(lambda: "Bass", Amixer({"sset": unable}), lambda name: name)
+    with pytest.raises(DeviceError, match="has no control called Bass"):
+        say(build_registry(parts), "volume.up")
 
 
 # -- the registry ------------------------------------------------------------------------------------------------

@@ -64,9 +64,58 @@ STATUS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_status_for_people(api: ApiWorld, capsys: Capture) -> None:
+def test_status_leads_with_one_sentence_and_only_what_matters(api: ApiWorld, capsys: Capture) -> None:
     api.status = lambda: STATUS
     assert run_command(["status"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Noctule works, but not all of it: it answers in writing. Up 1 h 2 min.",
+        "  lm: There is no model x. (build it)",
+        "  1 timer running",
+        "  changed, and in force after a restart: lm.threads",
+        "  3 journal entries were lost",
+    ]
+    voice = {"voice": "joe", "loudspeaker": "USB", "spoken": 0, "interrupted": 0, "trouble": ""}
+    ears = {
+        "source": "USB",
+        "state": "ok",
+        "words": {"hey_noctule": 0.9, "alexa": 0.8},
+        "voice": voice,
+        "missing": {},
+    }
+    well = {**STATUS, "state": "ready", "troubles": [], "parts": [], "timers": [], "ears": ears,
+            "journal": {"structured": True, "lost": 0}, "config": {"files": [], "needs_restart": []}}  # fmt: skip
+    api.status = lambda: well
+    assert run_command(["status"]) == 0
+    assert capsys.readouterr().out == (
+        'Noctule is ready: it listens for "hey noctule" or "alexa" and answers aloud. Up 1 h 2 min.\n'
+    )
+    muted = {**ears, "state": "muted", "missing": {"stt": "There is no model y: commands are not understood"}}
+    mqtt = {"broker": "b:1883", "connected": False}
+    api.status = lambda: {**well, "ears": muted, "board": {"temperature_c": 85.0}, "mqtt": mqtt,
+                          "tcp": {"warning": "others"}}  # fmt: skip
+    assert run_command(["status"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Noctule is ready: its microphone is off (noctule mute off). Up 1 h 2 min.",
+        "  There is no model y: commands are not understood",
+        "  the MQTT broker b:1883 is not connected",
+        "  tcp: others",
+        "  the board is hot: 85 °C",
+    ]
+    api.status = lambda: {**well, "state": "starting"}
+    assert run_command(["status"]) == 0
+    assert capsys.readouterr().out == "Noctule is starting (since 1 h 2 min).\n"
+
+
+def test_the_version_is_an_option_too(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"noctule {__version__}\n"
+
+
+def test_status_for_people(api: ApiWorld, capsys: Capture) -> None:
+    api.status = lambda: STATUS
+    assert run_command(["status", "-v"]) == 0
     out = capsys.readouterr().out
     for expected in (
         "noctule 0.1.0: degraded, up 1 h 2 min",
@@ -88,7 +137,7 @@ def test_status_warns_of_doors_that_others_can_reach(api: ApiWorld, capsys: Capt
     wyoming = {"address": "127.0.0.1:10400", "open": False, "lan": False}
     mqtt = {"broker": "b:1883", "node": "pi", "connected": True, "commands": True, "asked": 3, "dropped": 0}
     api.status = lambda: {**STATUS, "tcp": tcp, "wyoming": wyoming, "mqtt": mqtt}
-    assert run_command(["status"]) == 0
+    assert run_command(["status", "-v"]) == 0
     out = capsys.readouterr().out
     assert "  tcp      0.0.0.0:8642: 1 client, 2 refused\n           warning: others\n" in out
     assert "  wyoming  127.0.0.1:10400: not open\n" in out
@@ -100,13 +149,13 @@ def test_status_leaves_out_what_the_board_does_not_tell(api: ApiWorld, capsys: C
              "journal": {"structured": False, "lost": 0}, "config": {"files": [], "needs_restart": []},
              "lm": {"enabled": False, "waiting": 0, "requests": STATUS["lm"]["requests"]}}  # fmt: skip
     api.status = lambda: quiet
-    assert run_command(["status"]) == 0
+    assert run_command(["status", "-v"]) == 0
     out = capsys.readouterr().out
     assert "switched off" in out
     assert "board" not in out
     assert "until a restart" not in out
     api.status = lambda: {**quiet, "lm": {**quiet["lm"], "enabled": True}}
-    assert run_command(["status"]) == 0
+    assert run_command(["status", "-v"]) == 0
     assert "  model" not in capsys.readouterr().out
 
 
