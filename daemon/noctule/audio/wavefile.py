@@ -147,7 +147,9 @@ class WavReader:
         unknown = size == 0 or (any(size in lengths for lengths in _UNKNOWN) and self._shorter_than(size))
         streamed = unknown and long_size is None
         frames = None if streamed else size_known // block
-        self._odd = size % 2
+        if frames is not None and (more := self._wrapped(size_known)):
+            frames = more // block
+        self._odd = size % block + size % 2  # what is no whole frame, and the byte that fills up
         if size == 0 and self._shorter_than(1):
             frames = 0
         return WavFormat(rate, channels, bits, code == _FLOAT, frames)
@@ -161,13 +163,23 @@ class WavReader:
         self._file.seek(here)
         return end - here < size
 
+    def _wrapped(self, size: int) -> int:
+        """Bytes of sound in a file that grew beyond 4 GiB while its header's count began again at 0; 0 for others."""
+        if not self._file.seekable():
+            return 0
+        here = self._file.tell()
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(here)
+        there = end - here
+        return there if there >= 1 << 32 and (there - size) % (1 << 32) < 4096 else 0
+
     def _goes_on(self, heard: int) -> int:
         """Frames of sound that follow the data chunk just read, of the same format; 0 when there are no more."""
         head = self._file.read(8 + self._odd)[self._odd :]
         while len(head) == 8:
             name, size = struct.unpack("<4sI", head)
             if name == b"data":
-                self._odd = size % 2
+                self._odd = size % self.format.block_bytes + size % 2
                 return int(size // self.format.block_bytes)
             if name in (b"RIFF", b"RF64") and self._file.read(4) == b"WAVE":
                 return self._another(heard)

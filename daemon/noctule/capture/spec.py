@@ -74,6 +74,12 @@ def parse_address(text: str) -> SourceSpec | None:
         if character := misplaced(text):
             raise InputError(f'{hide_address(text)}: its user or password has a "{character}" as it is', ENCODE_HINT)
         return SourceSpec(hide_address(text), "network", text)
+    if "://" in text:
+        scheme = text.partition("://")[0]
+        raise InputError(
+            f'{hide_address(text)}: "{scheme[:20]}" is no kind of stream that is known',
+            f"known: {', '.join(_STREAMS)}",
+        )
     kind, colon, rest = text.partition(":")
     if colon and kind in KINDS:
         return SourceSpec(text, kind, rest)

@@ -14,7 +14,7 @@ MUST_BE_ENCODED = {"#": "%23", "/": "%2F", "?": "%3F"}
 ENCODE_HINT = "in a user's name or password write # as %23, / as %2F, ? as %3F and @ as %40"
 
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:[/\\\\]{1,3}"
-_UP_TO_AT = re.compile(rf"({_SCHEME})(.*)@([^\s\"'<>]*)")
+_UP_TO_AT = re.compile(rf"({_SCHEME})(.*)@(\S*)")
 #: what is a host for certain, and not the end of a password with an "@" in it.
 _NUMERIC = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\])(?=[:/?#;,.)]|$)")
 _URL = re.compile(rf"({_SCHEME})(.*)")
@@ -68,7 +68,9 @@ def _place(rest: str) -> str:
 def misplaced(address: str) -> str:
     """The character of a password that must be written in another way ("/", "#" or "?"), or ""."""
     found = re.match(rf"{_SCHEME}([^/?#]*)([/?#])(.*)@", address, re.S)
-    if found is None or "@" in found[1]:
+    if found is None:
         return ""
+    if "@" in found[1]:
+        return "" if _HOST.fullmatch(found[1].rpartition("@")[2]) else found[2]
     _, colon, port = found[1].rpartition(":")
     return found[2] if colon and not port.isdigit() and not found[1].startswith("[") else ""

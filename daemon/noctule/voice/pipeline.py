@@ -33,7 +33,7 @@ from noctule.voice.turn_worker import TurnWorker
 from noctule.voice.utterance import Utterance
 from noctule.voice.wakewords.clip_folder import WakeClips
 from noctule.voice.wakewords.clip_writer import ClipKeeper, Detected
-from noctule.voice.wakewords.in_service import WakeWords
+from noctule.voice.wakewords.in_service import WakeWords, find_wake_word
 from noctule.voice.wakewords.memory import EarMemory
 
 #: seconds of sound before and after a detection that a saved clip holds.
@@ -54,7 +54,12 @@ def sound_source(config: Config) -> SoundSource:
 
 def stop_words(config: Config) -> frozenset[str]:
     """The ids of those wake words that only end a turn."""
-    return frozenset(Path(word).name.removesuffix(".json").removesuffix(".tflite") for word in config.wake.stop_words)
+    ids = set()
+    for word in config.wake.stop_words:
+        ids.add(Path(word).name.removesuffix(".json"))
+        with contextlib.suppress(NoctuleError):  # what is not there is told where the words are loaded
+            ids.add(find_wake_word(word, config.service.models).id)
+    return frozenset(ids)
 
 
 class VoicePipeline:

@@ -31,7 +31,7 @@ _LARGEST_JSON = 1 << 20
 class WakePackage:
     """What the detector needs of a package."""
 
-    #: the file name without its ending; unique in one detector.
+    #: the name of the JSON, or of the model in a folder with a manifest.json, without its ending.
     id: str
     #: the words as a person writes them.
     phrase: str
@@ -68,7 +68,7 @@ def load_package(path: str | Path) -> WakePackage:
     _check_model_file(model, extra)
     _check_front_end(config_path, micro, extra)
     return WakePackage(
-        id=model.stem,
+        id=model.stem if config_path.name == "manifest.json" else config_path.stem,
         phrase=str(config.get("wake_word") or model.stem),
         model=model,
         threshold=_number(config_path, micro, "probability_cutoff", 0.0, 1.0),

@@ -19,7 +19,10 @@ _SUBTITLES = frozenset(
     {
         "thank you", "thank you so much", "thank you very much", "thanks", "thanks for watching", "you", "bye",
         "bye bye", "thank you for watching", "please subscribe", "so", "the end", "oh", "okay", "hmm", "i'm sorry",
-        "subtitles by the amara.org community", "subscribe",
+        "subtitles by the amara.org community", "subscribe", "untertitel der amara.org-community", "vielen dank",
+        "merci d'avoir regardé cette vidéo", "gracias por ver el video", "abone olmayı unutmayın",
+        "продолжение следует", "ご視聴ありがとうございました", "ありがとうございました", "おやすみなさい",
+        "시청해주셔서 감사합니다", "谢谢观看",
     }
 )  # fmt: skip
 #: dB by which speech stands above the quiet of the same recording, and dB of full scale below which nothing is heard.
@@ -61,6 +64,6 @@ def real_words(text: str, room: RoomMeter) -> str:
     words = re.sub(r"\s+", " ", _DESCRIBED.sub(" ", text)).strip()
     if not re.search(r"\w", words) or room.loudest < _SILENT:
         return ""
-    if not room.spoken and re.sub(r"[.!?,\s]+$", "", words).lower() in _SUBTITLES:
+    if not room.spoken and re.sub(r"[.!?,。！…\s]+$", "", words).lower() in _SUBTITLES:
         return ""
     return words

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noctule.config.speech import Speech
+from noctule.core.errors import InputError
+from noctule.core.scripts import foreign_script
 from noctule.lm.speech.piper.clauses import Clause, ClauseCutter
 from noctule.lm.speech.piper.model import Manner
 from noctule.lm.speech.piper.voice import PiperVoice
 
 Samples = NDArray[np.float32]
+#: characters of a text by which its script is judged.
+_LOOKED_AT = 500
 
 
 class PiperSynthesis:
@@ -25,6 +29,8 @@ class PiperSynthesis:
         self._waiting: deque[Clause] = deque()
         self._sound: Iterator[Samples] | None = None
         self._complete = False
+        self._text = ""
+        self._spoken = False
         self.rate = voice.model.settings.rate
 
     @property
@@ -32,6 +38,7 @@ class PiperSynthesis:
         return self._complete and self._sound is None and not self._waiting
 
     def more(self, text: str) -> None:
+        self._text = (self._text + text)[:_LOOKED_AT]
         self._waiting += self._cutter.more(text)
 
     def close(self) -> None:
@@ -39,6 +46,14 @@ class PiperSynthesis:
         self._complete = True
 
     def step(self) -> Samples | None:
+        if self._waiting and not self._spoken:
+            language = self._voice.model.settings.language
+            if script := foreign_script(self._text, language):
+                raise InputError(
+                    f"The voice {self._voice.model.name} speaks {language}; it cannot speak {script} letters.",
+                    "name a voice of that language in speech.tts: docs/voice.md",
+                )
+            self._spoken = True
         while self._sound is not None or self._waiting:
             if self._sound is None:
                 clause = self._waiting.popleft()
