@@ -62,10 +62,7 @@ def test_a_missing_package_is_said_in_one_sentence_and_done_without(config, tmp_
     assert told.voices.recogniser() is None
     assert told.voices.synthesizer() is None
     missing = told.said("speech.missing")
-    assert (
-        missing[0]
-        == f"There is no model tiny-stt in {tmp_path / 'models'}: commands are heard but not understood"
-    )
+    assert missing[0] == f"There is no model tiny-stt in {tmp_path / 'models'}: commands are heard but not understood"
     assert (
         missing[1].endswith("is empty, the manifest says 366512: answers are not spoken") or "is empty" in missing[1]
     )
