@@ -35,9 +35,11 @@ _COMMON = re.compile(
 
 def hide_secrets(text: str) -> str:
     """A sentence as it may be shown and logged: no user and password of an address, nothing after a key's name."""
+    # keys first: what stands behind one may have an "@" of its own, which is not an address's
+    text = _KEY.sub(r"\1…", text) if "=" in text else text
     if "@" in text:
         text = _UP_TO_AT.sub(_without_user, text) if _UP_TO_AT.search(text) else _BARE.sub("", text)
-    return _KEY.sub(r"\1…", text) if "=" in text else text
+    return text
 
 
 def _without_user(found: re.Match[str]) -> str:

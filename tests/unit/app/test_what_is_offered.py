@@ -29,7 +29,7 @@ def offered(status: Any) -> set[str]:
 
 def test_a_board_with_a_loudspeaker_alone_speaks(world: World, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    board(world, f'[audio]\nsource = "none"\noutput = "file:{out}"\n[speech]\ntts = "noctule-tts"\n')
+    board(world, f'[audio]\nsource = "none"\noutput = "file:{out}"\n[speech]\ntts = "en_US-joe-medium"\n')
     (tmp_path / "out").mkdir()
 
     def script() -> None:

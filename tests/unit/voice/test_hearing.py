@@ -300,7 +300,7 @@ def test_stop_silences_an_answer_and_nothing_else(home: Home) -> None:
 def with_models(home: Home, folder: Path) -> None:
     """The shipped names, with tiny packages behind them, and answers as files."""
     fixtures = Path(__file__).parents[2] / "fixtures"
-    for side, name in (("stt", "moonshine-tiny-en"), ("tts", "noctule-tts")):
+    for side, name in (("stt", "moonshine-tiny-en"), ("tts", "en_US-joe-medium")):
         shutil.copytree(fixtures / "kyutai-tiny-modes" / side, folder / "models" / name)
         shutil.copytree(fixtures / "kyutai-tiny" / "codec", folder / "models" / f"{name}-codec")
     home.config.service.models = [folder / "models"]

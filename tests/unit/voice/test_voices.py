@@ -25,10 +25,10 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 def config(tmp_path: Path) -> Config:
     """Packages by name, tiny ones."""
     made = Config()
-    made.speech.stt, made.speech.tts = "noctule-stt", "noctule-tts"
+    made.speech.stt, made.speech.tts = "tiny-stt", "tiny-tts"
     made.lm.weight_cache = False
     made.service.models = [tmp_path / "models"]
-    for name, package in (("moonshine-tiny-en", "stt"), ("noctule-tts", "tts")):
+    for name, package in (("tiny-stt", "stt"), ("tiny-tts", "tts")):
         shutil.copytree(FIXTURES / "kyutai-tiny-modes" / package, tmp_path / "models" / name)
         shutil.copytree(FIXTURES / "kyutai-tiny" / "codec", tmp_path / "models" / f"{name}-codec")
     return made
@@ -57,15 +57,12 @@ def test_packages_are_found_by_their_names(config):
 
 def test_a_missing_package_is_said_in_one_sentence_and_done_without(config, tmp_path):
     told = Told(config)
-    shutil.rmtree(tmp_path / "models" / "moonshine-tiny-en")
-    (tmp_path / "models" / "noctule-tts" / "model.tflite").write_bytes(b"")
+    shutil.rmtree(tmp_path / "models" / "tiny-stt")
+    (tmp_path / "models" / "tiny-tts" / "model.tflite").write_bytes(b"")
     assert told.voices.recogniser() is None
     assert told.voices.synthesizer() is None
     missing = told.said("speech.missing")
-    assert (
-        missing[0]
-        == f"There is no model moonshine-tiny-en in {tmp_path / 'models'}: commands are heard but not understood"
-    )
+    assert missing[0] == f"There is no model tiny-stt in {tmp_path / 'models'}: commands are heard but not understood"
     assert (
         missing[1].endswith("is empty, the manifest says 366512: answers are not spoken") or "is empty" in missing[1]
     )
@@ -79,7 +76,7 @@ def test_what_is_there_is_told_without_loading_it(config, tmp_path):
     text = examine(config, "stt")
     assert text.startswith("kyutai-tiny-stt ")
     assert text.endswith("every file has its size and sha256")
-    (tmp_path / "models" / "noctule-tts-codec" / "model.tflite").write_bytes(b"x")
+    (tmp_path / "models" / "tiny-tts-codec" / "model.tflite").write_bytes(b"x")
     with pytest.raises(ModelError, match="the manifest says"):
         examine(config, "tts")
     config.speech.stt, config.speech.wyoming, config.speech.tts = "wyoming", "tcp://ha:10300", "off"
@@ -104,15 +101,15 @@ def test_engines_and_named_packages(config, tmp_path):
     told = Told(config)
     assert isinstance(told.voices.recogniser(), WyomingRecogniser)
     assert isinstance(told.voices.synthesizer(), WyomingSynthesizer)
-    speech.stt, speech.model = "model", str(tmp_path / "models" / "moonshine-tiny-en")
+    speech.stt, speech.model = "model", str(tmp_path / "models" / "tiny-stt")
     speech.codec = str(FIXTURES / "kyutai-tiny" / "codec")
     assert package_of(speech, "stt") == speech.model
     recogniser = told.voices.recogniser()
     assert isinstance(recogniser, ModelRecogniser)
     recogniser.close()
-    speech.stt = "noctule-tts"
+    speech.stt = "tiny-tts"
     assert told.voices.recogniser() is None
-    assert "noctule-tts is made for tts, not for stt" in told.said("speech.missing")[0]
+    assert "tiny-tts is made for tts, not for stt" in told.said("speech.missing")[0]
 
 
 def test_contradictions_are_named_all_at_once_where_they_were_written(config, tmp_path):
