@@ -381,3 +381,36 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
                 [sys.executable, "-c", code.format(name)], input=data, capture_output=True, check=False
             )
             assert done.stdout.decode().strip() == "4800 []", done.stderr
+
+
+@pytest.mark.parametrize("between", [b"", b"LIST\x04\0\0\0abcd"])
+def test_data_that_is_no_whole_frame_does_not_shift_what_follows(tmp_path, between):
+    """24 bit stereo in a chunk of ten bytes: one frame, four bytes over; then another chunk of sound."""
+    frame = bytes.fromhex("000040 000040".replace(" ", ""))
+    second = struct.pack("<4sI", b"data", 12) + frame * 2
+    path = tmp_path / "odd.wav"
+    path.write_bytes(header(10, channels=2, bits=24) + frame + b"\1\2\3\4" + between + second)
+    with WavReader(path) as wav:
+        np.testing.assert_allclose(np.concatenate(list(wav.blocks())), [0.5, 0.5, 0.5], atol=1e-6)
+        assert wav.warnings == []
+
+
+def test_a_recording_beyond_four_gigabytes_has_all_its_sound(tmp_path):
+    """The header's count began again at 0; the file is sparse, so it takes no room."""
+    path = tmp_path / "long.wav"
+    size = (1 << 32) + 48_000
+    with path.open("wb") as file:
+        file.write(header(48_000))
+        file.truncate(44 + size)
+    with WavReader(path) as wav:
+        assert wav.format.frames == size // 2
+
+
+def test_metadata_behind_the_sound_is_no_sound(tmp_path):
+    path = tmp_path / "meta.wav"
+    path.write_bytes(
+        header(960) + pcm() + struct.pack("<4sI", b"LIST", 1000) + bytes(range(250)) * 4 + b"C2PA\2\0\0\0ab"
+    )
+    with WavReader(path) as wav:
+        assert len(np.concatenate(list(wav.blocks()))) == 480
+        assert wav.warnings == []

@@ -124,6 +124,27 @@ def test_two_recordings_in_one_transport_stream_are_both_seen(tmp_path: Path) ->
     assert late[1] == 36
 
 
+def test_a_recording_that_breaks_off_says_where(tmp_path: Path) -> None:
+    source = video("for_pipe.mp4", ["-c:v", "libx264", "-preset", "ultrafast", *YUV])
+    whole = ffmpeg(tmp_path / "whole.mkv", "-i", str(source), "-c", "copy")
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    shots = FileShots(tmp_path / "cut.mkv", Plan("every"))
+    assert len(list(shots)) == 5
+    (note,) = shots.notes
+    assert "says that it ends at 5.0 s; its last picture is at 1." in note
+    complete = FileShots(whole, Plan("every"))
+    assert len(list(complete)) == 5
+    assert complete.notes == []
+
+
+def test_many_recordings_in_one_transport_stream(tmp_path: Path) -> None:
+    """Segments put together as bytes: each begins its clock again."""
+    part = video("half.ts", ["-c:v", "libx264", "-preset", "ultrafast", "-g", "24", *YUV], 48)
+    path = tmp_path / "five.ts"
+    path.write_bytes(part.read_bytes() * 5)
+    assert [number for _, number in shown(path, Plan("every"))] == [0, 24] * 5
+
+
 def test_a_length_that_is_a_lie_makes_no_pictures(tmp_path: Path) -> None:
     """A head that claims a hundred days: the last picture is not given ten million times."""
     source = video("for_pipe.mp4", ["-c:v", "libx264", "-preset", "ultrafast", *YUV])

@@ -109,6 +109,7 @@ def test_other_sentences_stay_as_they_are() -> None:
         ("rtsp://viewer:Hidden/Secret@cam/live", "/"),
         ("rtsp://viewer:a#b@cam/live", "#"),
         ("rtsp://viewer:a?b@cam/live", "?"),
+        ("rtsp://frigate:password!@#$%^&*()_-=+[]{}@192.0.2.1:554/cam", "#"),
         ("rtsp://viewer:a%2Fb@cam/live", ""),
         ("rtsp://viewer:a@b@cam/live", ""),
         ("https://example.org/@user/film.mp4", ""),
@@ -132,3 +133,9 @@ def test_a_picture_of_an_address_is_not_named_after_its_password(
     said = capsys.readouterr()
     assert not [part for part in ("hid", "den") if part in said.out + said.err]
     assert not [path for path in tmp_path.rglob("*") if "den" in path.name]
+
+
+def test_a_kind_of_stream_that_is_not_known_is_named_without_its_secret() -> None:
+    with pytest.raises(InputError) as refused:
+        parse_address("rtspt://user12345:password12345@192.0.2.1/live4")
+    assert str(refused.value) == 'rtspt://192.0.2.1/live4: "rtspt" is no kind of stream that is known'

@@ -72,3 +72,9 @@ def test_what_cannot_be_said_is_no_sound_and_an_unknown_speaker_is_told(voice):
     assert len(spoken(voice, "😀 😀")) == 0
     with pytest.raises(InputError, match="no speaker 'anna'"):
         spoken(voice, "Hello.", Speech(speaker="anna"))
+
+
+def test_letters_that_the_voice_does_not_know_are_told(voice):
+    with pytest.raises(InputError, match="speaks en-us; it cannot speak Chinese letters"):
+        spoken(voice, "你好")
+    assert len(spoken(voice, "Hello 你好")) > 4000

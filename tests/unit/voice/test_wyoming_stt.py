@@ -193,6 +193,8 @@ def test_the_end_of_subtitles_is_no_word_in_a_room_where_nobody_speaks(tmp_path:
     room = np.random.default_rng(8).normal(0, level, 16_000).astype(np.int16)
     HEARD.clear()
     with server(tmp_path / "stt.sock") as uri:
-        for text in ("Thank you.", "Thanks for watching!", "you"):
+        for text in ("Thank you.", "Thanks for watching!", "you", "Vielen Dank.", "Gracias por ver el video.",
+                     "Abone olmayı unutmayın.", "Продолжение следует...", "ご視聴ありがとうございました",
+                     "시청해주셔서 감사합니다!"):  # fmt: skip
             HEARD["text"] = text
             assert heard(WyomingRecogniser(uri, timeout=WAIT), room) == ""

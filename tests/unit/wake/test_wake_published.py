@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from wakeword_models import loud_model, write_loud
 
+from noctule.config.schema import Config
 from noctule.core.errors import InputError, ModelError
+from noctule.voice.pipeline import stop_words
 from noctule.voice.wakewords.in_service import find_wake_word
 from noctule.wake.detector import Detector
 from noctule.wake.package import distinct, load_package
@@ -105,3 +107,17 @@ def test_two_packages_of_one_file_name_work_side_by_side(tmp_path: Path) -> None
     assert ids == [package.id for package in distinct([first, far, second])]
     with pytest.raises(InputError, match="given twice"):
         distinct([first, load_package(tmp_path / "nabu/../nabu/testword.json")])
+
+
+def test_a_word_is_called_by_its_json_whatever_its_model_is_called(tmp_path: Path) -> None:
+    published(tmp_path, "stop")
+    (tmp_path / "halt.json").write_text((tmp_path / "stop.json").read_text())  # names stop.tflite
+    found = find_wake_word("halt", [tmp_path])
+    assert (found.id, found.model.name) == ("halt", "stop.tflite")
+    detector = Detector([found, find_wake_word("stop", [tmp_path])])
+    assert list(detector.words) == ["halt", "stop"]
+    detector.close()
+    config = Config()
+    config.service.models, config.wake.stop_words = [tmp_path], ["halt", "mine"]
+    write_loud(tmp_path / "mine", "quiet")
+    assert {"halt", "quiet"} <= stop_words(config)

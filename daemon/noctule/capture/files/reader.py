@@ -30,8 +30,8 @@ from noctule.core.errors import InputError
 _AV_TIME = 1_000_000
 #: without an index, a jump over less than this is decoded through rather than sought (seconds).
 _SHORT_JUMP = 10
-#: seconds that the last picture may stay on screen, whatever length a damaged head claims.
-_STAYS = 60
+#: seconds that the last picture is given, whatever length a damaged head claims; and those that are not worth a word.
+_STAYS, _SOON = 60, 2
 #: seconds without data after which a file that is fed by another program, or a play list, counts as dead.
 _SILENT = 30.0
 
@@ -147,10 +147,10 @@ class VideoFile:
                 yield Pick(held, reason, wanted)
                 continue
             here = following or held
-            if over and held is not None and reason == "every" and wanted > held.pts + _STAYS:
-                said = f"{self.name} says that it ends at {float(end or 0):.0f} s"
-                self.timeline.notes.append(f"{said}; its last picture is at {float(held.pts):.1f} s")
-                return
+            if over and held is not None and wanted > held.pts + _SOON:
+                self.timeline.ends_early(held.pts, end)
+                if reason == "every" and wanted > held.pts + _STAYS:
+                    return
             if not begun or (not over and here is not None and self._worth_seeking(here.pts, wanted)):
                 pictures, begun = self._from(wanted), True
                 held = following = None

@@ -68,6 +68,12 @@ class Timeline:
                 packet.pts += ticks
         return jumped
 
+    def ends_early(self, last: Fraction, end: Fraction | None) -> None:
+        """Nothing follows the picture at `last`, and the file says that it goes on to `end`."""
+        if end is not None:
+            said = f"{self._name} says that it ends at {float(end):.1f} s"
+            self._tell(f"{said}; its last picture is at {float(last):.1f} s, and is given for the rest")
+
     def second_picture(self) -> None:
         """There is more than one: now an assumed rate matters."""
         if self._assumed:
